@@ -1,0 +1,256 @@
+"""The registry of operator builders, and the protocol that they follow.
+
+An operator builder is the TensorFlow version of one type of Nengo operator. It is
+written for a *group* of operators that were merged, so that one thousand ensembles
+cost one kernel instead of one thousand.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow as tf
+from nengo.builder.neurons import SimNeurons
+from nengo.builder.operator import Operator
+from nengo.builder.processes import SimProcess
+from nengo.exceptions import BuildError
+
+__all__ = ["BuildConfig", "OpBuilder", "Writes", "find_builder", "register"]
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What a builder may know about the simulation it is built for.
+
+    Attributes
+    ----------
+    dt : float
+        Length of one time step, in seconds.
+    dtype : numpy.dtype
+        Floating point type of the simulation (float32 or float64).
+    minibatch_size : int
+        Length of the batch axis (1 without minibatches).
+    """
+
+    dt: float
+    dtype: np.dtype
+    minibatch_size: int = 1
+
+
+@dataclass(frozen=True)
+class Writes:
+    """The results of one step of a group, in the order of the operators' own lists.
+
+    Every tensor has the form of its operand (see `OpBuilder`); the length of its
+    leading axis may be 1 where all batch items share the value.
+    """
+
+    sets: tuple[tf.Tensor, ...] = ()
+    incs: tuple[tf.Tensor, ...] = ()
+    updates: tuple[tf.Tensor, ...] = ()
+
+
+class OpBuilder(abc.ABC):
+    """TensorFlow version of a group of merged operators of one type.
+
+    Operands reach `step` in one of two forms, chosen by `flat`:
+
+    - *stacked*, shape ``(batch, n_ops) + signal.shape``: one row per operator. The
+      planner then merges only operators whose operands have equal shapes.
+    - *flat*, shape ``(batch, n_elements)``: the signals of all operators, each
+      flattened in C order, one after the other. Operators of any sizes merge; this is
+      the form for element by element computations.
+
+    The leading axis has length `BuildConfig.minibatch_size`, or 1 where all items of
+    the batch share the value (constants, parameters); computations must broadcast
+    over it.
+
+    Parameters
+    ----------
+    ops : sequence of Operator
+        The merged operators, in the order in which their operands are stacked. They
+        must not be modified.
+    config : BuildConfig
+        Properties of the simulation.
+    """
+
+    #: True for builders whose step calls Python (see `builders.callbacks`).
+    is_callback: ClassVar[bool] = False
+
+    def __init__(self, ops: Sequence[Operator], config: BuildConfig):
+        self.ops = tuple(ops)
+        self.config = config
+
+    @classmethod
+    def merge_key(cls, op: Operator) -> Hashable:
+        """Return a key; operators of this builder merge only if their keys are equal.
+
+        Shapes (unless `flat`), dtypes and the number of operands are compared by the
+        planner and need not be part of the key. An operator that must stay alone
+        returns ``id(op)``.
+        """
+        return None
+
+    @classmethod
+    def flat(cls, op: Operator) -> bool:
+        """Whether operands of this operator come in the flat form (see class)."""
+        return False
+
+    @classmethod
+    def used_reads(cls, op: Operator) -> Sequence[int]:
+        """Return the indices into ``op.reads`` that `step` consumes."""
+        return range(len(op.reads))
+
+    @classmethod
+    def state_sets(cls, op: Operator) -> Sequence[int]:
+        """Return the indices into ``op.sets`` that are read before they are written.
+
+        Nengo lists the state of neurons (voltage, ...) under ``sets``, although its
+        value of the previous step is needed.
+        """
+        return ()
+
+    @abc.abstractmethod
+    def step(
+        self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]
+    ) -> Writes:
+        """Compute one time step; a pure function of tensors, differentiable if it can be.
+
+        Parameters
+        ----------
+        reads : sequence of tf.Tensor
+            The operands ``op.reads[i] for i in used_reads(op)``.
+        previous : sequence of tf.Tensor
+            Values before this step of ``op.sets[i] for i in state_sets(op)``, followed
+            by those of all ``op.updates``.
+
+        Returns
+        -------
+        Writes
+            Tensors for all of ``op.sets``, ``op.incs`` and ``op.updates``.
+        """
+
+    def per_element(
+        self, values: Sequence[Any], sizes: Sequence[int]
+    ) -> float | tf.Tensor:
+        """Spread one number (or array) per operator over the elements of a flat operand.
+
+        Parameters
+        ----------
+        values : sequence of float or of ndarray
+            One entry for each operator: a scalar, or an array of that operator's size.
+        sizes : sequence of int
+            Number of elements of each operator's operand.
+
+        Returns
+        -------
+        float or tf.Tensor
+            A Python float if all elements are equal (XLA then folds it into the
+            kernel), else a tensor of shape ``(1, n_elements)``.
+        """
+        parts = [
+            np.broadcast_to(np.asarray(value, dtype=self.config.dtype).ravel(), (size,))
+            for value, size in zip(values, sizes, strict=True)
+        ]
+        spread = np.concatenate(parts) if parts else np.zeros(0, self.config.dtype)
+        if spread.size and (spread == spread[0]).all():
+            flat_values = {float(v) for value in values for v in np.ravel(value)}
+            # the float64 original, so that a float64 product of constants is exact
+            return flat_values.pop() if len(flat_values) == 1 else float(spread[0])
+        with tf.init_scope():
+            return tf.constant(spread[None, :])
+
+
+#: One row for each operator, neuron or process type: its builder, and the names of the
+#: methods that a subclass must not override to be covered by the same row.
+_REGISTRY: dict[type, tuple[type[OpBuilder], tuple[str, ...]]] = {}
+
+
+def register(
+    built_type: type, methods: Sequence[str] | None = None
+) -> Callable[[type[OpBuilder]], type[OpBuilder]]:
+    """Register a class as the TensorFlow version of an operator, neuron or process type.
+
+    Parameters
+    ----------
+    built_type : type
+        A subclass of `nengo.builder.Operator`, `nengo.neurons.NeuronType` (for
+        the operators that simulate it) or `nengo.Process` (likewise).
+    methods : sequence of str, optional
+        Subclasses of ``built_type`` use the same builder as long as they override none
+        of these methods. Default: the methods that define what is computed,
+        ``make_step`` for operators, ``step`` and ``make_state`` for neurons,
+        ``make_step`` and ``make_state`` for processes.
+
+    Returns
+    -------
+    callable
+        A class decorator.
+
+    Raises
+    ------
+    BuildError
+        If the type has a builder already.
+
+    Examples
+    --------
+    >>> import nengo_dl.builders
+    >>> @nengo_dl.builders.register(MyOperator)  # doctest: +SKIP
+    ... class MyOperatorBuilder(nengo_dl.builders.OpBuilder):
+    ...     def step(self, reads, previous):
+    ...         return nengo_dl.builders.Writes(incs=(2 * reads[0],))
+    """
+    if methods is None:
+        methods = ("step", "make_step", "make_state")
+
+    def decorate(builder: type[OpBuilder]) -> type[OpBuilder]:
+        if built_type in _REGISTRY:
+            raise BuildError(
+                f"{built_type.__name__} already has the builder "
+                f"{_REGISTRY[built_type][0].__name__}; register "
+                f"{builder.__name__} for a subclass of it instead"
+            )
+        _REGISTRY[built_type] = (builder, tuple(methods))
+        return builder
+
+    return decorate
+
+
+def find_builder(op: Operator) -> type[OpBuilder] | None:
+    """Return the builder registered for an operator, or None.
+
+    Operators that simulate neurons or processes are looked up by the neuron or
+    process type first, then by their own type.
+
+    Parameters
+    ----------
+    op : Operator
+        Any Nengo operator.
+
+    Returns
+    -------
+    type or None
+        Subclass of `OpBuilder`.
+    """
+    # exact types: a subclass of these two may compute something else
+    if type(op) is SimNeurons:
+        return _find(type(op.neurons))
+    if type(op) is SimProcess:
+        return _find(type(op.process))
+    return _find(type(op))
+
+
+def _find(built_type: type) -> type[OpBuilder] | None:
+    for ancestor in built_type.__mro__:
+        if ancestor in _REGISTRY:
+            builder, methods = _REGISTRY[ancestor]
+            same = all(
+                getattr(built_type, name, None) is getattr(ancestor, name, None)
+                for name in methods
+            )
+            return builder if same else None
+    return None
