@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.signal import SignalDict
 
-from nengo_dl.builders import BuildConfig, find_builder
+from nengo_dl.builders import BuildConfig, Writes, find_builder
+from nengo_dl.compiler.sparse import coo
 
 
 def to_operand(arrays, flat):
@@ -24,6 +25,41 @@ def from_operand(tensor, signals, flat, batch):
         array[:, end - s.size : end].reshape((batch, *s.shape))
         for s, end in zip(signals, ends, strict=True)
     ]
+
+
+def random_inputs(low=-1, high=1):
+    """Return a function for the ``inputs`` of `check_parity`, the same in every run."""
+    numbers = {}
+
+    def inputs(signal, step, item):
+        number = numbers.setdefault(signal, len(numbers))
+        rng = np.random.RandomState([number, step, item])
+        return rng.uniform(low, high, size=signal.shape)
+
+    return inputs
+
+
+def is_constant(signal):
+    """Whether a signal never changes, so that all batch items share its value."""
+    return signal.readonly or signal.sparse
+
+
+def values(signals, state, live):
+    """Return the values of read signals, each ``(batch or 1,) + signal.shape``.
+
+    Sparse signals are represented by their stored entries.
+    """
+    shared = all(is_constant(signal) for signal in signals)
+    result = []
+    for signal in signals:
+        if signal.sparse:
+            result.append(coo(signal.initial_value)[2][None])
+        elif signal in state:
+            result.append(state[signal])
+        else:
+            items = live[:1] if shared else live
+            result.append(np.stack([np.array(item[signal]) for item in items]))
+    return result
 
 
 def check_parity(
@@ -55,7 +91,9 @@ def check_parity(
     flat = builder_type.flat(ops[0])
     state_sets = list(builder_type.state_sets(ops[0]))
     used_reads = list(builder_type.used_reads(ops[0]))
-    builder = builder_type(ops, BuildConfig(dt=dt, dtype=np.dtype(dtype), minibatch_size=batch))
+    builder = builder_type(
+        ops, BuildConfig(dt=dt, dtype=np.dtype(dtype), minibatch_size=batch)
+    )
 
     # NumPy side: one dictionary of live arrays per batch item
     live = []
@@ -72,7 +110,11 @@ def check_parity(
         for op in ops
         for sig in [op.sets[i] for i in state_sets] + op.updates
     }
-    step = tf.function(builder.step, jit_compile=jit_compile)
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def step(reads, previous):
+        writes = builder.step(reads, previous)
+        return writes.sets, writes.incs, writes.updates
 
     def cast(array):
         return tf.constant(array.astype(dtype) if array.dtype.kind == "f" else array)
@@ -81,31 +123,21 @@ def check_parity(
         for item, signals in enumerate(live):
             for op in ops:
                 for sig in op.reads:
-                    if sig.base not in written and not sig.readonly:
+                    if sig.base not in written and not is_constant(sig):
                         signals[sig][...] = inputs(sig, n, item)
         reads = [
-            cast(
-                to_operand(
-                    [
-                        np.stack(
-                            [
-                                (state[op.reads[i]][b] if op.reads[i] in state else np.array(signals[op.reads[i]]))
-                                for b, signals in enumerate(live)
-                            ]
-                        )
-                        for op in ops
-                    ],
-                    flat,
-                )
-            )
+            cast(to_operand(values([op.reads[i] for op in ops], state, live), flat))
             for i in used_reads
         ]
         previous = [
             cast(to_operand([state[getattr(op, kind)[i]] for op in ops], flat))
-            for kind, idxs in (("sets", state_sets), ("updates", range(len(ops[0].updates))))
+            for kind, idxs in (
+                ("sets", state_sets),
+                ("updates", range(len(ops[0].updates))),
+            )
             for i in idxs
         ]
-        writes = step(reads, previous)
+        writes = Writes(*step(reads, previous))
         before_incs = [
             [[np.array(signals[s]) for s in op.incs] for op in ops] for signals in live
         ]
@@ -127,7 +159,10 @@ def check_parity(
                             [before_incs[b][j][i] for b in range(batch)]
                         )
                     np.testing.assert_allclose(
-                        value, expected, rtol=rtol, atol=atol,
+                        value,
+                        expected,
+                        rtol=rtol,
+                        atol=atol,
                         err_msg=f"{kind}[{i}] of {ops[j]} at step {n}",
                     )
                     if sig in state:
