@@ -1,0 +1,372 @@
+"""The equations of Nengo's neuron types (`nengo.neurons`) as functions of tensors.
+
+Parameters are Python floats where all neurons agree, else tensors of shape
+``(1, n_neurons)``. Two properties of compiled code shape the formulas:
+
+- XLA contracts ``a * b + c`` into one rounding. Where spikes depend on the sum reaching
+  a threshold exactly (ten times 0.1), that moves them; see `rounded_product`.
+- On a CPU, XLA writes one result per kernel and recomputes what results share, except
+  for expensive instructions, such as a division; see `lif_step`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from nengo_dl.compiler.polynomials import evaluate
+
+__all__ = [
+    "LIFParameters",
+    "Parameter",
+    "adaptation_step",
+    "constant",
+    "integrate_and_fire_step",
+    "izhikevich_step",
+    "lif_rates",
+    "lif_step",
+    "rounded_product",
+    "stochastic_rounding",
+]
+
+#: A number for all neurons, or one for each, shape ``(1, n_neurons)``.
+Parameter = float | tf.Tensor
+
+
+def rounded_product(a: tf.Tensor, b: Parameter) -> tf.Tensor:
+    """Return ``a * b``, rounded before anything is added to it.
+
+    The selection changes no value; it keeps the compiler from contracting the product
+    with a following addition, which would skip the rounding that NumPy does.
+    """
+    return tf.where(a == a, a * b, a)
+
+
+def constant(value: Parameter, like: tf.Tensor) -> tf.Tensor:
+    """Return a parameter as a tensor (`tf.where` does not convert Python floats)."""
+    return tf.convert_to_tensor(value, dtype=like.dtype)
+
+
+def lif_rates(
+    J: tf.Tensor, tau_rc: Parameter, tau_ref: Parameter, amplitude: Parameter
+) -> tf.Tensor:
+    r"""Return the steady firing rates of leaky integrate-and-fire neurons.
+
+    Parameters
+    ----------
+    J : tf.Tensor
+        Input currents, shape ``(batch, n_neurons)``.
+    tau_rc : float or tf.Tensor
+        Membrane time constants, in seconds.
+    tau_ref : float or tf.Tensor
+        Refractory periods, in seconds.
+    amplitude : float or tf.Tensor
+        Scale of the output.
+
+    Returns
+    -------
+    tf.Tensor
+        Rates in Hz times the amplitude, of the shape of ``J``.
+
+    Notes
+    -----
+    .. math::
+
+        r(J) = \begin{cases}
+            \dfrac{a}{\tau_{ref} + \tau_{rc} \log(1 + \frac{1}{J - 1})} & J > 1 \\
+            0 & \text{otherwise} \end{cases}
+        \qquad
+        r'(J) = \frac{\tau_{rc}}{a} \, \frac{r}{J - 1} \, \frac{r}{J}
+
+    The derivative is written out because the one that automatic differentiation finds
+    has intermediate results that overflow for large currents in single precision.
+    """
+
+    @tf.custom_gradient
+    def rates(currents):
+        active, drive = _above_threshold(currents)
+        rate = amplitude / (tau_ref + tau_rc * tf.math.log1p(1 / drive))
+
+        def gradient(upstream):
+            # computed anew from `J`, so that it can be differentiated again; the
+            # compiler shares the common part
+            _, drive = _above_threshold(J)
+            rate = lif_rates(J, tau_rc, tau_ref, amplitude)
+            slope = (rate / drive) * (rate / (drive + 1)) * (tau_rc / amplitude)
+            return upstream * slope
+
+        return tf.where(active, rate, constant(0, J)), gradient
+
+    return rates(J)
+
+
+def _above_threshold(J: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return which currents are above 1, and by how much (1 for the others)."""
+    active = J > 1
+    return active, tf.where(active, J - 1, constant(1, J))
+
+
+@dataclass(frozen=True)
+class LIFParameters:
+    """What `lif_step` needs to know about the neurons.
+
+    Attributes
+    ----------
+    dt : float
+        Length of a time step, in seconds.
+    tau_rc, inverse_tau_rc : float or tf.Tensor
+        Membrane time constants, in seconds, and their inverses.
+    tau_ref : float or tf.Tensor
+        Refractory periods, in seconds.
+    min_voltage : float or tf.Tensor
+        Lowest membrane voltages, ``-inf`` for none.
+    series : tuple of tuple of float, optional
+        Results of `decay_series` for the largest ``dt / tau_rc``, and of `atanh_series`
+        for the hyperbolic tangent of half of it. They may only be given if no voltage
+        is above 1 before a step. Default: use library functions.
+    """
+
+    dt: float
+    tau_rc: Parameter
+    inverse_tau_rc: Parameter
+    tau_ref: Parameter
+    min_voltage: Parameter
+    series: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+def lif_step(
+    J: tf.Tensor,
+    voltage: tf.Tensor,
+    refractory_time: tf.Tensor,
+    neurons: LIFParameters,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    r"""Advance leaky integrate-and-fire neurons by one time step.
+
+    Parameters
+    ----------
+    J, voltage, refractory_time : tf.Tensor
+        Input currents and the state before the step, shape ``(batch, n_neurons)``.
+    neurons : LIFParameters
+        Parameters of the neurons.
+
+    Returns
+    -------
+    spiked : tf.Tensor
+        Booleans, which neurons spike in this step.
+    voltage, refractory_time : tf.Tensor
+        The state after the step.
+
+    Notes
+    -----
+    With :math:`h = \delta_t / \tau_{rc}`, where :math:`\delta_t \le dt` is the part of
+    the step outside of the refractory period,
+
+    .. math::
+
+        v \leftarrow v + (J - v)(1 - e^{-h}), \qquad
+        t_{spike} = dt + \tau_{rc} \log\left(1 - \frac{v - 1}{J - 1}\right)
+
+    A voltage of at most 1 can only pass 1 if :math:`J > 1`, and then
+    :math:`0 < (v - 1) / (J - 1) \le 1 - e^{-dt / \tau_{rc}}`: the ranges of both
+    functions are known when the model is built, and short series do. For
+    :math:`x = -(v - 1) / (J - 1)`, the argument :math:`x / (2 + x)` of the
+    second series takes the same single division as :math:`x`, and lies within
+    :math:`\pm \tanh(dt / 2 \tau_{rc})`.
+
+    On the XLA CPU backend (one core, 100,000 neurons, single precision) a step takes
+    0.7 ns per neuron with the series and 2.8 with the library functions, in double
+    precision 1.7 and 8.7. Half of the gain is due to the voltage change
+    ending in a division, so that it is computed once and not again for each result.
+    """
+    dt, zero, one = constant(neurons.dt, J), constant(0, J), constant(1, J)
+    refractory_time = refractory_time - dt
+    delta_t = tf.clip_by_value(dt - refractory_time, zero, dt)
+    h = delta_t * neurons.inverse_tau_rc
+    if neurons.series is None:
+        voltage += rounded_product(J - voltage, -tf.math.expm1(-h))
+    else:
+        series = 0.5 * h + evaluate(neurons.series[0], h * h)
+        voltage += ((J - voltage) * h) / series
+
+    spiked = voltage > one
+    # both branches of every selection stay finite, or gradients would not be
+    overshoot = tf.where(spiked, voltage - one, zero)
+    if neurons.series is None:
+        log = _log1p_of_spikes(spiked, overshoot, J - one)
+    else:
+        denominator = tf.where(spiked, 2 * (J - one) - overshoot, one)
+        # a product with the reciprocal: XLA would store a quotient that is used twice
+        s = overshoot * (one / denominator)
+        log = -2 * s * evaluate(neurons.series[1], s * s)
+    t_spike = dt + neurons.tau_rc * log
+
+    if not (
+        isinstance(neurons.min_voltage, float) and np.isneginf(neurons.min_voltage)
+    ):
+        min_voltage = constant(neurons.min_voltage, J)
+        voltage = tf.where(voltage < min_voltage, min_voltage, voltage)
+    return (
+        spiked,
+        tf.where(spiked, zero, voltage),
+        tf.where(spiked, neurons.tau_ref + t_spike, refractory_time),
+    )
+
+
+def _log1p_of_spikes(
+    spiked: tf.Tensor, overshoot: tf.Tensor, drive: tf.Tensor
+) -> tf.Tensor:
+    """Return ``log1p(-overshoot / drive)`` where neurons spiked, whatever the range.
+
+    The argument is -1 if the membrane is so fast that it reaches its target within the
+    step, and anything at all if the voltage was above 1 from the start. Logarithms that
+    are infinite or undefined are so here too, but not their gradients.
+    """
+    one = constant(1, drive)
+    divisible = spiked & (drive != 0)
+    x = -overshoot / tf.where(divisible, drive, one)
+    inside = (x > -1) & (divisible | ~spiked)
+    outside = tf.where(divisible & (x == -1), constant(-np.inf, x), constant(np.nan, x))
+    return tf.where(inside, tf.math.log1p(tf.where(inside, x, constant(0, x))), outside)
+
+
+def adaptation_step(
+    adaptation: tf.Tensor, output: tf.Tensor, dt_over_tau_n: Parameter, inc_n: Parameter
+) -> tf.Tensor:
+    r"""Return the adaptation state after a step with the given output.
+
+    Parameters
+    ----------
+    adaptation : tf.Tensor
+        State before the step, shape ``(batch, n_neurons)``.
+    output : tf.Tensor
+        Rates or spikes of this step.
+    dt_over_tau_n : float or tf.Tensor
+        Length of the step divided by the time constants of adaptation.
+    inc_n : float or tf.Tensor
+        Increments of adaptation per spike.
+
+    Returns
+    -------
+    tf.Tensor
+        State after the step.
+
+    Notes
+    -----
+    .. math:: n \leftarrow n + \frac{dt}{\tau_n} (inc_n \, r - n)
+
+    References
+    ----------
+    .. [1] G. La Camera et al. Minimal models of adapted neuronal response to in
+       vivo-like input currents. Neural Computation 16(10), 2004, 2101-2124.
+    """
+    return adaptation + dt_over_tau_n * (inc_n * output - adaptation)
+
+
+def integrate_and_fire_step(
+    increment: tf.Tensor, voltage: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Advance non-leaky integrate-and-fire neurons by one time step.
+
+    Parameters
+    ----------
+    increment : tf.Tensor
+        What the voltage gains in this step, shape ``(batch, n_neurons)``.
+    voltage : tf.Tensor
+        State before the step.
+
+    Returns
+    -------
+    n_spikes, voltage : tf.Tensor
+        The number of spikes, whole but of the type of ``voltage``, and the state after
+        the step.
+    """
+    voltage = voltage + increment
+    n_spikes = tf.floor(voltage)
+    return n_spikes, voltage - n_spikes
+
+
+def izhikevich_step(
+    J: tf.Tensor,
+    voltage: tf.Tensor,
+    recovery: tf.Tensor,
+    dt: float,
+    tau_recovery: Parameter,
+    coupling: Parameter,
+    reset_voltage: Parameter,
+    reset_recovery: Parameter,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    r"""Advance Izhikevich neurons by one time step.
+
+    Parameters
+    ----------
+    J, voltage, recovery : tf.Tensor
+        Input currents and the state before the step, shape ``(batch, n_neurons)``.
+    dt : float
+        Length of the step, in seconds.
+    tau_recovery, coupling, reset_voltage, reset_recovery : float or tf.Tensor
+        Parameters of the neurons, *a* to *d* in [1]_.
+
+    Returns
+    -------
+    spiked : tf.Tensor
+        Booleans, which neurons spike in this step.
+    voltage, recovery : tf.Tensor
+        The state after the step.
+
+    Notes
+    -----
+    In milliseconds, with currents below -30 clipped,
+
+    .. math::
+
+        \dot{v} = 0.04 v^2 + 5 v + 140 - u + J, \qquad \dot{u} = a (b v - u)
+
+    and :math:`v \leftarrow c`, :math:`u \leftarrow u + d` when :math:`v \ge 30`. As in
+    Nengo, :math:`u` follows the voltage that was already reset.
+
+    References
+    ----------
+    .. [1] E. M. Izhikevich. Simple model of spiking neurons. IEEE Transactions on
+       Neural Networks 14(6), 2003, 1569-1572.
+    """
+    J = tf.maximum(J, constant(-30, J))
+    dv = (0.04 * (voltage * voltage) + 5 * voltage + 140 - recovery + J) * 1000
+    voltage = voltage + dv * dt
+    spiked = voltage >= 30
+    voltage = tf.where(spiked, constant(reset_voltage, J), voltage)
+    du = (tau_recovery * (coupling * voltage - recovery)) * 1000
+    recovery = recovery + du * dt
+    return spiked, voltage, tf.where(spiked, recovery + reset_recovery, recovery)
+
+
+def stochastic_rounding(
+    rates: tf.Tensor, draws: tf.Tensor, dt: float, negative: bool
+) -> tf.Tensor:
+    """Return spike counts whose mean, over uniform draws, is the expected number.
+
+    Parameters
+    ----------
+    rates : tf.Tensor
+        Firing rates in Hz, shape ``(batch, n_neurons)``.
+    draws : tf.Tensor
+        Uniform random numbers in ``[0, 1)``, of the same shape.
+    dt : float
+        Length of the step, in seconds.
+    negative : bool
+        Whether rates below zero give negative spikes (else none).
+
+    Returns
+    -------
+    tf.Tensor
+        Whole numbers of spikes, of the type of ``rates``.
+    """
+    expected = rounded_product(tf.abs(rates) if negative else rates, dt)
+    whole = tf.floor(expected)
+    if not negative:
+        # towards zero, should a base type break its promise
+        whole = tf.where(expected < 0, tf.math.ceil(expected), whole)
+    more = draws < tf.cast(expected - whole, draws.dtype)
+    n_spikes = whole + tf.cast(more, rates.dtype)
+    return n_spikes * tf.sign(rates) if negative else n_spikes

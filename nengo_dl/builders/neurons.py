@@ -1,0 +1,332 @@
+"""TensorFlow versions of Nengo's neuron types (`nengo.neurons`).
+
+The equations are in `neuron_equations`; the builders collect the parameters of the
+merged populations and hand them over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, ClassVar
+
+import nengo.neurons
+import numpy as np
+import tensorflow as tf
+from nengo.builder.neurons import SimNeurons
+from nengo.exceptions import BuildError
+
+from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.neuron_equations import (
+    LIFParameters,
+    Parameter,
+    adaptation_step,
+    constant,
+    integrate_and_fire_step,
+    izhikevich_step,
+    lif_rates,
+    lif_step,
+    rounded_product,
+    stochastic_rounding,
+)
+from nengo_dl.compiler.operators import StochasticRounding
+from nengo_dl.compiler.polynomials import atanh_series, decay_series
+
+__all__ = [
+    "AdaptiveLIFBuilder",
+    "AdaptiveLIFRateBuilder",
+    "IzhikevichBuilder",
+    "LIFBuilder",
+    "LIFRateBuilder",
+    "NeuronBuilder",
+    "RectifiedLinearBuilder",
+    "RegularSpikingBuilder",
+    "SigmoidBuilder",
+    "SpikingRectifiedLinearBuilder",
+    "StochasticRoundingBuilder",
+    "TanhBuilder",
+]
+
+
+class NeuronBuilder(OpBuilder):
+    """What the builders of all neuron types share.
+
+    A subclass names the state, in the order in which its `neuron_step` takes and
+    returns it. Populations of any sizes and parameters merge.
+    """
+
+    #: Names of the state variables, as in the ``state`` of the neuron type.
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.sizes = [op.output.size for op in ops]
+
+    @classmethod
+    def flat(cls, op: SimNeurons) -> bool:
+        """Return True: neurons do not depend on each other."""
+        return True
+
+    @classmethod
+    def merge_key(cls, op: SimNeurons) -> Hashable:
+        """Return where the state is listed, which must be the same for all."""
+        return cls.state_sets(op)
+
+    @classmethod
+    def state_sets(cls, op: SimNeurons) -> tuple[int, ...]:
+        """Return the indices of the state variables, in the order of `state_names`."""
+        if set(op.state_idxs) != set(cls.state_names) or op.state_extra:
+            raise BuildError(
+                f"{op} has the state {sorted([*op.state_idxs, *op.state_extra])}; "
+                f"{type(op.neurons).__name__}.step takes {sorted(cls.state_names)}"
+            )
+        for name, index in op.state_idxs.items():
+            if op.sets[index].shape != op.output.shape:
+                raise BuildError(
+                    f"{op}: '{name}' has shape {op.sets[index].shape}; expected one "
+                    f"number per neuron, shape {op.output.shape}"
+                )
+        return tuple(op.state_idxs[name] for name in cls.state_names)
+
+    def parameter(self, value: Callable[[Any], float]) -> Parameter:
+        """Spread ``value(neurons)``, one number for each operator, over its neurons."""
+        return self.per_element([value(op.neurons) for op in self.ops], self.sizes)
+
+    def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
+        """Compute one time step."""
+        output, *state = self.neuron_step(*reads, *previous)
+        sets = [output, *state]
+        for index, value in zip(self.state_sets(self.ops[0]), state):
+            sets[index] = value
+        return Writes(sets=tuple(sets))
+
+    def neuron_step(self, J: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the output and the state after a step, given currents and state."""
+        raise NotImplementedError(f"{type(self).__name__} must implement neuron_step")
+
+
+@register(nengo.neurons.RectifiedLinear, methods=("step",))
+class RectifiedLinearBuilder(NeuronBuilder):
+    r"""Rectified linear units, `nengo.RectifiedLinear`: :math:`r = a \max(J, 0)`."""
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.amplitude = self.parameter(lambda neurons: neurons.amplitude)
+
+    def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor]:
+        """Return the rates."""
+        return (self.amplitude * tf.nn.relu(J),)
+
+
+@register(nengo.neurons.SpikingRectifiedLinear, methods=("step",))
+class SpikingRectifiedLinearBuilder(NeuronBuilder):
+    """Integrate-and-fire neurons without leak, `nengo.SpikingRectifiedLinear`."""
+
+    state_names = ("voltage",)
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
+
+    def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the spikes and the voltage."""
+        # selecting, like `rounded_product`, keeps the product from being contracted
+        increment = tf.where(J <= 0, constant(0, J), J * self.config.dt)
+        n_spikes, voltage = integrate_and_fire_step(increment, voltage)
+        return self.spike * n_spikes, voltage
+
+
+@register(nengo.neurons.Sigmoid, methods=("step",))
+class SigmoidBuilder(NeuronBuilder):
+    r"""Sigmoid units, `nengo.Sigmoid`: :math:`r = 1 / (\tau_{ref} (1 + e^{-J}))`."""
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.max_rate = self.parameter(lambda neurons: 1 / neurons.tau_ref)
+
+    def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor]:
+        """Return the rates."""
+        return (self.max_rate * tf.sigmoid(J),)
+
+
+@register(nengo.neurons.Tanh, methods=("step",))
+class TanhBuilder(NeuronBuilder):
+    r"""Hyperbolic tangent units, `nengo.Tanh`: :math:`r = \tanh(J) / \tau_{ref}`."""
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.max_rate = self.parameter(lambda neurons: 1 / neurons.tau_ref)
+
+    def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor]:
+        """Return the rates."""
+        return (self.max_rate * tf.tanh(J),)
+
+
+@register(nengo.neurons.LIFRate, methods=("step",))
+class LIFRateBuilder(NeuronBuilder):
+    """Rates of leaky integrate-and-fire neurons, `nengo.LIFRate`; see `lif_rates`."""
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.tau_rc = self.parameter(lambda neurons: neurons.tau_rc)
+        self.tau_ref = self.parameter(lambda neurons: neurons.tau_ref)
+        self.amplitude = self.parameter(lambda neurons: neurons.amplitude)
+
+    def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the rates."""
+        return (lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude),)
+
+
+@register(nengo.neurons.AdaptiveLIFRate, methods=("step",))
+class AdaptiveLIFRateBuilder(LIFRateBuilder):
+    """Rates of adaptive leaky integrate-and-fire neurons, `nengo.AdaptiveLIFRate`."""
+
+    state_names = ("adaptation",)
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.dt_over_tau_n = self.parameter(lambda neurons: config.dt / neurons.tau_n)
+        self.inc_n = self.parameter(lambda neurons: neurons.inc_n)
+
+    def neuron_step(self, J: tf.Tensor, adaptation: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the rates and the adaptation."""
+        (output,) = super().neuron_step(J - adaptation)
+        adaptation = adaptation_step(adaptation, output, self.dt_over_tau_n, self.inc_n)
+        return output, adaptation
+
+
+@register(nengo.neurons.LIF, methods=("step",))
+class LIFBuilder(NeuronBuilder):
+    """Leaky integrate-and-fire neurons, `nengo.LIF`; see `lif_step`."""
+
+    state_names = ("voltage", "refractory_time")
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
+        self.lif = LIFParameters(
+            dt=config.dt,
+            tau_rc=self.parameter(lambda neurons: neurons.tau_rc),
+            inverse_tau_rc=self.parameter(lambda neurons: 1 / neurons.tau_rc),
+            tau_ref=self.parameter(lambda neurons: neurons.tau_ref),
+            min_voltage=self.parameter(lambda neurons: neurons.min_voltage),
+            series=self._series(),
+        )
+
+    def _series(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        if not all(self._starts_below_threshold(op) for op in self.ops):
+            return None
+        h_max = self.config.dt / min(op.neurons.tau_rc for op in self.ops)
+        decay = decay_series(h_max, self.config.dtype)
+        atanh = atanh_series(np.tanh(h_max / 2), self.config.dtype)
+        return None if decay is None or atanh is None else (decay, atanh)
+
+    @staticmethod
+    def _starts_below_threshold(op: SimNeurons) -> bool:
+        return bool(np.all(op.state["voltage"].initial_value <= 1))
+
+    @classmethod
+    def merge_key(cls, op: SimNeurons) -> Hashable:
+        """Return where the state is listed, and whether the series may be used."""
+        return super().merge_key(op), cls._starts_below_threshold(op)
+
+    def neuron_step(
+        self, J: tf.Tensor, voltage: tf.Tensor, refractory_time: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        """Return the spikes, the voltage and the refractory time."""
+        spiked, *state = lif_step(J, voltage, refractory_time, self.lif)
+        spikes = tf.where(spiked, constant(self.spike, J), constant(0, J))
+        return spikes, *state
+
+
+@register(nengo.neurons.AdaptiveLIF, methods=("step",))
+class AdaptiveLIFBuilder(LIFBuilder):
+    """Adaptive leaky integrate-and-fire neurons, `nengo.AdaptiveLIF`."""
+
+    state_names = ("voltage", "refractory_time", "adaptation")
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.dt_over_tau_n = self.parameter(lambda neurons: config.dt / neurons.tau_n)
+        self.inc_n = self.parameter(lambda neurons: neurons.inc_n)
+
+    def neuron_step(
+        self,
+        J: tf.Tensor,
+        voltage: tf.Tensor,
+        refractory_time: tf.Tensor,
+        adaptation: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        """Return the spikes, the voltage, the refractory time and the adaptation."""
+        spikes, *state = super().neuron_step(J - adaptation, voltage, refractory_time)
+        adaptation = adaptation_step(adaptation, spikes, self.dt_over_tau_n, self.inc_n)
+        return spikes, *state, adaptation
+
+
+@register(nengo.neurons.Izhikevich, methods=("step",))
+class IzhikevichBuilder(NeuronBuilder):
+    """Izhikevich neurons, `nengo.Izhikevich`; see `izhikevich_step`."""
+
+    state_names = ("voltage", "recovery")
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.parameters = {
+            name: self.parameter(lambda neurons, name=name: getattr(neurons, name))
+            for name in ("tau_recovery", "coupling", "reset_voltage", "reset_recovery")
+        }
+
+    def neuron_step(
+        self, J: tf.Tensor, voltage: tf.Tensor, recovery: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        """Return the spikes, the voltage and the recovery variable."""
+        spiked, *state = izhikevich_step(
+            J, voltage, recovery, self.config.dt, **self.parameters
+        )
+        spikes = tf.where(spiked, constant(1 / self.config.dt, J), constant(0, J))
+        return spikes, *state
+
+
+@register(nengo.neurons.RegularSpiking, methods=("step",))
+class RegularSpikingBuilder(NeuronBuilder):
+    """Regular spikes at the rates of a base type, `nengo.RegularSpiking`."""
+
+    state_names = ("voltage",)
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
+
+    def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the spikes and the voltage, given rates."""
+        increment = rounded_product(J, self.config.dt)
+        n_spikes, voltage = integrate_and_fire_step(increment, voltage)
+        return self.spike * n_spikes, voltage
+
+
+@register(StochasticRounding)
+class StochasticRoundingBuilder(OpBuilder):
+    """What `nengo.StochasticSpiking` does with random numbers drawn on the host."""
+
+    def __init__(self, ops: Sequence[StochasticRounding], config: BuildConfig):
+        super().__init__(ops, config)
+        self.spike = self.per_element(
+            [op.neurons.amplitude / config.dt for op in ops],
+            [op.output.size for op in ops],
+        )
+
+    @classmethod
+    def flat(cls, op: StochasticRounding) -> bool:
+        """Return True: neurons do not depend on each other."""
+        return True
+
+    @classmethod
+    def merge_key(cls, op: StochasticRounding) -> Hashable:
+        """Return whether rates may be negative."""
+        return op.neurons.negative
+
+    def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
+        """Compute one time step."""
+        rates, draws = reads
+        negative = self.ops[0].neurons.negative
+        n_spikes = stochastic_rounding(rates, draws, self.config.dt, negative)
+        return Writes(sets=(self.spike * n_spikes,))
