@@ -1,5 +1,13 @@
 """TensorFlow versions of Nengo's operators; one module for each in ``nengo.builder``."""
 
+from nengo_dl.builders import (
+    callbacks,
+    learning_rules,
+    neurons,
+    operators,
+    processes,
+    transforms,
+)
 from nengo_dl.builders.base import (
     BuildConfig,
     OpBuilder,
@@ -8,4 +16,16 @@ from nengo_dl.builders.base import (
     register,
 )
 
-__all__ = ["BuildConfig", "OpBuilder", "Writes", "find_builder", "register"]
+__all__ = [
+    "BuildConfig",
+    "OpBuilder",
+    "Writes",
+    "callbacks",
+    "find_builder",
+    "learning_rules",
+    "neurons",
+    "operators",
+    "processes",
+    "register",
+    "transforms",
+]

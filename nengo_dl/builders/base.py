@@ -10,16 +10,44 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
 from nengo.builder.processes import SimProcess
+from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
 __all__ = ["BuildConfig", "OpBuilder", "Writes", "find_builder", "register"]
+
+
+class HostSteps(Protocol):
+    """Runs operators with their own NumPy steps, on behalf of callback builders."""
+
+    def run(
+        self,
+        ops: Sequence[Operator],
+        given: Sequence[Signal],
+        values: Sequence[np.ndarray],
+    ) -> list[np.ndarray]:
+        """Run one step of operators.
+
+        Parameters
+        ----------
+        ops : sequence of Operator
+            Operators to run, one after the other.
+        given : sequence of Signal
+            Signals that the operators read, or whose previous values they need.
+        values : sequence of ndarray, shapes (minibatch or 1, *signal.shape)
+            Values of the given signals.
+
+        Returns
+        -------
+        list of ndarray, shapes (minibatch, *signal.shape)
+            What the operators set, then their increments, then their updates.
+        """
 
 
 @dataclass(frozen=True)
@@ -34,11 +62,14 @@ class BuildConfig:
         Floating point type of the simulation (float32 or float64).
     minibatch_size : int
         Length of the batch axis (1 without minibatches).
+    host : HostSteps or None
+        Runs the NumPy steps of operators that call Python.
     """
 
     dt: float
     dtype: np.dtype
     minibatch_size: int = 1
+    host: HostSteps | None = None
 
 
 @dataclass(frozen=True)

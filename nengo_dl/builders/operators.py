@@ -1,0 +1,218 @@
+"""Builders for Nengo's basic operators (see ``nengo.builder.operator``)."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
+
+from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+
+__all__ = [
+    "CopyBuilder",
+    "DotIncBuilder",
+    "ElementwiseIncBuilder",
+    "ResetBuilder",
+]
+
+
+@register(Reset)
+class ResetBuilder(OpBuilder):
+    """Set signals to constants: ``dst = value``."""
+
+    @classmethod
+    def flat(cls, op):
+        return True
+
+    def __init__(self, ops, config: BuildConfig):
+        super().__init__(ops, config)
+        self.dtype = config.dtype if ops[0].dst.dtype.kind == "f" else ops[0].dst.dtype
+        self.values = np.concatenate(
+            [np.full(op.dst.size, op.value, dtype=self.dtype) for op in ops]
+        )[None, :]
+
+    def step(self, reads, previous):
+        """Return the constants, shape ``(1, n_elements)``."""
+        if (self.values == self.values[0, 0]).all():
+            value = tf.fill(self.values.shape, tf.constant(self.values[0, 0]))
+        else:
+            value = tf.constant(self.values)
+        return Writes(sets=(value,))
+
+
+@register(Copy)
+class CopyBuilder(OpBuilder):
+    """Copy or add signals, or elements of them: ``dst[...] (+)= src[...]``.
+
+    Copies of whole signals merge whatever their sizes; those with index lists merge
+    when source and destination have equal shapes.
+    """
+
+    @classmethod
+    def merge_key(cls, op):
+        return op.inc
+
+    @classmethod
+    def flat(cls, op):
+        return cls._is_whole(op)
+
+    @classmethod
+    def state_sets(cls, op):
+        # elements that the copy does not touch keep their value
+        return (0,) if cls._keeps_elements(op) else ()
+
+    @staticmethod
+    def _is_whole(op: Copy) -> bool:
+        return (
+            op.src_slice is None
+            and op.dst_slice is None
+            and op.src.shape == op.dst.shape
+        )
+
+    @staticmethod
+    def _keeps_elements(op: Copy) -> bool:
+        if op.inc or op.dst_slice is None:
+            return False
+        touched = np.zeros(op.dst.shape, dtype=bool)
+        touched[op.dst_slice] = True
+        return not touched.all()
+
+    def __init__(self, ops, config: BuildConfig):
+        super().__init__(ops, config)
+        self.whole = self._is_whole(ops[0])
+        if self.whole:
+            return
+        # positions within each operator's own source and destination
+        sources, targets = [], []
+        for number, op in enumerate(ops):
+            source = np.arange(op.src.size).reshape(op.src.shape)
+            target = np.arange(op.dst.size).reshape(op.dst.shape)
+            if op.src_slice is not None:
+                source = source[op.src_slice]
+            if op.dst_slice is not None:
+                target = target[op.dst_slice]
+            source = np.broadcast_to(source, target.shape)
+            sources.append(source.ravel() + number * op.src.size)
+            targets.append(target.ravel() + number * op.dst.size)
+        source, target = np.concatenate(sources), np.concatenate(targets)
+        self.n_targets = sum(op.dst.size for op in ops)
+        self.n_sources = sum(op.src.size for op in ops)
+        counts = np.bincount(target, minlength=self.n_targets)
+        # one column of sources for each term; n_sources stands for a zero
+        order = np.argsort(target, kind="stable")
+        column = np.arange(len(target)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.table = np.full((self.n_targets, max(counts.max(), 1)), self.n_sources)
+        self.table[target[order], column] = source[order]
+        self.untouched = counts == 0
+
+    def step(self, reads, previous):
+        """Return the copied values, in the shape of the destinations."""
+        (src,) = reads
+        if self.whole:
+            value = src
+        else:
+            flat = tf.reshape(src, (src.shape[0], self.n_sources))
+            flat = tf.pad(flat, ((0, 0), (0, 1)))
+            value = tf.add_n(
+                [
+                    tf.gather(flat, tf.constant(column, tf.int32), axis=1)
+                    for column in self.table.T
+                ]
+            )
+            if previous:
+                old = tf.reshape(previous[0], (previous[0].shape[0], self.n_targets))
+                value = tf.where(tf.constant(self.untouched[None]), old, value)
+            value = tf.reshape(
+                value, (value.shape[0], len(self.ops), *self.ops[0].dst.shape)
+            )
+        return Writes(incs=(value,)) if self.ops[0].inc else Writes(sets=(value,))
+
+
+def _aligned(signal, ndim: int) -> tuple[int, ...]:
+    """Return a shape with trailing axes of length 1 up to ``ndim``, as NumPy aligns."""
+    return (1,) * (ndim - signal.ndim) + signal.shape
+
+
+@register(ElementwiseInc)
+class ElementwiseIncBuilder(OpBuilder):
+    """Add products, element by element: ``Y += A * X``.
+
+    Operators whose operands all have one size merge whatever that size is; those that
+    broadcast merge when their shapes are equal.
+    """
+
+    @classmethod
+    def flat(cls, op):
+        return op.A.shape == op.X.shape == op.Y.shape
+
+    def step(self, reads, previous):
+        """Return the products, in the shape of Y."""
+        a, x = reads
+        op = self.ops[0]
+        if not self.flat(op):
+            ndim = op.Y.ndim
+            a = tf.reshape(a, (*a.shape[:2], *_aligned(op.A, ndim)))
+            x = tf.reshape(x, (*x.shape[:2], *_aligned(op.X, ndim)))
+        return Writes(incs=(a * x,))
+
+
+@register(DotInc)
+class DotIncBuilder(OpBuilder):
+    """Add matrix-vector products: ``Y += A @ X``.
+
+    A is a matrix, a vector or a number; X and Y are vectors, numbers, or columns.
+    Operators of equal shapes run as one batched product.
+    """
+
+    def step(self, reads, previous):
+        """Return the products, in the shape of Y."""
+        a, x = reads
+        op = self.ops[0]
+        n_ops = len(self.ops)
+        if op.A.ndim == 0 or op.X.ndim == 0:
+            shape = op.Y.shape
+            a = tf.reshape(a, (*a.shape[:2], *_aligned(op.A, len(shape))))
+            x = tf.reshape(x, (*x.shape[:2], *_aligned(op.X, len(shape))))
+            return Writes(incs=(a * x,))
+        n = op.A.shape[-1]
+        m = op.A.size // n
+        a = tf.reshape(a, (a.shape[0], n_ops, m, n))
+        x = tf.reshape(x, (x.shape[0], n_ops, n))
+        y = batched_matvec(a, x)
+        return Writes(incs=(tf.reshape(y, (y.shape[0], n_ops, *op.Y.shape)),))
+
+
+def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Multiply stacks of matrices with stacks of vectors.
+
+    Parameters
+    ----------
+    a : tf.Tensor, shape (batch or 1, n_ops, m, n)
+        Matrices.
+    x : tf.Tensor, shape (batch or 1, n_ops, n)
+        Vectors.
+
+    Returns
+    -------
+    tf.Tensor, shape (batch or 1, n_ops, m)
+        ``sum_n a[b, k, m, n] x[b, k, n]``
+    """
+    n_ops, m, n = a.shape[1:]
+    if n == 1:
+        return a[..., 0] * x
+    if not a.dtype.is_floating:
+        return tf.reduce_sum(a * x[:, :, None, :], axis=-1)
+    if a.shape[0] == 1:
+        if n_ops == 1:
+            y = tf.matmul(x[:, 0], a[0, 0], transpose_b=True)
+            return y[:, None, :]
+        if x.shape[0] == 1:
+            if m == 1:
+                return tf.reduce_sum(a[:, :, 0] * x, axis=-1)[..., None]
+            return tf.linalg.matvec(a, x)
+        # (n_ops, batch, n) x (n_ops, n, m)
+        y = tf.matmul(tf.transpose(x, (1, 0, 2)), a[0], transpose_b=True)
+        return tf.transpose(y, (1, 0, 2))
+    return tf.linalg.matvec(a, x)
+
+

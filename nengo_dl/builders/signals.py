@@ -1,0 +1,287 @@
+"""The values of all signals while one time step is traced.
+
+Nothing here is a variable: reading gives a tensor, writing defines a new one. XLA turns
+the result into kernels that never store what is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from nengo_dl.compiler.layout import Block, Piece, ReadPlan, Transfer, WritePlan
+from nengo_dl.compiler.traits import Role
+
+__all__ = ["ValueStore", "block_dtype", "read_constant"]
+
+
+def block_dtype(block: Block, dtype: np.dtype) -> np.dtype:
+    """Return the type of a block's elements in a simulation of a given precision.
+
+    Parameters
+    ----------
+    block : Block
+        Storage of some signals.
+    dtype : numpy.dtype
+        Floating point type of the simulation.
+    """
+    return np.dtype(dtype) if block.kind == "f" else block.signals[0].dtype
+
+
+class ValueStore:
+    """Values of the blocks at one moment of a step.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Storage of the program.
+    dtype : numpy.dtype
+        Floating point type of the simulation.
+    minibatch_size : int
+        Length of the batch axis of all state.
+    start : mapping of {int: tf.Tensor}
+        Values at the start of the step, shape ``(1 or minibatch, size)``, of the blocks
+        that are not temporary.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        dtype: np.dtype,
+        minibatch_size: int,
+        start: Mapping[int, tf.Tensor],
+    ):
+        self.blocks = blocks
+        self.dtype = dtype
+        self.minibatch_size = minibatch_size
+        self.start = dict(start)
+        self.current: dict[int, tf.Tensor] = dict(start)
+        self.next: dict[int, tf.Tensor] = {}
+        self._pending: dict[int, list[tuple[Transfer, tf.Tensor]]] = {}
+
+    # -- reading
+
+    def read(self, plan: ReadPlan) -> tf.Tensor:
+        """Return an operand with its value after all sets and increments so far."""
+        for piece in plan.pieces:
+            self._settle(piece.block)
+        return _read(plan, self._values(plan, self.current))
+
+    def read_previous(self, plan: ReadPlan) -> tf.Tensor:
+        """Return an operand with its value at the start of the step."""
+        return _read(plan, self._values(plan, self.start))
+
+    def next_state(self, numbers: Sequence[int]) -> list[tf.Tensor]:
+        """Return what state blocks hold at the start of the next step."""
+        result = []
+        for number in numbers:
+            self._settle(number)
+            value = self.next.get(number, self.current[number])
+            shape = (self.minibatch_size, self.blocks[number].size)
+            result.append(tf.broadcast_to(value, shape))
+        return result
+
+    def _values(
+        self, plan: ReadPlan, values: Mapping[int, tf.Tensor]
+    ) -> dict[int, tf.Tensor]:
+        return {
+            piece.block: values[piece.block]
+            if piece.block in values
+            else self._zeros(self.blocks[piece.block].size, self.blocks[piece.block])
+            for piece in plan.pieces
+        }
+
+    def _zeros(self, size: int, block: Block) -> tf.Tensor:
+        return tf.zeros((1, size), dtype=block_dtype(block, self.dtype))
+
+    # -- writing
+
+    def set(self, plan: WritePlan, value: tf.Tensor) -> None:
+        """Define the value of signals in this step, before increments."""
+        flat = self._flatten(value)
+        for transfer in plan.transfers:
+            block = self.blocks[transfer.block]
+            if block.role is Role.TEMPORARY:
+                # temporaries start as zeros, so setting a part of one is adding to it
+                self._pending.setdefault(block.number, []).append((transfer, flat))
+            else:
+                self.current[block.number] = self._replaced(
+                    transfer, flat, self.current[block.number]
+                )
+
+    def inc(self, plan: WritePlan, value: tf.Tensor) -> None:
+        """Add to the value of signals in this step."""
+        flat = self._flatten(value)
+        for transfer in plan.transfers:
+            self._pending.setdefault(transfer.block, []).append((transfer, flat))
+
+    def update(self, plan: WritePlan, value: tf.Tensor) -> None:
+        """Define the value of signals at the start of the next step."""
+        flat = self._flatten(value)
+        for transfer in plan.transfers:
+            number = transfer.block
+            if transfer.mask is not None and number not in self.next:
+                self._settle(number)
+            old = self.next.get(number, self.current.get(number))
+            self.next[number] = self._replaced(transfer, flat, old)
+
+    def _flatten(self, value: tf.Tensor) -> tf.Tensor:
+        size = int(np.prod(value.shape[1:]))
+        return tf.reshape(value, (value.shape[0], size))
+
+    def _replaced(
+        self, transfer: Transfer, flat: tf.Tensor, old: tf.Tensor
+    ) -> tf.Tensor:
+        block = self.blocks[transfer.block]
+        if transfer.mask is None:
+            return self._expand(transfer, flat)
+        if transfer.length:
+            end = transfer.target + transfer.length
+            middle = flat[:, transfer.source : transfer.source + transfer.length]
+            return _concatenate([old[:, : transfer.target], middle, old[:, end:]])
+        expanded = self._expand(transfer, flat)
+        return tf.where(tf.constant(transfer.mask[None, : block.size]), expanded, old)
+
+    def _expand(self, transfer: Transfer, flat: tf.Tensor) -> tf.Tensor:
+        """Return the part of a result that goes to a block, zero where nothing goes."""
+        block = self.blocks[transfer.block]
+        if transfer.index is not None:
+            size = int(flat.shape[1])
+            if (transfer.index == size).any():
+                flat = tf.pad(flat, ((0, 0), (0, 1)))
+            terms = [
+                tf.gather(flat, _index(column), axis=1) for column in transfer.index.T
+            ]
+            return tf.add_n(terms) if len(terms) > 1 else terms[0]
+        if transfer.segments is not None:
+            source, target = transfer.segments
+            if len(source) != flat.shape[1] or (np.diff(source) != 1).any():
+                flat = tf.gather(flat, _index(source), axis=1)
+            sums = tf.math.unsorted_segment_sum(
+                tf.transpose(flat), _index(target), block.size
+            )
+            return tf.transpose(sums)
+        middle = flat[:, transfer.source : transfer.source + transfer.length]
+        after = block.size - transfer.target - transfer.length
+        if transfer.target or after:
+            return tf.pad(middle, ((0, 0), (transfer.target, after)))
+        return middle
+
+    def _settle(self, number: int) -> None:
+        """Add the increments that wait for a block to its value."""
+        waiting = self._pending.pop(number, None)
+        if not waiting:
+            return
+        block = self.blocks[number]
+        terms = [self.current[number]] if number in self.current else []
+        slices = []
+        for transfer, flat in waiting:
+            whole = transfer.length == block.size
+            if whole or transfer.index is not None or transfer.segments is not None:
+                terms.append(self._expand(transfer, flat))
+            else:
+                slices.append((transfer, flat))
+        terms.extend(self._join_slices(block, slices))
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        self.current[number] = total
+
+    def _join_slices(
+        self, block: Block, slices: Sequence[tuple[Transfer, tf.Tensor]]
+    ) -> list[tf.Tensor]:
+        """Tile a block with slices that do not overlap: one copy instead of many sums."""
+        layers: list[list[tuple[Transfer, tf.Tensor]]] = []
+        for transfer, flat in slices:
+            for layer in layers:
+                if all(
+                    transfer.target >= other.target + other.length
+                    or other.target >= transfer.target + transfer.length
+                    for other, _ in layer
+                ):
+                    layer.append((transfer, flat))
+                    break
+            else:
+                layers.append([(transfer, flat)])
+        results = []
+        for layer in layers:
+            parts, end = [], 0
+            for transfer, flat in sorted(layer, key=lambda item: item[0].target):
+                if transfer.target > end:
+                    parts.append(self._zeros(transfer.target - end, block))
+                parts.append(
+                    flat[:, transfer.source : transfer.source + transfer.length]
+                )
+                end = transfer.target + transfer.length
+            if end < block.size:
+                parts.append(self._zeros(block.size - end, block))
+            results.append(_concatenate(parts))
+        return results
+
+    # -- handing the store over to another function
+
+    def export(self) -> dict[str, dict[int, list[tf.Tensor]]]:
+        """Return all values that were computed in this step, as a nest of tensors."""
+        for number in list(self._pending):
+            self._settle(number)
+        return {
+            "current": {
+                number: value
+                for number, value in self.current.items()
+                if value is not self.start.get(number)
+            },
+            "next": dict(self.next),
+        }
+
+    def restore(self, values: Mapping[str, Mapping[int, tf.Tensor]]) -> None:
+        """Take over what another store exported."""
+        self.current.update(values["current"])
+        self.next.update(values["next"])
+
+
+def read_constant(
+    plan: ReadPlan, values: Mapping[int, tf.Tensor]
+) -> tf.Tensor:
+    """Read an operand from blocks that do not change during a run."""
+    return _read(plan, values)
+
+
+def _read(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
+    parts = [_read_piece(piece, values[piece.block]) for piece in plan.pieces]
+    if not parts:
+        raise ValueError("An operand without elements cannot be read")
+    flat = _concatenate(parts)
+    if plan.order is not None:
+        flat = tf.gather(flat, _index(plan.order), axis=1)
+    return tf.reshape(flat, (flat.shape[0], *plan.shape))
+
+
+def _read_piece(piece: Piece, value: tf.Tensor) -> tf.Tensor:
+    if piece.index is not None:
+        if piece.row > 1:
+            rows = tf.reshape(value, (value.shape[0], -1, piece.row))
+            rows = tf.gather(rows, _index(piece.index), axis=1)
+            return tf.reshape(rows, (value.shape[0], piece.row * len(piece.index)))
+        return tf.gather(value, _index(piece.index), axis=1)
+    if piece.step == 1:
+        if piece.start == 0 and piece.length == value.shape[1]:
+            return value
+        return value[:, piece.start : piece.start + piece.length]
+    end = piece.start + piece.step * (piece.length - 1) + 1
+    return value[:, piece.start : end : piece.step]
+
+
+def _concatenate(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    parts = [part for part in parts if part.shape[1]]
+    if len(parts) == 1:
+        return parts[0]
+    batch = max(int(part.shape[0]) for part in parts)
+    return tf.concat(
+        [tf.broadcast_to(part, (batch, part.shape[1])) for part in parts], axis=1
+    )
+
+
+def _index(positions: np.ndarray) -> tf.Tensor:
+    return tf.constant(positions, dtype=tf.int32)

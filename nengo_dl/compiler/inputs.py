@@ -1,0 +1,132 @@
+"""Find out what can be computed on the host, ahead of the simulation.
+
+Whatever depends on time and random streams only (Nodes without input, noise, the draws
+of stochastic neurons) is computed with Nengo's own code, in chunks, and fed to the
+device. Its numbers are then exactly those of Nengo's reference simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from nengo.builder.neurons import SimNeurons
+from nengo.builder.operator import Copy, Operator, SimPyFunc, TimeUpdate
+from nengo.builder.probe import SimProbe
+from nengo.builder.processes import SimProcess
+from nengo.builder.signal import Signal
+from nengo.neurons import StochasticSpiking
+
+from nengo_dl.compiler.operators import RandomSample, StochasticRounding
+
+__all__ = ["HostSplit", "split_inputs"]
+
+
+@dataclass(frozen=True)
+class HostSplit:
+    """Operators, divided by where they run.
+
+    Attributes
+    ----------
+    device : list of Operator
+        Run on the device in each step.
+    host : list of Operator
+        Run on the host ahead of the device; each sets one signal (`TimeUpdate`: two).
+    inputs : list of Signal
+        The signals that the host operators set.
+    origin : dict of {Operator: Operator}
+        Original operator of each one that was rewritten (it determines the random
+        stream).
+    """
+
+    device: list[Operator] = field(default_factory=list)
+    host: list[Operator] = field(default_factory=list)
+    inputs: list[Signal] = field(default_factory=list)
+    origin: dict[Operator, Operator] = field(default_factory=dict)
+
+
+def split_inputs(
+    operators: Sequence[Operator], is_callback: Callable[[Operator], bool]
+) -> HostSplit:
+    """Divide operators into those of the host and those of the device.
+
+    Functions of time run ahead only when nothing else calls Python during a step:
+    otherwise they might depend on what other functions did in the steps before, and
+    they stay in step with them.
+
+    Parameters
+    ----------
+    operators : sequence of Operator
+        All operators of a model.
+    is_callback : callable
+        Whether an operator's step calls Python code whose effects are not known.
+
+    Returns
+    -------
+    HostSplit
+        The two lists.
+    """
+    split = HostSplit()
+    in_step = any(
+        is_callback(op)
+        for op in operators
+        if not (isinstance(op, (TimeUpdate, SimProbe)) or _depends_on_time_only(op))
+    )
+    for op in operators:
+        if isinstance(op, SimProbe):
+            # it only marks a signal; the runtime knows what is probed
+            continue
+        if isinstance(op, TimeUpdate):
+            split.host.append(op)
+            split.inputs.extend([op.step, op.time])
+        elif _depends_on_time_only(op) and not (in_step and isinstance(op, SimPyFunc)):
+            _move_to_host(op, split)
+        elif type(op) is SimNeurons and type(op.neurons) is StochasticSpiking:
+            _draw_on_host(op, split)
+        else:
+            split.device.append(op)
+    return split
+
+
+def _depends_on_time_only(op: Operator) -> bool:
+    if type(op) is SimPyFunc:
+        return op.x is None
+    if type(op) is SimProcess:
+        return op.input is None and op.mode in ("set", "inc")
+    return False
+
+
+def _move_to_host(op: Operator, split: HostSplit) -> None:
+    output = op.output
+    if output is None:
+        split.host.append(op)
+    elif not op.incs and not output.is_view:
+        split.host.append(op)
+        split.inputs.append(output)
+    else:
+        # noise that is added to a signal, or a process that fills part of one
+        signal = Signal(shape=output.shape, name=f"{output.name}.input")
+        moved: Operator
+        if isinstance(op, SimProcess):
+            moved = SimProcess(
+                op.process, None, signal, op.t, "set", state=op.state, tag=op.tag
+            )
+        else:
+            moved = SimPyFunc(signal, op.fn, op.t, None, tag=op.tag)
+        split.host.append(moved)
+        split.inputs.append(signal)
+        split.origin[moved] = op
+        copy = Copy(signal, output, inc=bool(op.incs), tag=op.tag)
+        split.origin[copy] = op
+        split.device.append(copy)
+
+
+def _draw_on_host(op: SimNeurons, split: HostSplit) -> None:
+    draws = Signal(np.zeros(op.J.shape), name=f"{op.J.name}.draws")
+    sample = RandomSample(op.state_extra["rng"], draws)
+    rounding = StochasticRounding(op.neurons, op.J, draws, op.output)
+    split.host.append(sample)
+    split.inputs.append(draws)
+    split.device.append(rounding)
+    split.origin.update({sample: op, rounding: op})

@@ -1,0 +1,260 @@
+"""Merge operators into groups, and put the groups in order."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+from nengo.builder.operator import Operator
+from nengo.builder.signal import Signal
+from nengo.exceptions import BuildError
+
+from nengo_dl.compiler.alias import Aliases
+from nengo_dl.compiler.ir import BuilderLookup, Group, Operand, bounds, name_of, n_values
+
+__all__ = ["dependencies", "make_group", "plan"]
+
+
+class _Writers:
+    """The operators that write a base, with the range of elements each may touch."""
+
+    def __init__(self) -> None:
+        self.ops: list[int] = []
+        self.low: list[int] = []
+        self.high: list[int] = []
+        self._arrays: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    def add(self, op: int, signal: Signal) -> None:
+        low, high = bounds(signal)
+        self.ops.append(op)
+        self.low.append(low)
+        self.high.append(high)
+
+    def overlapping(self, low: int, high: int) -> np.ndarray:
+        if self._arrays is None:
+            self._arrays = (
+                np.array(self.ops), np.array(self.low), np.array(self.high)
+            )
+        ops, lows, highs = self._arrays
+        return ops[(lows < high) & (highs > low)]
+
+
+def dependencies(
+    operators: Sequence[Operator], aliases: Aliases, builder_of: BuilderLookup
+) -> list[set[int]]:
+    """Return, for each operator, the positions of those that must run before it.
+
+    Within a step, each signal is set, then incremented, then read. Updates define the
+    value of the next step; as values are never overwritten here, nobody waits for
+    readers.
+
+    Parameters
+    ----------
+    operators : sequence of Operator
+        Operators of one step.
+    aliases : Aliases
+        Where the values of each signal are.
+    builder_of : callable
+        Gives the builder of an operator (reads it does not use are ignored).
+
+    Returns
+    -------
+    list of set of int
+        Predecessors of each operator.
+    """
+    sets: dict[int, _Writers] = defaultdict(_Writers)
+    writes: dict[int, _Writers] = defaultdict(_Writers)
+    for number, op in enumerate(operators):
+        for signal in op.sets:
+            index = aliases.index(signal.base)
+            sets[index].add(number, signal)
+            writes[index].add(number, signal)
+        for signal in op.incs:
+            writes[aliases.index(signal.base)].add(number, signal)
+
+    before: list[set[int]] = []
+    for number, op in enumerate(operators):
+        found: set[int] = set()
+        for signal in op.incs:
+            low, high = bounds(signal)
+            base = aliases.index(signal.base)
+            if base in sets:
+                found.update(sets[base].overlapping(low, high).tolist())
+        for read in builder_of(op).used_reads(op):
+            runs = aliases.resolve(op.reads[read])
+            for base, start, length in zip(
+                runs.bases.tolist(),
+                runs.starts.tolist(),
+                runs.lengths.tolist(),
+                strict=True,
+            ):
+                if base in writes:
+                    found.update(
+                        writes[base].overlapping(start, start + length).tolist()
+                    )
+        found.discard(number)
+        before.append(found)
+    return before
+
+
+def _merge_key(op: Operator, builder_of: BuilderLookup) -> Hashable:
+    builder = builder_of(op)
+    if builder.is_callback:
+        return "callback"
+    flat = bool(builder.flat(op))
+    operands = [op.reads[i] for i in builder.used_reads(op)]
+    kinds = (operands, op.sets, op.incs, op.updates)
+    shapes = tuple(
+        tuple(
+            (s.dtype.char, None if flat else ((n_values(s),) if s.sparse else s.shape))
+            for s in kind
+        )
+        for kind in kinds
+    )
+    return (builder, flat, builder.merge_key(op), shapes)
+
+
+def make_group(ops: Sequence[Operator], builder_of: BuilderLookup) -> Group:
+    """Collect the operands of operators that are to run together.
+
+    Parameters
+    ----------
+    ops : sequence of Operator
+        Operators with equal merge keys.
+    builder_of : callable
+        Gives the builder of an operator.
+
+    Returns
+    -------
+    Group
+        With one operand for each position in the operators' lists of signals; groups
+        of callbacks, whose operators may differ, get one operand for each signal.
+    """
+    builder = builder_of(ops[0])
+
+    def lists(op: Operator) -> tuple[list[Signal], ...]:
+        info = builder_of(op)
+        reads = [op.reads[i] for i in info.used_reads(op)]
+        previous = [op.sets[i] for i in info.state_sets(op)] + list(op.updates)
+        return reads, previous, list(op.sets), list(op.incs), list(op.updates)
+
+    if builder.is_callback:
+        columns = [
+            tuple(Operand((s,), False) for op in ops for s in lists(op)[kind])
+            for kind in range(5)
+        ]
+    else:
+        flat = bool(builder.flat(ops[0]))
+        rows = [lists(op) for op in ops]
+        columns = [
+            tuple(
+                Operand(signals, flat)
+                for signals in zip(*(row[kind] for row in rows), strict=True)
+            )
+            for kind in range(5)
+        ]
+    return Group(builder, tuple(ops), *columns)
+
+
+def plan(
+    operators: Sequence[Operator], aliases: Aliases, builder_of: BuilderLookup
+) -> list[Group]:
+    """Merge operators into groups and order these by their dependencies.
+
+    Greedy list scheduling: of all merge keys with operators that are ready, take one
+    whose operators are all ready if there is one (waiting could gain nothing), else the
+    one with the fewest operators still waiting in proportion to those that are ready.
+
+    Parameters
+    ----------
+    operators : sequence of Operator
+        Operators of one step, in any order.
+    aliases : Aliases
+        Where the values of each signal are.
+    builder_of : callable
+        Gives the builder of an operator.
+
+    Returns
+    -------
+    list of Group
+        Groups in an order in which they can run.
+
+    Raises
+    ------
+    BuildError
+        If operators depend on each other in a circle.
+    """
+    before = dependencies(operators, aliases, builder_of)
+    after: list[list[int]] = [[] for _ in operators]
+    waiting_for = [len(found) for found in before]
+    for number, found in enumerate(before):
+        for other in found:
+            after[other].append(number)
+
+    keys = [_merge_key(op, builder_of) for op in operators]
+    total: dict[Hashable, int] = defaultdict(int)
+    for key in keys:
+        total[key] += 1
+    ready: dict[Hashable, list[int]] = defaultdict(list)
+    rank: dict[Hashable, int] = {}
+    # entries are renewed when a key's counts change; stale ones are skipped
+    heap: list[tuple[float, int, int, Hashable]] = []
+    version: dict[Hashable, int] = defaultdict(int)
+
+    def push(key: Hashable) -> None:
+        version[key] += 1
+        urgency = (total[key] - len(ready[key])) / len(ready[key])
+        heapq.heappush(
+            heap, (urgency, rank.setdefault(key, len(rank)), version[key], key)
+        )
+
+    for number, count in enumerate(waiting_for):
+        if count == 0:
+            ready[keys[number]].append(number)
+    for key in list(ready):
+        push(key)
+
+    groups = []
+    done = 0
+    while heap:
+        *_, entry_version, key = heapq.heappop(heap)
+        if entry_version != version[key] or not ready[key]:
+            continue
+        members = sorted(ready[key])
+        ready[key] = []
+        version[key] += 1
+        total[key] -= len(members)
+        done += len(members)
+        groups.append(make_group([operators[i] for i in members], builder_of))
+        changed = {}
+        for member in members:
+            for follower in after[member]:
+                waiting_for[follower] -= 1
+                if waiting_for[follower] == 0:
+                    ready[keys[follower]].append(follower)
+                    changed[keys[follower]] = True
+        for follower_key in changed:
+            push(follower_key)
+
+    if done < len(operators):
+        stuck = [op for op, n in zip(operators, waiting_for, strict=True) if n > 0]
+        raise BuildError(
+            "These operators depend on each other within one time step, so none of "
+            f"them can run first: {', '.join(name_of(op) for op in stuck[:10])}"
+            f"{' ...' if len(stuck) > 10 else ''}. Put a synapse on one of the "
+            "connections of the loop."
+        )
+    return groups
+
+
+def bases_written(groups: Sequence[Group]) -> Mapping[Signal, set[tuple[int, str, int]]]:
+    """Return, for each base, which operands (group, kind, position) write it."""
+    found: dict[Signal, set[tuple[int, str, int]]] = defaultdict(set)
+    for number, group in enumerate(groups):
+        for kind in ("sets", "incs", "updates"):
+            for position, operand in enumerate(getattr(group, kind)):
+                for signal in operand.signals:
+                    found[signal.base].add((number, kind, position))
+    return found

@@ -1,0 +1,177 @@
+"""Checks of what users pass to the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder.signal import Signal
+from nengo.exceptions import ValidationError
+from nengo.utils.numpy import is_integer
+
+__all__ = ["check_device", "check_dtype", "check_feeds", "check_positive"]
+
+
+def check_dtype(dtype: Any, owner: object) -> np.dtype:
+    """Return the NumPy type of a precision argument.
+
+    Parameters
+    ----------
+    dtype : tf.DType or str or numpy.dtype or type
+        float32 or float64 in any of their forms.
+    owner : object
+        For the error message.
+
+    Raises
+    ------
+    ValidationError
+        If it is any other type.
+    """
+    try:
+        found = tf.as_dtype(dtype).as_numpy_dtype
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        raise ValidationError(
+            f"Must be tf.float32 or tf.float64 (got {dtype!r})", attr="dtype", obj=owner
+        )
+    return np.dtype(found)
+
+
+def check_device(device: str | None, owner: object) -> str | None:
+    """Return a device name if TensorFlow has such a device.
+
+    Parameters
+    ----------
+    device : str or None
+        Such as ``"/cpu:0"``.
+    owner : object
+        For the error message.
+
+    Raises
+    ------
+    ValidationError
+        If there is no such device; the message lists those that exist.
+    """
+    if device is None:
+        return None
+    existing = [found.name for found in tf.config.list_logical_devices()]
+    short = [name.replace("/device:", "/") for name in existing]
+    wanted = str(device).lower().replace("/device:", "/")
+    if not wanted.startswith("/"):
+        wanted = "/" + wanted
+    if ":" not in wanted:
+        wanted += ":0"
+    if not isinstance(device, str) or wanted not in [name.lower() for name in short]:
+        raise ValidationError(
+            f"There is no device {device!r}; TensorFlow finds {', '.join(short)}",
+            attr="device",
+            obj=owner,
+        )
+    return existing[[name.lower() for name in short].index(wanted)]
+
+
+def check_positive(value: Any, name: str, owner: object, least: int = 1) -> int:
+    """Return an integer argument.
+
+    Parameters
+    ----------
+    value : int
+        The argument.
+    name : str
+        Its name, for the error message.
+    owner : object
+        For the error message.
+    least : int
+        Smallest value that is allowed.
+
+    Raises
+    ------
+    ValidationError
+        If it is not an integer, or too small.
+    """
+    if not is_integer(value) or isinstance(value, bool) or value < least:
+        raise ValidationError(
+            f"Must be an integer of at least {least} (got {value!r})",
+            attr=name,
+            obj=owner,
+        )
+    return int(value)
+
+
+def check_feeds(
+    feeds: Mapping[nengo.Node, Any] | None,
+    signals: Mapping[nengo.Node, Signal],
+    n_steps: int,
+    minibatch_size: int,
+    owner: object,
+) -> dict[Signal, np.ndarray]:
+    """Return the values that replace the outputs of input nodes.
+
+    Parameters
+    ----------
+    feeds : mapping of {Node: array_like} or None
+        Values of shape ``(minibatch_size or 1, n_steps, node.size_out)``.
+    signals : mapping of {Node: Signal}
+        The nodes that can be replaced.
+    n_steps, minibatch_size : int
+        Expected lengths of the first two axes.
+    owner : object
+        For error messages.
+
+    Returns
+    -------
+    dict of {Signal: ndarray, shape (n_steps, minibatch_size or 1, size_out)}
+        Values by signal.
+
+    Raises
+    ------
+    ValidationError
+        If a key is not an input node, or values are not numbers of the right shape.
+    """
+    if feeds is None:
+        return {}
+    if not isinstance(feeds, Mapping):
+        raise ValidationError(
+            f"Must be a dict of {{Node: ndarray}} (got {type(feeds).__name__})",
+            attr="input_feeds",
+            obj=owner,
+        )
+    result = {}
+    for node, values in feeds.items():
+        try:
+            signal = signals.get(node)
+        except TypeError:
+            signal = None
+        if signal is None:
+            raise ValidationError(
+                f"{node} is not an input node of the simulated network: only Nodes "
+                "that have an output and no input (size_in=0) can be fed",
+                attr="input_feeds",
+                obj=owner,
+            )
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValidationError(
+                f"Values for {node} must be numbers ({error})",
+                attr="input_feeds",
+                obj=owner,
+            ) from error
+        expected = (minibatch_size, n_steps, node.size_out)
+        if (
+            array.ndim != 3
+            or array.shape[0] not in (1, minibatch_size)
+            or array.shape[1:] != expected[1:]
+        ):
+            raise ValidationError(
+                f"Values for {node} must have shape (minibatch_size, n_steps, "
+                f"size_out) = {expected} (got {array.shape})",
+                attr="input_feeds",
+                obj=owner,
+            )
+        result[signal] = np.moveaxis(array, 1, 0)
+    return result

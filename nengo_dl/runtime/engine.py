@@ -1,0 +1,410 @@
+"""Runs a program: keeps its state, and moves data to and from the device in chunks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from nengo.builder.signal import Signal
+from nengo.exceptions import SimulationError
+
+from nengo_dl.compiler.layout import Block
+from nengo_dl.compiler.traits import Role
+from nengo_dl.runtime.interpreter import Interpreter
+from nengo_dl.runtime.loop import ChunkResult, LoopShape, make_chunk_function
+from nengo_dl.runtime.pipeline import Program
+
+__all__ = ["Chunk", "Engine"]
+
+#: Bytes of inputs and outputs that one call of the compiled loop may hold.
+_CHUNK_BYTES = 2**25
+
+#: Most steps of one call of the compiled loop.
+_MOST_STEPS = 1024
+
+#: A call should not take longer than this (in seconds), so that a run can be watched
+#: and interrupted.
+_CHUNK_SECONDS = 0.5
+
+#: Runs whose NumPy steps would take less than this (in seconds) are not worth a call of
+#: the compiled loop.
+_SHORT_RUN = 5e-4
+
+#: Measured cost (in seconds) of a callback in a graph loop, and of a compiled piece.
+_CALLBACK_SECONDS = 1.5e-4
+_PIECE_SECONDS = 3e-5
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What some steps gave.
+
+    Attributes
+    ----------
+    n_steps : int
+        Number of steps.
+    outputs : list of ndarray, shapes (n_kept, minibatch, size)
+        Values of the outputs at the steps that their sampling period keeps.
+    """
+
+    n_steps: int
+    outputs: list[np.ndarray]
+
+
+class Engine:
+    """State of a running simulation.
+
+    Parameters
+    ----------
+    program : Program
+        What to run.
+    periods : sequence of float
+        For each output, after how many steps a value is kept (1: all).
+    device : str or None
+        TensorFlow device.
+    unroll : int
+        Steps in the body of the loop.
+    jit_compile : bool or None
+        Compile with XLA: always, never, or where it pays (None).
+    fixed_inputs : mapping of {Signal: ndarray}
+        Values of constant signals that a run can replace.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        periods: Sequence[float],
+        device: str | None,
+        unroll: int,
+        jit_compile: bool | None,
+        fixed_inputs: Mapping[Signal, np.ndarray],
+    ):
+        self.program = program
+        self.periods = list(periods)
+        self.device = device
+        self.unroll = unroll
+        self.jit_compile = jit_compile
+        self.fixed_inputs = dict(fixed_inputs)
+        self.n_steps = 0
+        self.interpreter = Interpreter(program)
+        self._minibatch = program.step.config.minibatch_size
+        self._compiled: Callable[..., ChunkResult] | None = None
+        self._state: list = []
+        self._constants: list | None = None
+        self._initial_state = program.step.initial_values(program.step.state_blocks)
+        self._constant_values = program.step.initial_values(
+            program.step.constant_blocks
+        )
+        # one period for all outputs that share it
+        self._clock_periods = sorted(set(self.periods)) or [1.0]
+        self._shape = self._loop_shape()
+        self._seconds_per_step = 0.0
+        self._state_on_host = False
+
+    # -- state
+
+    def reset(self, seed: int) -> None:
+        """Return to the initial state and to the start of all random streams."""
+        self.program.host.reset(seed)
+        self.program.feeds.reset()
+        self.interpreter.reset()
+        self.n_steps = 0
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Return to the initial state; random streams go on."""
+        self._state_on_host = False
+        self._state = [
+            np.repeat(values, self._minibatch, axis=0) for values in self._initial_state
+        ]
+
+    def state_values(self) -> list[np.ndarray]:
+        """Return the current values of the state blocks, shapes (minibatch, size)."""
+        self._take_state_from_host()
+        return [np.asarray(values) for values in self._state]
+
+    def set_state_values(self, values: Sequence[np.ndarray]) -> None:
+        """Replace the values of the state blocks."""
+        self._state_on_host = False
+        self._state = list(values)
+
+    def save(self) -> dict[str, object]:
+        """Return what is needed to continue in another process."""
+        return {"n_steps": self.n_steps, "state": self.state_values()}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Continue where another engine of the same program was saved.
+
+        Inputs are made again up to that step, so that random streams go on; functions
+        of Nodes are not called for it.
+        """
+        self.set_state_values(saved["state"])
+        self.n_steps = saved["n_steps"]
+        self.program.feeds.skip(self.n_steps)
+
+    def soft_reset(self) -> None:
+        """Return to the initial state; random streams and time's inputs go on."""
+        self.reset_state()
+
+    def value_of(self, signal: Signal) -> tuple[np.ndarray, bool]:
+        """Return the value of a constant or state signal.
+
+        Returns
+        -------
+        value : ndarray, shape (1 or minibatch, *signal.shape)
+            Current value.
+        shared : bool
+            Whether all items of the minibatch share it.
+
+        Raises
+        ------
+        KeyError
+            If the signal is neither.
+        """
+        step = self.program.step
+        base = signal.base
+        block = step.layout.block_of.get(base)
+        if block is None or block.role not in (Role.CONSTANT, Role.STATE):
+            raise KeyError(signal)
+        if block.role is Role.CONSTANT:
+            values = self._constant_values[step.constant_blocks.index(block)]
+        else:
+            self._take_state_from_host()
+            values = np.asarray(self._state[step.state_blocks.index(block)])
+        start = block.starts[base]
+        flat = values[:, start : start + base.size].reshape(-1, *base.shape)
+        shared = block.role is Role.CONSTANT
+        if signal is base:
+            return flat, shared
+        from_base = np.arange(base.size).reshape(base.shape)
+        view = np.ndarray(
+            signal.shape,
+            dtype=from_base.dtype,
+            buffer=from_base,
+            offset=signal.elemoffset * from_base.itemsize,
+            strides=tuple(s * from_base.itemsize for s in signal.elemstrides),
+        )
+        return flat.reshape(len(flat), -1)[:, view], shared
+
+    def _take_state_from_host(self) -> None:
+        if self._state_on_host:
+            self._state = self.interpreter.read_state()
+            self._state_on_host = False
+
+    def _give_state_to_host(self) -> None:
+        if not self._state_on_host:
+            self.interpreter.write_state([np.asarray(v) for v in self._state])
+            self._state_on_host = True
+
+    # -- running
+
+    def run(self, n_steps: int, feeds: Mapping[Signal, np.ndarray]) -> Iterator[Chunk]:
+        """Simulate; state and step counter are consistent whenever a chunk is given.
+
+        After an error or an interrupt, the engine is where the last chunk ended.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps.
+        feeds : mapping of {Signal: ndarray}
+            Values that replace those of input signals, shape
+            ``(n_steps, 1 or minibatch, size)``.
+
+        Yields
+        ------
+        Chunk
+            Results of some of the steps.
+        """
+        run = self._run_interpreted if self.interprets(n_steps) else self._run_compiled
+        yield from run(n_steps, feeds)
+
+    def interprets(self, n_steps: int) -> bool:
+        """Whether a run of this length uses NumPy steps instead of a compiled loop."""
+        if self.jit_compile is not None or not self._on_cpu():
+            return False
+        if not self.interpreter.available:
+            return False
+        seconds = self.interpreter.estimated_seconds
+        if self.program.step.has_callbacks:
+            segments = self.program.step.segments
+            return seconds < sum(
+                _CALLBACK_SECONDS if is_callback else _PIECE_SECONDS
+                for _, is_callback in segments
+            )
+        return n_steps * seconds < _SHORT_RUN
+
+    def _on_cpu(self) -> bool:
+        if self.device is not None:
+            return "cpu" in self.device.lower()
+        return not tf.config.list_logical_devices("GPU")
+
+    def _run_interpreted(self, n_steps, feeds):
+        self._give_state_to_host()
+        host = self.program.host
+        done = 0
+        while done < n_steps:
+            count = min(n_steps - done, self._steps_per_chunk(_MOST_STEPS))
+            began = time.perf_counter()
+            values, made, error = self.program.feeds.make(self.n_steps, count, feeds)
+            values = self._with_feeds(values, feeds, done, made)
+            host.start_chunk(self.n_steps, self._rows(feeds, done, made))
+            before = self.interpreter.read_state() if n_steps > 1 else None
+            try:
+                outputs = self.interpreter.run(
+                    self.n_steps, made, values, self.periods
+                )
+            except BaseException:
+                if before is not None:
+                    self.interpreter.write_state(before)
+                raise
+            self._advance(made, began)
+            done += made
+            if made:
+                yield Chunk(made, outputs)
+            if error is not None:
+                raise error
+
+    def _run_compiled(self, n_steps, feeds):
+        self._take_state_from_host()
+        end = self.n_steps + n_steps
+        first = self.n_steps
+        # user code runs in this thread, the device's loop in another
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            batch = self._prepare(first, self.n_steps, end, feeds)
+            while True:
+                frames, slots, count, error = batch
+                if count:
+                    offset = self.n_steps - first
+                    rows = self._rows(feeds, offset, count)
+                    self.program.host.start_chunk(self.n_steps, rows)
+                    began = time.perf_counter()
+                    job = pool.submit(self._call, count, frames, slots)
+                    try:
+                        if error is None and self.n_steps + count < end:
+                            batch = self._prepare(
+                                first, self.n_steps + count, end, feeds
+                            )
+                    finally:
+                        outputs = self._collect(job, count)
+                        self._advance(count, began)
+                    yield Chunk(count, outputs)
+                if error is not None:
+                    raise error
+                if self.n_steps >= end:
+                    return
+
+    def _prepare(self, first, now, end, feeds):
+        """Return frames, slots and number of steps of the next call."""
+        shape = self._shape
+        count = min(end - now, self._steps_per_chunk(shape.capacity))
+        values, made, error = self.program.feeds.make(now, count, feeds)
+        values = self._with_feeds(values, feeds, now - first, made)
+        frames = [self._frame(block, values) for block in self._input_blocks()]
+        return frames, self._slots(now, made), made, error
+
+    def _input_blocks(self) -> Sequence[Block]:
+        return self.program.step.input_blocks
+
+    def _frame(self, block: Block, values: Mapping[Signal, np.ndarray]) -> np.ndarray:
+        shape = (self._shape.capacity, self._minibatch, block.size)
+        frame = np.zeros(shape, dtype=self.program.step.dtype_of(block))
+        for signal in block.signals:
+            rows = values[signal]
+            rows = rows.reshape(len(rows), -1, max(signal.size, 1))
+            start = block.starts[signal]
+            n = len(rows) if len(rows) > 1 else self._shape.capacity
+            frame[:n, :, start : start + signal.size] = rows
+        return frame
+
+    def _slots(self, now: int, count: int) -> np.ndarray:
+        """Return where each step's outputs go, for each sampling period."""
+        steps = np.arange(now + 1, now + count + 1)
+        slots = np.zeros(
+            (len(self._clock_periods), self._shape.capacity), dtype=np.int32
+        )
+        for row, period in zip(slots, self._clock_periods, strict=True):
+            kept = steps % period < 1
+            row[:count] = np.cumsum(kept) - kept
+        return slots
+
+    def _call(self, count, frames, slots):
+        with tf.device(self.device):
+            if self._constants is None:
+                self._constants = [tf.constant(v) for v in self._constant_values]
+            return self._function()(count, self._constants, self._state, frames, slots)
+
+    def _collect(self, job, count: int) -> list[np.ndarray]:
+        try:
+            result = job.result()
+        except tf.errors.OpError as error:
+            original, self.program.host.error = self.program.host.error, None
+            if original is not None:
+                raise original from error
+            raise SimulationError(f"TensorFlow failed: {error.message}") from error
+        self._state = result.state
+        steps = np.arange(self.n_steps + 1, self.n_steps + count + 1)
+        return [
+            values.numpy()[: int((steps % period < 1).sum())]
+            for values, period in zip(result.outputs, self.periods, strict=True)
+        ]
+
+    def _rows(self, feeds, start, count):
+        return {signal: rows[start : start + count] for signal, rows in feeds.items()}
+
+    def _with_feeds(self, values, feeds, start, count):
+        """Put feeds and constant inputs in the place of what the host produces."""
+        result = {
+            signal: np.asarray(value)[None, None]
+            for signal, value in self.fixed_inputs.items()
+        }
+        result.update(values)
+        result.update(self._rows(feeds, start, count))
+        return result
+
+    def _advance(self, n_steps: int, began: float) -> None:
+        self.n_steps += n_steps
+        self.program.feeds.consume(n_steps)
+        if n_steps:
+            self._seconds_per_step = (time.perf_counter() - began) / n_steps
+
+    def _steps_per_chunk(self, most: int) -> int:
+        if not self._seconds_per_step:
+            return most
+        return int(np.clip(_CHUNK_SECONDS / self._seconds_per_step, 1, most))
+
+    def _function(self):
+        if self._compiled is None:
+            callbacks = self.program.step.has_callbacks
+            jit = self.jit_compile is not False
+            self._compiled = make_chunk_function(
+                self.program.step,
+                self._shape,
+                self.unroll,
+                jit_compile=jit and not callbacks,
+                jit_pieces=jit and callbacks,
+            )
+        return self._compiled
+
+    def _loop_shape(self) -> LoopShape:
+        step = self.program.step
+        itemsize = 8 * self._minibatch
+        sizes = [int(np.prod(plan.shape)) for plan in step.layout.outputs]
+        per_step = sum(block.size for block in step.input_blocks) + sum(
+            size / period for size, period in zip(sizes, self.periods, strict=True)
+        )
+        fit = _CHUNK_BYTES / max(per_step * itemsize, 1)
+        capacity = int(np.clip(fit, 1, _MOST_STEPS))
+        return LoopShape(
+            capacity,
+            tuple(
+                capacity if period <= 1 else int(capacity / period) + 2
+                for period in self.periods
+            ),
+            tuple(self._clock_periods.index(period) for period in self.periods),
+        )

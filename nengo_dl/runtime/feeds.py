@@ -1,0 +1,214 @@
+"""Values of everything that depends on time only, made ahead of the device in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+from nengo.builder.processes import SimProcess
+from nengo.builder.signal import Signal
+from nengo.exceptions import SimulationError
+from nengo.processes import Piecewise, PresentInput
+
+from nengo_dl.compiler.operators import RandomSample
+from nengo_dl.runtime.host import HostOperators, describe, run_step
+
+__all__ = ["InputFeeds"]
+
+
+class InputFeeds:
+    """Produces the values of input signals, step after step.
+
+    Values that were made but not yet simulated (a run was interrupted, or another
+    source failed) are kept for the next run: no function is called twice for a step,
+    and no random number is lost.
+
+    Parameters
+    ----------
+    ops : sequence of Operator
+        The operators that run on the host ahead of the device.
+    host : HostOperators
+        Holds their steps.
+    """
+
+    def __init__(self, ops: Sequence[Operator], host: HostOperators):
+        self.host = host
+        self._sources = [_Source(op, host) for op in ops if not _is_clock(op)]
+        self._clock = next((op for op in ops if _is_clock(op)), None)
+
+    def reset(self) -> None:
+        """Forget values that were made ahead."""
+        for source in self._sources:
+            source.ahead = None
+
+    def make(
+        self, first: int, n_steps: int, replaced: Mapping[Signal, object] = ()
+    ) -> tuple[dict[Signal, np.ndarray], int, BaseException | None]:
+        """Make the values of some steps.
+
+        Parameters
+        ----------
+        first : int
+            Number of the step before the first one.
+        n_steps : int
+            How many steps.
+        replaced : collection of Signal
+            Signals whose values come from elsewhere; their sources are not asked.
+
+        Returns
+        -------
+        values : dict of {Signal: ndarray of shape (n_made, 1 or minibatch, *shape)}
+            Values of each input signal.
+        n_made : int
+            For how many steps there are values; fewer than asked for after an error.
+        error : BaseException or None
+            What went wrong in the step that follows.
+        """
+        dt = self.host.dt
+        steps = np.arange(first + 1, first + n_steps + 1)
+        values: dict[Signal, np.ndarray] = {}
+        if self._clock is not None:
+            step, time = self._clock.step, self._clock.time
+            values[step] = steps.astype(step.dtype)[:, None]
+            values[time] = (steps * dt).astype(time.dtype)[:, None]
+            times = values[time][:, 0]
+        else:
+            times = steps * dt
+        n_made, error = n_steps, None
+        rows = {}
+        for source in self._sources:
+            if source.output is not None and source.output in replaced:
+                continue
+            found, problem = source.take(first, steps[:n_made], times[:n_made])
+            rows[source] = found
+            if problem is not None and len(found) < n_made:
+                n_made, error = len(found), problem
+            elif problem is not None and error is None:
+                error = problem
+        for source, found in rows.items():
+            if source.output is not None:
+                values[source.output] = found[:n_made]
+        return {s: v[:n_made] for s, v in values.items()}, n_made, error
+
+    def consume(self, n_steps: int) -> None:
+        """Forget the first values: they were simulated."""
+        for source in self._sources:
+            source.consume(n_steps)
+
+
+def _is_clock(op: Operator) -> bool:
+    return isinstance(op, TimeUpdate)
+
+
+class _Source:
+    """One operator that produces an input signal."""
+
+    def __init__(self, op: Operator, host: HostOperators):
+        self.op = op
+        self.host = host
+        self.output = op.sets[0] if op.sets else None
+        self.shape = self.output.shape if self.output is not None else (0,)
+        self.dtype = self.output.dtype if self.output is not None else float
+        self.shared = host.minibatch_size == 1 or _same_for_all_items(op)
+        # values that were made but not consumed, and the step before the first of them
+        self.ahead: np.ndarray | None = None
+        self.first = 0
+
+    def take(
+        self, first: int, steps: np.ndarray, times: np.ndarray
+    ) -> tuple[np.ndarray, BaseException | None]:
+        """Return values for some steps; ask the operator for those it did not give."""
+        if self.ahead is None:
+            self.first = first
+        offset = first - self.first
+        have = 0 if self.ahead is None else len(self.ahead) - offset
+        error = None
+        if have < len(steps):
+            make = self._call_function if type(self.op) is SimPyFunc else self._run_op
+            rows, error = make(steps[have:], times[have:])
+            self.ahead = (
+                rows if self.ahead is None else np.concatenate([self.ahead, rows])
+            )
+        return self.ahead[offset : offset + len(steps)], error
+
+    def consume(self, n_steps: int) -> None:
+        """Forget the first values."""
+        if self.ahead is not None:
+            rest = self.ahead[n_steps:]
+            self.ahead = rest if len(rest) else None
+            self.first += n_steps
+
+    def _call_function(self, steps, times):
+        """Call a function of time, without the reference's overhead per call."""
+        rows = np.empty((len(times), 1, *self.shape), dtype=self.dtype)
+        function, passes_time = self.op.fn, self.op.t_passed
+        done = 0
+        try:
+            for row, t in zip(rows, times.tolist(), strict=True):
+                result = function(t) if passes_time else function()
+                if self.output is not None:
+                    if result is None:
+                        raise SimulationError(
+                            "it returned None instead of "
+                            f"{self.output.size} number(s)"
+                        )
+                    row[...] = result
+                done += 1
+            finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+            if self.output is not None and not finite.all():
+                done = int(np.argmin(finite))
+                raise SimulationError(f"it returned non-finite values: {rows[done, 0]}")
+        except (TypeError, ValueError) as error:
+            return rows[:done], self._explain(error, times[done], locals())
+        except Exception as error:
+            return rows[:done], self._explain(error, times[done], {})
+        except BaseException as error:
+            return rows[:done], error
+        return rows, None
+
+    def _explain(self, error, time, names) -> SimulationError:
+        text = str(error)
+        if not isinstance(error, SimulationError):
+            text = f"{type(error).__name__}: {error}"
+            if "result" in names and self.output is not None:
+                result = names["result"]
+                text += (
+                    f" (it returned {result!r} of type {type(result).__name__}; "
+                    f"{self.output.size} number(s) are needed)"
+                )
+        explained = SimulationError(f"{describe(self.op)}, at t={time:g}: {text}")
+        explained.__cause__ = error
+        return explained
+
+    def _run_op(self, steps, times):
+        items = [0] if self.shared else range(self.host.minibatch_size)
+        rows = np.empty((len(steps), len(items), *self.shape), dtype=self.dtype)
+        live = [self.host.signals[item][self.output] for item in items]
+        functions = [self.host.step_function(self.op, item) for item in items]
+        clock = self.host.time_update
+        done = 0
+        try:
+            with np.errstate(invalid="raise", divide="ignore"):
+                for row, step in zip(rows, steps.tolist(), strict=True):
+                    if clock is not None:
+                        self.host.set_time(step)
+                    for column, function, value in zip(
+                        row, functions, live, strict=True
+                    ):
+                        run_step(function, self.op)
+                        column[...] = value
+                    done += 1
+        except BaseException as error:
+            return rows[:done], error
+        return rows, None
+
+
+def _same_for_all_items(op: Operator) -> bool:
+    """Whether one row of values serves all items of a minibatch."""
+    if isinstance(op, SimProcess):
+        return op.process.seed is not None or type(op.process) in (
+            PresentInput,
+            Piecewise,
+        )
+    return not isinstance(op, RandomSample)

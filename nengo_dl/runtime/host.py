@@ -1,0 +1,213 @@
+"""Nengo's own NumPy steps, for what runs on the host.
+
+Each item of the minibatch has live arrays and step functions of its own, made in the
+order and with the random stream of Nengo's reference simulator, so that noise has
+exactly its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+from nengo.builder.processes import SimProcess
+from nengo.builder.signal import Signal, SignalDict
+from nengo.exceptions import SimulationError
+from nengo.utils.numpy import maxint
+
+__all__ = ["HostOperators"]
+
+
+class HostOperators:
+    """Operators that run with their own NumPy steps.
+
+    Parameters
+    ----------
+    order : sequence of Operator
+        All operators of the original model, in the order in which Nengo's simulator
+        makes their steps.
+    replaced : mapping of {Operator: list of Operator}
+        What each original operator became; itself if it is missing here.
+    on_host : collection of Operator
+        Operators that need a step from the start, because they draw from the random
+        stream or keep something in Python. Others get theirs when first asked for.
+    time_update : TimeUpdate
+        The operator with the step and time signals.
+    dt : float
+        Length of a time step in seconds.
+    minibatch_size : int
+        Number of items.
+    """
+
+    def __init__(
+        self,
+        order: Sequence[Operator],
+        replaced: Mapping[Operator, Sequence[Operator]],
+        on_host: Iterable[Operator],
+        time_update: TimeUpdate | None,
+        dt: float,
+        minibatch_size: int,
+    ):
+        self.order = order
+        self.replaced = replaced
+        self.on_host = set(on_host)
+        self.time_update = time_update
+        self.dt = dt
+        self.minibatch_size = minibatch_size
+        self.signals: list[SignalDict] = []
+        self.error: BaseException | None = None
+        self.overrides: Mapping[Signal, np.ndarray] = {}
+        self._steps: list[dict[Operator, Callable[[], None]]] = []
+        self._counts: dict[Operator, int] = {}
+        self._n_steps = 0
+
+    def reset(self, seed: int) -> None:
+        """Make all steps anew, with fresh arrays and random streams."""
+        self.signals = [SignalDict() for _ in range(self.minibatch_size)]
+        self._steps = [{} for _ in range(self.minibatch_size)]
+        for item in range(self.minibatch_size):
+            rng = np.random.RandomState(_item_seed(seed, item))
+            for original in self.order:
+                made = [
+                    op
+                    for op in self.replaced.get(original, (original,))
+                    if op in self.on_host
+                ]
+                for op in made:
+                    self._make_step(op, item, rng)
+                if not made and isinstance(original, SimProcess):
+                    # the reference gives every process a seed, needed or not
+                    if original.process.seed is None:
+                        rng.randint(maxint)
+        self.start_chunk(0)
+
+    def _make_step(self, op: Operator, item: int, rng: np.random.RandomState):
+        signals = self.signals[item]
+        op.init_signals(signals)
+        step = op.make_step(signals, self.dt, rng)
+        self._steps[item][op] = step
+        return step
+
+    def step_function(self, op: Operator, item: int):
+        """Return the step of an operator for one item of the minibatch."""
+        step = self._steps[item].get(op)
+        if step is None:
+            step = self._make_step(op, item, np.random.RandomState(0))
+        return step
+
+    def start_chunk(
+        self, n_steps: int, overrides: Mapping[Signal, np.ndarray] = MappingProxyType({})
+    ) -> None:
+        """Take note of where a chunk begins.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps that were simulated so far.
+        overrides : mapping of {Signal: ndarray}
+            Values, for each step of the chunk, of signals whose functions are not to be
+            called.
+        """
+        self._n_steps = n_steps
+        self._counts = {}
+        self.overrides = overrides
+
+    def set_time(self, n_steps: int) -> None:
+        """Set the step counter and the time in all items' arrays."""
+        if self.time_update is None:
+            return
+        for signals in self.signals:
+            for signal in self.time_update.sets:
+                if signal not in signals:
+                    signals.init(signal)
+            step = signals[self.time_update.step]
+            step[...] = n_steps
+            signals[self.time_update.time][...] = step * self.dt
+
+    def run(
+        self,
+        ops: Sequence[Operator],
+        given: Sequence[Signal],
+        values: Sequence[np.ndarray],
+    ) -> list[np.ndarray]:
+        """Run one step of operators (see `builders.base.HostSteps`)."""
+        count = self._counts.get(ops[0], 0) + 1
+        self._counts[ops[0]] = count
+        self.set_time(self._n_steps + count)
+        try:
+            items = [
+                self._run_item(ops, item, given, values, count - 1)
+                for item in range(self.minibatch_size)
+            ]
+        except BaseException as error:
+            # the graph turns errors into text; keep the original for the simulator
+            self.error = error
+            raise
+        return [np.stack(column) for column in zip(*items, strict=True)]
+
+    def _run_item(
+        self,
+        ops: Sequence[Operator],
+        item: int,
+        given: Sequence[Signal],
+        values: Sequence[np.ndarray],
+        row: int,
+    ) -> list[np.ndarray]:
+        signals = self.signals[item]
+        steps = [self.step_function(op, item) for op in ops]
+        for signal, value in zip(given, values, strict=True):
+            if not signal.readonly:
+                signals[signal][...] = value[min(item, len(value) - 1)]
+        for op in ops:
+            for signal in op.incs:
+                signals[signal][...] = 0
+        with np.errstate(invalid="raise", divide="ignore"):
+            for step, op in zip(steps, ops, strict=True):
+                if op.sets and op.sets[0] in self.overrides:
+                    rows = self.overrides[op.sets[0]][row]
+                    signals[op.sets[0]][...] = rows[min(item, len(rows) - 1)]
+                else:
+                    run_step(step, op)
+        return [
+            np.array(signals[signal])
+            for kind in ("sets", "incs", "updates")
+            for op in ops
+            for signal in getattr(op, kind)
+        ]
+
+
+def _item_seed(seed: int, item: int) -> int:
+    """Return the seed of an item: the simulator's own for the first one."""
+    if item == 0:
+        return seed
+    return int(np.random.SeedSequence([seed, item]).generate_state(1)[0])
+
+
+def run_step(step, op: Operator) -> None:
+    """Run one step function; name its owner if it fails.
+
+    Raises
+    ------
+    SimulationError
+        If it raises anything but an exit or interrupt; the original is chained.
+    """
+    try:
+        step()
+    except Exception as error:
+        raise SimulationError(f"{describe(op)} failed: {error}") from error
+
+
+def describe(op: Operator) -> str:
+    """Name the user's object behind an operator, for messages."""
+    if isinstance(op, SimPyFunc):
+        signal = op.output if op.output is not None else op.x
+        name = getattr(op.fn, "__name__", type(op.fn).__name__)
+        if signal is None:
+            return f"The function '{name}'"
+        owner = signal.name.rsplit(".", 1)[0]
+        return f"The function '{name}' of {owner}"
+    if isinstance(op, SimProcess):
+        return f"The process {op.process} (output {op.output.name})"
+    return f"The operator {op}"

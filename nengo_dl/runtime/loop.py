@@ -1,0 +1,145 @@
+"""The simulation loop: many steps in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from nengo_dl.runtime.step import StepProgram
+
+__all__ = ["ChunkResult", "LoopShape", "make_chunk_function"]
+
+
+@dataclass(frozen=True)
+class LoopShape:
+    """What a compiled loop has room for.
+
+    Attributes
+    ----------
+    capacity : int
+        Most steps that one call can simulate.
+    slots : tuple of int
+        For each output, how many values can be kept.
+    clocks : tuple of int
+        For each output, which row of the slot table says where its values go.
+    """
+
+    capacity: int
+    slots: tuple[int, ...]
+    clocks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """State and outputs after some steps (tensors, still on the device)."""
+
+    state: list[tf.Tensor]
+    outputs: list[tf.Tensor]
+
+
+def make_chunk_function(
+    program: StepProgram,
+    shape: LoopShape,
+    unroll: int,
+    jit_compile: bool,
+    jit_pieces: bool,
+) -> Callable[..., ChunkResult]:
+    """Compile a loop over the steps of a program.
+
+    The number of steps is an argument of the compiled function, so that one function
+    serves every run that fits its capacity.
+
+    Parameters
+    ----------
+    program : StepProgram
+        The step.
+    shape : LoopShape
+        Room for inputs and outputs.
+    unroll : int
+        Number of steps in the loop's body. The remainder runs step by step: exactly as
+        many steps are simulated as asked for.
+    jit_compile : bool
+        Compile the whole loop with XLA.
+    jit_pieces : bool
+        Compile what lies between callbacks with XLA.
+
+    Returns
+    -------
+    callable
+        ``run(n_steps, constants, state, frames, slots) -> ChunkResult`` where frames
+        are tensors of shape ``(capacity, minibatch, size)`` and slots an int32 tensor
+        of shape ``(n_clocks, capacity)`` with the position at which the outputs of each
+        step are stored (a later step overwrites an earlier one at the same position).
+    """
+    outputs = program.layout.outputs
+    minibatch = program.config.minibatch_size
+    dtypes = [
+        np.result_type(
+            *(program.dtype_of(program.layout.blocks[p.block]) for p in plan.pieces)
+        )
+        for plan in outputs
+    ]
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def run(n_steps, constants, state, frames, slots):
+        fixed = program.read_fixed(constants)
+        arrays = [
+            tf.TensorArray(
+                dtype, size=n, element_shape=(minibatch, *plan.shape)
+            )
+            for dtype, n, plan in zip(dtypes, shape.slots, outputs, strict=True)
+        ]
+
+        def one_step(i, state, arrays):
+            frame = [values[i] for values in frames]
+            state, values = program.step(constants, fixed, state, frame, jit_pieces)
+            # several outputs can share a clock
+            where = {clock: slots[clock, i] for clock in set(shape.clocks)}
+            arrays = [
+                array.write(where[clock], value)
+                for array, value, clock in zip(
+                    arrays, values, shape.clocks, strict=True
+                )
+            ]
+            return i + 1, state, arrays
+
+        def steps(n):
+            def body(i, state, arrays):
+                for _ in range(n):
+                    i, state, arrays = one_step(i, state, arrays)
+                return i, state, arrays
+
+            return body
+
+        loop_vars = (tf.constant(0), list(state), arrays)
+        for n in dict.fromkeys((unroll, 1)):
+            loop_vars = tf.while_loop(
+                lambda i, state, arrays, n=n: i + n <= n_steps,
+                steps(n),
+                loop_vars,
+                parallel_iterations=1,
+            )
+        _, state, arrays = loop_vars
+        return list(state), [array.stack() for array in arrays]
+
+    def call(
+        n_steps: int,
+        constants: Sequence[tf.Tensor],
+        state: Sequence[tf.Tensor],
+        frames: Sequence[tf.Tensor],
+        slots: tf.Tensor,
+    ) -> ChunkResult:
+        return ChunkResult(
+            *run(
+                tf.constant(n_steps, tf.int32),
+                list(constants),
+                list(state),
+                list(frames),
+                slots,
+            )
+        )
+
+    return call

@@ -1,0 +1,164 @@
+"""All passes from a built Nengo model to a program, in order."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from nengo.builder import Model
+from nengo.builder.operator import Operator, TimeUpdate
+from nengo.builder.signal import Signal
+from nengo.utils.graphs import toposort
+from nengo.utils.simulator import operator_dependency_graph
+
+from nengo_dl.builders.base import BuildConfig, OpBuilder, find_builder
+from nengo_dl.builders.callbacks import CallbackBuilder, runs_user_code
+from nengo_dl.compiler.inputs import HostSplit, split_inputs
+from nengo_dl.compiler.layout import lay_out
+from nengo_dl.compiler.plan import plan
+from nengo_dl.compiler.simplify import simplify
+from nengo_dl.compiler.traits import find_roles
+from nengo_dl.compiler.verify import verify_plan
+from nengo_dl.runtime.feeds import InputFeeds
+from nengo_dl.runtime.host import HostOperators
+from nengo_dl.runtime.step import StepProgram
+
+__all__ = ["Program", "compile_model", "make_builder_lookup"]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A compiled model.
+
+    Attributes
+    ----------
+    order : list of Operator
+        The model's operators in the order of Nengo's reference simulator.
+    split : HostSplit
+        What runs where.
+    host_order : list of Operator
+        The device's operators in the order of the reference, for running them with
+        their NumPy steps.
+    step : StepProgram
+        The device's part.
+    host : HostOperators
+        NumPy steps.
+    feeds : InputFeeds
+        Values of inputs.
+    output_signals : list of Signal
+        The signals that the outputs of a step show.
+    counts : dict of {str: int}
+        Number of operators after each pass.
+    """
+
+    order: list[Operator]
+    split: HostSplit
+    host_order: list[Operator]
+    step: StepProgram
+    host: HostOperators
+    feeds: InputFeeds
+    output_signals: list[Signal]
+    counts: dict[str, int]
+
+
+def make_builder_lookup() -> Callable[[Operator], type[OpBuilder]]:
+    """Return a function that finds builders, and warns once for each missing one."""
+    known: dict[object, type[OpBuilder]] = {}
+
+    def lookup(op: Operator) -> type[OpBuilder]:
+        subject = getattr(op, "neurons", None) or getattr(op, "process", None)
+        key = (type(op), type(subject))
+        builder = known.get(key)
+        if builder is None:
+            builder = find_builder(op)
+            if builder is None:
+                name = type(subject if subject is not None else op).__name__
+                warnings.warn(
+                    f"{name} has no TensorFlow version: it runs in Python in each "
+                    "time step, which is slow and has no gradient. To give it one, "
+                    "register a builder with nengo_dl.builders.register "
+                    f"({type(op).__name__} operators).",
+                    stacklevel=2,
+                )
+                builder = CallbackBuilder
+            known[key] = builder
+        return builder
+
+    return lookup
+
+
+def compile_model(
+    model: Model,
+    dtype: np.dtype,
+    minibatch_size: int,
+    fixed_inputs: list[Signal],
+    stage: Callable[[str], object] = lambda name: None,
+) -> Program:
+    """Compile a built model.
+
+    Parameters
+    ----------
+    model : Model
+        Built by Nengo; it is not modified.
+    dtype : numpy.dtype
+        Floating point type of the simulation.
+    minibatch_size : int
+        Length of the batch axis.
+    fixed_inputs : list of Signal
+        Constant signals whose values can be replaced during a run (Nodes with constant
+        output).
+    stage : callable
+        Called with the name of each stage when it begins.
+
+    Returns
+    -------
+    Program
+        Ready to run.
+    """
+    stage("Ordering operators")
+    operators = list(model.operators)
+    order = [
+        op
+        for op in toposort(operator_dependency_graph(operators))
+        if hasattr(op, "make_step")
+    ]
+    lookup = make_builder_lookup()
+    split = split_inputs(order, lambda op: runs_user_code(op, lookup(op)))
+
+    stage("Simplifying")
+    outputs = [model.sig[probe]["in"] for probe in model.probes]
+    inputs = [*split.inputs, *fixed_inputs]
+    roles = find_roles(split.device, inputs, outputs, lookup)
+    left, aliases, counts = simplify(split.device, roles, outputs, lookup)
+
+    stage("Planning")
+    groups = plan(left, aliases, lookup)
+    verify_plan(groups, left, aliases, lookup)
+    counts["groups"] = len(groups)
+    states = [base for base in roles if base not in aliases]
+    layout = lay_out(groups, roles, aliases, outputs, states)
+
+    replaced: dict[Operator, list[Operator]] = {}
+    for new, original in split.origin.items():
+        replaced.setdefault(original, []).append(new)
+    on_host = [
+        *split.host,
+        *(op for op in split.device if lookup(op).is_callback),
+    ]
+    clock = next((op for op in order if isinstance(op, TimeUpdate)), None)
+    host = HostOperators(order, replaced, on_host, clock, model.dt, minibatch_size)
+    config = BuildConfig(model.dt, dtype, minibatch_size, host)
+    stage("Building kernels")
+    step = StepProgram(layout, config)
+    return Program(
+        order,
+        split,
+        list(split.device),
+        step,
+        host,
+        InputFeeds(split.host, host),
+        outputs,
+        counts,
+    )

@@ -1,0 +1,211 @@
+"""One time step as a pure function of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from nengo_dl.builders.base import BuildConfig, OpBuilder
+from nengo_dl.builders.signals import ValueStore, block_dtype, read_constant
+from nengo_dl.compiler.layout import BoundGroup, Layout, ReadPlan
+from nengo_dl.compiler.traits import Role
+
+__all__ = ["StepProgram"]
+
+
+class StepProgram:
+    """The compiled form of a model: ``step(constants, state, frame)``.
+
+    Parameters
+    ----------
+    layout : Layout
+        Result of the compiler.
+    config : BuildConfig
+        Properties of the simulation.
+
+    Attributes
+    ----------
+    constant_blocks, state_blocks, input_blocks : list of Block
+        The storage that the arguments of `step` stand for, in their order.
+    """
+
+    def __init__(self, layout: Layout, config: BuildConfig):
+        self.layout = layout
+        self.config = config
+        by_role = {role: [b for b in layout.blocks if b.role is role] for role in Role}
+        self.constant_blocks = by_role[Role.CONSTANT]
+        self.state_blocks = by_role[Role.STATE]
+        self.input_blocks = by_role[Role.INPUT]
+        self.kernels: list[OpBuilder] = [
+            bound.group.builder(bound.group.ops, config) for bound in layout.groups
+        ]
+        self.segments = _split_at_callbacks(layout.groups)
+        constant = {block.number for block in self.constant_blocks}
+        self._fixed_plans: list[ReadPlan] = [
+            plan
+            for bound in layout.groups
+            for plan in bound.reads
+            if all(piece.block in constant for piece in plan.pieces)
+        ]
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether a step calls Python."""
+        return any(bound.group.is_callback for bound in self.layout.groups)
+
+    def dtype_of(self, block) -> np.dtype:
+        """Return the type of a block's elements."""
+        return block_dtype(block, self.config.dtype)
+
+    def initial_values(self, blocks: Sequence) -> list[np.ndarray]:
+        """Return the initial values of blocks, each of shape ``(1, size)``."""
+        result = []
+        for block in blocks:
+            values = np.zeros((1, block.size), dtype=self.dtype_of(block))
+            for signal in block.signals:
+                initial = signal.initial_value
+                data = initial.data if signal.sparse else initial
+                start = block.starts[signal]
+                values[0, start : start + np.size(data)] = np.ravel(data)
+            result.append(values)
+        return result
+
+    def read_fixed(self, constants: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Read the operands that are constant; to be done once, before the loop."""
+        values = {
+            block.number: value
+            for block, value in zip(self.constant_blocks, constants, strict=True)
+        }
+        return [read_constant(plan, values) for plan in self._fixed_plans]
+
+    def step(
+        self,
+        constants: Sequence[tf.Tensor],
+        fixed: Sequence[tf.Tensor],
+        state: Sequence[tf.Tensor],
+        frame: Sequence[tf.Tensor],
+        jit_pieces: bool = False,
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Compute one time step.
+
+        Parameters
+        ----------
+        constants : sequence of tf.Tensor, shapes (1, size)
+            Values of `constant_blocks`.
+        fixed : sequence of tf.Tensor
+            Result of `read_fixed`.
+        state : sequence of tf.Tensor, shapes (minibatch, size)
+            Values of `state_blocks`.
+        frame : sequence of tf.Tensor, shapes (minibatch, size)
+            Values of `input_blocks` for this step.
+        jit_pieces : bool
+            Compile what lies between callbacks with XLA (for loops that cannot be
+            compiled as a whole).
+
+        Returns
+        -------
+        state : list of tf.Tensor, shapes (minibatch, size)
+            State after the step.
+        outputs : list of tf.Tensor, shapes (minibatch, size)
+            The signals that were asked for.
+        """
+        start = {
+            block.number: value
+            for blocks, values in (
+                (self.constant_blocks, constants),
+                (self.state_blocks, state),
+                (self.input_blocks, frame),
+            )
+            for block, value in zip(blocks, values, strict=True)
+        }
+        fixed_values = {
+            id(plan): value
+            for plan, value in zip(self._fixed_plans, fixed, strict=True)
+        }
+        store = ValueStore(
+            self.layout.blocks, self.config.dtype, self.config.minibatch_size, start
+        )
+        numbers = [block.number for block in self.state_blocks]
+
+        def finish(store: ValueStore) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+            outputs = [
+                tf.broadcast_to(
+                    store.read(plan), (self.config.minibatch_size, *plan.shape)
+                )
+                for plan in self.layout.outputs
+            ]
+            return store.next_state(numbers), outputs
+
+        last = len(self.segments) - 1
+        for number, (segment, is_callback) in enumerate(self.segments):
+            if is_callback or not jit_pieces:
+                for index in segment:
+                    self._run(index, store, fixed_values)
+                if number == last:
+                    return finish(store)
+                continue
+            result = self._run_compiled(
+                segment, store, fixed_values, finish if number == last else None
+            )
+            if number == last:
+                return result
+            store.restore(result)
+        return finish(store)
+
+    def _run(
+        self, index: int, store: ValueStore, fixed: Mapping[int, tf.Tensor]
+    ) -> None:
+        bound = self.layout.groups[index]
+        reads = [
+            fixed[id(plan)] if id(plan) in fixed else store.read(plan)
+            for plan in bound.reads
+        ]
+        previous = [store.read_previous(plan) for plan in bound.previous]
+        with tf.name_scope(type(self.kernels[index]).__name__):
+            writes = self.kernels[index].step(reads, previous)
+            for plan, value in zip(bound.sets, writes.sets, strict=True):
+                store.set(plan, value)
+            for plan, value in zip(bound.incs, writes.incs, strict=True):
+                store.inc(plan, value)
+            for plan, value in zip(bound.updates, writes.updates, strict=True):
+                store.update(plan, value)
+
+    def _run_compiled(
+        self,
+        segment: Sequence[int],
+        store: ValueStore,
+        fixed: Mapping[int, tf.Tensor],
+        finish: Callable | None,
+    ):
+        """Run groups inside a function of its own that XLA compiles."""
+        used = {
+            id(plan): fixed[id(plan)]
+            for index in segment
+            for plan in self.layout.groups[index].reads
+            if id(plan) in fixed
+        }
+
+        @tf.function(jit_compile=True, autograph=False)
+        def piece(start, values, fixed_values):
+            inner = ValueStore(store.blocks, store.dtype, store.minibatch_size, start)
+            inner.restore(values)
+            for index in segment:
+                self._run(index, inner, fixed_values)
+            return inner.export() if finish is None else finish(inner)
+
+        return piece(store.start, store.export(), used)
+
+
+def _split_at_callbacks(
+    groups: Sequence[BoundGroup],
+) -> list[tuple[list[int], bool]]:
+    """Return runs of group numbers that all call Python, or all do not."""
+    segments: list[tuple[list[int], bool]] = []
+    for number, bound in enumerate(groups):
+        if segments and segments[-1][1] == bound.group.is_callback:
+            segments[-1][0].append(number)
+        else:
+            segments.append(([number], bound.group.is_callback))
+    return segments

@@ -1,0 +1,521 @@
+"""The simulator: checks arguments, keeps probe data, and delegates the rest."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder import Model
+from nengo.builder.operator import Operator
+from nengo.builder.signal import Signal
+from nengo.cache import get_default_decoder_cache
+from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
+from nengo.utils.numpy import is_array_like, maxint
+from nengo.utils.progress import ProgressBar
+
+from nengo_dl.progress import track
+from nengo_dl.runtime.arguments import (
+    check_device,
+    check_dtype,
+    check_feeds,
+    check_positive,
+)
+from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.pipeline import compile_model
+from nengo_dl.simulation_data import ProbeHistory, SimulationData
+from nengo_dl.signal_values import SignalValues
+
+__all__ = ["Simulator"]
+
+logger = logging.getLogger(__name__)
+
+
+class Simulator:
+    """Simulate a network with TensorFlow; a drop-in for `nengo.Simulator`.
+
+    Parameters
+    ----------
+    network : nengo.Network or None
+        Network to build and simulate. With None, ``model`` must be given.
+    dt : float
+        Length of a time step, in seconds.
+    seed : int, optional
+        Seed of all random processes of the simulation. Default: the network's seed plus
+        one if it has a seed, else random.
+    model : nengo.builder.Model, optional
+        Model that was built before (``network`` is built into it if given, and its
+        ``dt`` is used).
+    dtype : tf.DType or str or numpy.dtype
+        Precision of the computations: ``tf.float32`` or ``tf.float64``. Data is shown
+        in the precision in which Nengo built the model (see ``nengo.rc``).
+    device : str, optional
+        TensorFlow device, such as ``"/cpu:0"`` or ``"/gpu:0"``. Default: TensorFlow's
+        choice.
+    unroll_simulation : int
+        Number of time steps in the body of the simulation loop. Never changes results;
+        it only pays without XLA.
+    minibatch_size : int, optional
+        Number of inputs that are simulated in parallel. Default: one, and no batch axis
+        in the data.
+    tensorboard : str, optional
+        Directory for data that TensorBoard can show.
+    progress_bar : bool or nengo.utils.progress.ProgressBar
+        Whether to show progress of building and running.
+    jit_compile : bool, optional
+        Whether to compile with XLA. By default everything is compiled that can be,
+        except where the call of a compiled function would take longer than the steps
+        themselves with NumPy: single steps, and small networks that call Python in each
+        step. False runs TensorFlow's graphs without XLA.
+
+    Attributes
+    ----------
+    data : SimulationData
+        Probe data, and parameters of objects.
+    model : nengo.builder.Model
+        What Nengo built.
+    seed : int
+        Seed of random processes.
+    closed : bool
+        Whether the simulator was closed.
+    minibatch_size : int or None
+        As given.
+
+    Raises
+    ------
+    ValidationError
+        If an argument is of the wrong kind or there is nothing to simulate.
+    BuildError
+        If the network cannot be built.
+
+    Examples
+    --------
+    >>> with nengo.Network(seed=0) as net:
+    ...     node = nengo.Node([0.5])
+    ...     probe = nengo.Probe(node)
+    >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+    ...     sim.run_steps(3)
+    >>> sim.data[probe]
+    array([[0.5],
+           [0.5],
+           [0.5]])
+    """
+
+    def __init__(
+        self,
+        network: nengo.Network | None,
+        dt: float = 0.001,
+        seed: int | None = None,
+        model: Model | None = None,
+        dtype: Any = tf.float32,
+        device: str | None = None,
+        unroll_simulation: int = 1,
+        minibatch_size: int | None = None,
+        tensorboard: str | None = None,
+        progress_bar: bool | ProgressBar = True,
+        jit_compile: bool | None = None,
+    ):
+        self.closed = True  # until everything below has gone well
+        if network is None and model is None:
+            raise ValidationError(
+                "Pass a network, or a model that was built before; got None for both",
+                attr="network",
+                obj=self,
+            )
+        if network is not None and not isinstance(network, nengo.Network):
+            raise ValidationError(
+                f"Must be a nengo.Network (got {type(network).__name__})",
+                attr="network",
+                obj=self,
+            )
+        if jit_compile not in (None, True, False):
+            raise ValidationError(
+                f"Must be None, True or False (got {jit_compile!r})",
+                attr="jit_compile",
+                obj=self,
+            )
+        self.dtype = check_dtype(dtype, self)
+        self.device = check_device(device, self)
+        self.unroll_simulation = check_positive(
+            unroll_simulation, "unroll_simulation", self
+        )
+        if minibatch_size is not None:
+            minibatch_size = check_positive(minibatch_size, "minibatch_size", self)
+        self.minibatch_size = minibatch_size
+        self.tensorboard = tensorboard
+        self.progress_bar = progress_bar
+        self.jit_compile = jit_compile
+
+        if model is None:
+            model = Model(
+                dt=float(dt),
+                label=f"{network}, dt={dt:f}",
+                decoder_cache=get_default_decoder_cache(),
+            )
+        self.model = model
+        if seed is None:
+            if network is not None and network.seed is not None:
+                seed = network.seed + 1
+            else:
+                seed = np.random.randint(maxint)
+        self.seed = seed
+
+        with track(progress_bar, "Building", "Build") as tracker:
+            if network is not None:
+                self.model.build(network, progress=tracker.next_stage("Building"))
+            with tracker.next_stage("Compiling", "Compilation"):
+                self._compile()
+        self.closed = False
+        self.reset(seed=seed)
+
+    def _compile(self) -> None:
+        model = self.model
+        self._input_signals = self._find_input_nodes()
+        fixed = {
+            signal: signal.initial_value
+            for node, signal in self._input_signals.items()
+            if is_array_like(node.output)
+        }
+        self._program = compile_model(
+            model, self.dtype, self.minibatch_size or 1, list(fixed)
+        )
+        if not model.operators:
+            raise ValidationError(
+                "The model has no operators, so there is nothing to simulate",
+                attr="model",
+                obj=self,
+            )
+        periods = [
+            1.0 if probe.sample_every is None else probe.sample_every / model.dt
+            for probe in model.probes
+        ]
+        self._engine = Engine(
+            self._program,
+            periods,
+            self.device,
+            self.unroll_simulation,
+            self.jit_compile,
+            fixed,
+        )
+        self._histories = {
+            probe: ProbeHistory(
+                model.sig[probe]["in"].shape,
+                model.sig[probe]["in"].dtype,
+                self.minibatch_size is not None,
+            )
+            for probe in model.probes
+        }
+        self.data = SimulationData(model.params, self._histories)
+        self.signals: SignalValues | None = SignalValues(
+            self._engine, model, self.minibatch_size is not None
+        )
+
+    def _find_input_nodes(self) -> dict[nengo.Node, Signal]:
+        """Return the nodes whose output can be replaced, with their signals."""
+        network = self.model.toplevel
+        if network is None:
+            return {}
+        return {
+            node: self.model.sig[node]["out"]
+            for node in network.all_nodes
+            if node.size_in == 0
+            and node.output is not None
+            and self.model.sig[node].get("out") is not None
+        }
+
+    # -- properties
+
+    @property
+    def dt(self) -> float:
+        """Length of a time step, in seconds."""
+        return self.model.dt
+
+    @dt.setter
+    def dt(self, value: float) -> None:
+        raise ReadonlyError(attr="dt", obj=self)
+
+    @property
+    def n_steps(self) -> int:
+        """Number of time steps simulated since the last reset."""
+        return self._engine.n_steps
+
+    @n_steps.setter
+    def n_steps(self, value: int) -> None:
+        raise ReadonlyError(attr="n_steps", obj=self)
+
+    @property
+    def time(self) -> float:
+        """Simulated time since the last reset, in seconds."""
+        return self._engine.n_steps * self.model.dt
+
+    @time.setter
+    def time(self, value: float) -> None:
+        raise ReadonlyError(attr="time", obj=self)
+
+    @property
+    def step_order(self) -> list[Operator]:
+        """The model's operators in the order of Nengo's reference simulator."""
+        return self._program.order
+
+    # -- running
+
+    def step(self, **kwargs: Any) -> None:
+        """Simulate one time step.
+
+        Parameters
+        ----------
+        **kwargs
+            See `run_steps`. The progress bar is off by default.
+        """
+        kwargs.setdefault("progress_bar", False)
+        self.run_steps(1, **kwargs)
+
+    def run(self, time_in_seconds: float, **kwargs: Any) -> None:
+        """Simulate for some time.
+
+        Parameters
+        ----------
+        time_in_seconds : float
+            Simulated time; rounded to the nearest number of time steps.
+        **kwargs
+            See `run_steps`.
+
+        Raises
+        ------
+        ValidationError
+            If the time is negative.
+        """
+        if not time_in_seconds >= 0:
+            raise ValidationError(
+                f"Must be positive (got {time_in_seconds:g})",
+                attr="time_in_seconds",
+                obj=self,
+            )
+        n_steps = int(np.round(float(time_in_seconds) / self.dt))
+        if n_steps == 0:
+            self._check_open("run")
+            warnings.warn(
+                f"{time_in_seconds} results in running for 0 timesteps. Simulator "
+                f"still at time {self.time}.",
+                stacklevel=2,
+            )
+            return
+        logger.info(
+            "Running %s for %f seconds, or %d steps",
+            self.model.label,
+            time_in_seconds,
+            n_steps,
+        )
+        self.run_steps(n_steps, **kwargs)
+
+    def run_steps(
+        self,
+        n_steps: int,
+        input_feeds: Mapping[nengo.Node, np.ndarray] | None = None,
+        profile: bool | Mapping[str, Any] = False,
+        progress_bar: bool | ProgressBar | None = None,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
+    ) -> None:
+        """Simulate some time steps: exactly as many as asked for.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of time steps.
+        input_feeds : dict of {Node: ndarray}, optional
+            Values that replace the output of input Nodes (those without input), of
+            shape ``(minibatch_size, n_steps, node.size_out)``. A first axis of length 1
+            stands for all items of the minibatch.
+        profile : bool or dict
+            Record a profile of the run.
+        progress_bar : bool or nengo.utils.progress.ProgressBar, optional
+            Whether to show progress. Default: as given to the simulator.
+        extra_feeds : dict of {tf.Variable: ndarray}, optional
+            Values that variables have during this run only.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an argument is of the wrong kind or shape.
+        SimulationError
+            If a function of the model fails or returns something unusable. The
+            simulator then is at the end of the last chunk of steps that went well, and
+            can be used further.
+        """
+        self._check_open("run")
+        n_steps = check_positive(n_steps, "n_steps", self, least=0)
+        feeds = check_feeds(
+            input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self
+        )
+        if n_steps == 0:
+            warnings.warn(
+                f"Running for 0 timesteps. Simulator still at time {self.time}.",
+                stacklevel=2,
+            )
+            return
+        if progress_bar is None:
+            progress_bar = self.progress_bar
+        if progress_bar is False:
+            self._run(n_steps, feeds, lambda n: None)
+        else:
+            with track(progress_bar, "Simulating", "Simulation", n_steps) as tracker:
+                self._run(n_steps, feeds, tracker.total_progress.step)
+
+    def _run(self, n_steps, feeds, advance) -> None:
+        for chunk in self._engine.run(n_steps, feeds):
+            for history, values in zip(
+                self._histories.values(), chunk.outputs, strict=True
+            ):
+                history.append(values)
+            advance(chunk.n_steps)
+
+    # -- state
+
+    def reset(self, seed: int | None = None) -> None:
+        """Return to the state in which the simulator was made.
+
+        Parameters
+        ----------
+        seed : int, optional
+            New seed of random processes; it stays the simulator's seed.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        """
+        self._check_open("reset")
+        if seed is not None:
+            self.seed = seed
+        self._engine.reset(self.seed)
+        self.clear_probes()
+
+    def soft_reset(
+        self, include_trainable: bool = False, include_probes: bool = False
+    ) -> None:
+        """Reset the internal state; random streams and parameters go on.
+
+        Parameters
+        ----------
+        include_trainable : bool
+            Also undo what training changed.
+        include_probes : bool
+            Also clear probe data.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        """
+        self._check_open("reset")
+        self._engine.soft_reset()
+        if include_probes:
+            self.clear_probes()
+
+    def clear_probes(self) -> None:
+        """Forget all probe data."""
+        for history in self._histories.values():
+            history.clear()
+
+    def trange(
+        self, sample_every: float | None = None, dt: float | None = None
+    ) -> np.ndarray:
+        """Return the times of probed data; the first is ``dt``, not 0.
+
+        Parameters
+        ----------
+        sample_every : float, optional
+            Sampling period of a probe, in seconds. Default: every time step.
+        dt : float, optional
+            Deprecated name of ``sample_every``.
+
+        Returns
+        -------
+        (n_samples,) ndarray
+            Times in seconds.
+
+        Raises
+        ------
+        ValidationError
+            If both arguments are given.
+        """
+        if dt is not None:
+            if sample_every is not None:
+                raise ValidationError(
+                    "Cannot specify both `dt` and `sample_every`. "
+                    "Use `sample_every` only.",
+                    attr="dt",
+                    obj=self,
+                )
+            warnings.warn(
+                "`dt` is deprecated. Use `sample_every` instead.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            sample_every = dt
+        period = 1 if sample_every is None else sample_every / self.dt
+        steps = np.arange(1, self.n_steps + 1)
+        return self.dt * steps[steps % period < 1]
+
+    # -- life cycle
+
+    def close(self) -> None:
+        """Free what the simulation holds; data stays readable.
+
+        Any further `run`, `step` or `reset` raises `nengo.exceptions.SimulatorClosed`.
+        """
+        self.closed = True
+        self.signals = None
+
+    def _check_open(self, action: str) -> None:
+        if self.closed:
+            raise SimulatorClosed(f"Cannot {action} a closed simulator")
+
+    def __enter__(self) -> Simulator:
+        if self.closed:
+            raise SimulatorClosed("Cannot re-open a simulator that was closed")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """Warn if the simulator was not closed."""
+        if not getattr(self, "closed", True):
+            warnings.warn(
+                f"Simulator with model={self.model} was deallocated while open. "
+                "Close it with sim.close(), or use it in a with statement.",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "arguments": {
+                "model": self.model,
+                "dtype": self.dtype.name,
+                "device": self.device,
+                "unroll_simulation": self.unroll_simulation,
+                "minibatch_size": self.minibatch_size,
+                "tensorboard": self.tensorboard,
+                "progress_bar": self.progress_bar,
+                "jit_compile": self.jit_compile,
+                "seed": self.seed,
+            },
+            "engine": self._engine.save(),
+            "histories": list(self._histories.values()),
+            "closed": self.closed,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(network=None, **state["arguments"])  # type: ignore[misc]
+        self._engine.load(state["engine"])
+        self._histories.update(zip(self._histories, state["histories"], strict=True))
+        if state["closed"]:
+            self.close()
