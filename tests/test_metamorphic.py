@@ -232,16 +232,6 @@ def test_python_functions_run_without_compilation(plain):
     )
 
 
-def test_unseen_parts_of_a_network_do_not_change_the_rest(plain):
-    case = networks.everything()
-    with case.net:
-        lonely = nengo.Ensemble(7, 3, seed=5)
-        nengo.Connection(lonely, lonely, synapse=0.01, seed=6)
-    assert_equal_data(
-        case, simulate(case, N_STEPS), plain("everything", networks.everything)
-    )
-
-
 # -- resets, and simulators side by side
 
 

@@ -789,7 +789,7 @@ def test_node_function_is_called_once_per_step_with_the_time(size_in):
 def test_node_function_without_connections_is_called():
     times = []
     with nengo.Network() as net:
-        nengo.Node(times.append)
+        nengo.Node(lambda t: times.append(t))
     times.clear()
     with simulator(net) as sim:
         sim.run_steps(4)
