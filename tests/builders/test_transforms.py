@@ -1,0 +1,358 @@
+"""Convolutions and sparse products: parity with nengo's steps, and gradients."""
+
+import itertools
+
+import nengo
+import numpy as np
+import pytest
+import tensorflow as tf
+from nengo.builder.operator import BsrDotInc, SparseDotInc
+from nengo.builder.signal import Signal
+from nengo.builder.transforms import ConvInc, ConvTransposeInc
+from nengo.transforms import SparseMatrix
+
+from nengo_dl.builders import BuildConfig, find_builder, transforms
+from tests.builders.harness import check_parity, random_inputs
+
+F64 = np.dtype(np.float64)
+
+
+@pytest.fixture(params=["fused", "routines", "transposed"])
+def transposed(request, monkeypatch):
+    """Whether to transpose; if not, apply kernels of any size in one of two ways."""
+    taps = 10**9 if request.param == "fused" else 0
+    monkeypatch.setattr(transforms, "MAX_FUSED_TAPS", taps)
+    return request.param == "transposed"
+
+
+def make_conv(transposed=False, n_filters=4, seed=0, **kwargs):
+    rng = np.random.RandomState(seed)
+    transform_type = nengo.ConvolutionTranspose if transposed else nengo.Convolution
+    conv = transform_type(n_filters, **kwargs)
+    op_type = ConvTransposeInc if transposed else ConvInc
+    return op_type(
+        Signal(conv.sample(rng=rng), readonly=True),
+        Signal(shape=(conv.size_in,)),
+        Signal(shape=(conv.size_out,)),
+        conv,
+    )
+
+
+def convolve(W, X, conv):
+    """Convolve by loops over positions; the reference where nengo has none."""
+    transposed = isinstance(conv, nengo.ConvolutionTranspose)
+    X = X.reshape(conv.input_shape.shape)
+    if not conv.channels_last:
+        X = np.moveaxis(X, 0, -1)
+    sizes = [conv.input_shape.spatial_shape, conv.output_shape.spatial_shape]
+    Y = np.zeros((*sizes[1], conv.n_filters))
+    large, small = sizes[::-1] if transposed else sizes
+    first = [0] * conv.dimensions
+    if conv.padding == "same":
+        first = [
+            max((n - 1) * s + k - m, 0) // 2
+            for m, n, k, s in zip(large, small, conv.kernel_size, conv.strides)
+        ]
+    c, k = W.shape[-2], W.shape[-1] // conv.groups
+    for o in np.ndindex(*small):
+        for i in np.ndindex(*conv.kernel_size):
+            at = tuple(np.array(o) * conv.strides + i - first)
+            if not all(0 <= a < m for a, m in zip(at, large)):
+                continue
+            for g in range(conv.groups):
+                weights = W[i][:, g * k : (g + 1) * k]
+                source, target = (o, at) if transposed else (at, o)
+                Y[target][g * k : (g + 1) * k] += (
+                    X[source][g * c : (g + 1) * c] @ weights
+                )
+    return Y if conv.channels_last else np.moveaxis(Y, -1, 0)
+
+
+CONVS = {
+    "1d": dict(input_shape=(11, 2), kernel_size=(3,), strides=(1,)),
+    "1d_long_stride": dict(input_shape=(11, 2), kernel_size=(2,), strides=(3,)),
+    "2d": dict(input_shape=(6, 7, 3), kernel_size=(3, 2), strides=(1, 2)),
+    "2d_pointwise": dict(input_shape=(4, 4, 3), kernel_size=(1, 1), strides=(2, 2)),
+}
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("name", CONVS)
+def test_convolutions_match_nengo(name, padding, channels_last, transposed):
+    kwargs = dict(CONVS[name], padding=padding, channels_last=channels_last)
+    if not channels_last:
+        *space, channels = kwargs["input_shape"]
+        kwargs["input_shape"] = (channels, *space)
+    ops = [make_conv(transposed, seed=seed, **kwargs) for seed in range(2)]
+    check_parity(ops, random_inputs(), n_steps=2, batch=3)
+    check_parity(ops[:1], random_inputs(), n_steps=2, jit_compile=False)
+
+
+@pytest.mark.parametrize("max_fused_taps", [0, 100])
+@pytest.mark.parametrize("groups, padding", [(2, "same"), (4, "valid")])
+def test_grouped_convolutions_match_nengo(padding, groups, max_fused_taps, monkeypatch):
+    monkeypatch.setattr(transforms, "MAX_FUSED_TAPS", max_fused_taps)
+    ops = [
+        make_conv(
+            seed=seed,
+            n_filters=8,
+            input_shape=(5, 6, 4),
+            padding=padding,
+            groups=groups,
+            strides=(2, 1),
+        )
+        for seed in range(2)
+    ]
+    check_parity(ops, random_inputs(), n_steps=2, batch=3)
+    check_parity(ops, random_inputs(), n_steps=2, jit_compile=False)
+
+
+def test_convolutions_match_nengo_in_single_precision(transposed):
+    ops = [make_conv(transposed, input_shape=(5, 6, 3))]
+    check_parity(
+        ops, random_inputs(), n_steps=2, dtype=np.float32, rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_padding_matches_nengo_for_all_small_sizes(transposed, padding):
+    """Even kernels, strides beyond the kernel, and every possible output size."""
+    rng = np.random.RandomState(0)
+    n_checked = 0
+    for size, kernel, stride in itertools.product(range(1, 7), range(1, 6), (1, 2, 3)):
+        if padding == "valid" and size < kernel and not transposed:
+            continue
+        kwargs = dict(
+            n_filters=2,
+            input_shape=(size, 1),
+            kernel_size=(kernel,),
+            strides=(stride,),
+            padding=padding,
+        )
+        shapes = [None]
+        if transposed:
+            smallest = nengo.ConvolutionTranspose(**kwargs).output_shape.shape[0]
+            shapes = [(smallest + extra, 2) for extra in range(stride)]
+        for shape in shapes:
+            extra = {} if shape is None else {"output_shape": shape}
+            op = make_conv(transposed, **kwargs, **extra)
+            signals = nengo.builder.signal.SignalDict()
+            op.init_signals(signals)
+            x = rng.uniform(-1, 1, size=op.X.shape)
+            signals[op.X][...] = x
+            op.make_step(signals, 0.001, rng)()
+            builder = find_builder(op)([op], BuildConfig(0.001, F64))
+            reads = [tf.constant(op.W.initial_value[None, None]), x[None, None]]
+            y = builder.step(reads, []).incs[0]
+            np.testing.assert_allclose(y[0, 0], signals[op.Y], atol=1e-14)
+            n_checked += 1
+    assert n_checked >= 60
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("groups, channels_last", [(1, True), (1, False), (2, False)])
+def test_three_dimensional_convolutions_match_loops(
+    groups, channels_last, padding, jit_compile, transposed
+):
+    if transposed and groups > 1:
+        pytest.skip("nengo has no groups in transposed convolutions")
+    kwargs = dict(
+        input_shape=(4, 5, 3, 4) if channels_last else (4, 4, 5, 3),
+        kernel_size=(2, 3, 2),
+        strides=(1, 2, 1),
+        padding=padding,
+        channels_last=channels_last,
+    )
+    if not transposed:
+        kwargs["groups"] = groups
+    ops = [make_conv(transposed, seed=seed, **kwargs) for seed in range(2)]
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, size=(3, 2, *ops[0].X.shape))
+    W = np.stack([op.W.initial_value for op in ops])[None]
+    builder = find_builder(ops[0])(ops, BuildConfig(0.001, F64, minibatch_size=3))
+    step = tf.function(
+        lambda *reads: builder.step(reads, []).incs, jit_compile=jit_compile
+    )
+    (actual,) = step(tf.constant(W), tf.constant(X))
+    for b, i in np.ndindex(3, 2):
+        expected = convolve(W[0, i], X[b, i], ops[i].conv)
+        np.testing.assert_allclose(actual[b, i], expected.ravel(), atol=1e-13)
+
+
+def test_gradients_of_convolutions_match_finite_differences(transposed):
+    op = make_conv(
+        transposed, 2, input_shape=(3, 4, 2), kernel_size=(2, 3), padding="same"
+    )
+    builder = find_builder(op)([op], BuildConfig(0.001, F64))
+    X = np.random.RandomState(0).uniform(size=(2, 1, *op.X.shape))
+    theoretical, numerical = tf.test.compute_gradient(
+        tf.function(lambda *reads: tf.sin(builder.step(reads, []).incs[0])),
+        [tf.constant(op.W.initial_value[None, None]), tf.constant(X)],
+    )
+    for one, other in zip(theoretical, numerical, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_different_convolutions_do_not_merge():
+    key = transforms.ConvIncBuilder.merge_key
+    ops = [
+        make_conv(input_shape=(6, 6, 4), **kwargs)
+        for kwargs in [
+            {},
+            {"padding": "same"},
+            {"strides": (2, 2)},
+            {"groups": 2},
+            {"channels_last": False},
+        ]
+    ]
+    assert len({key(op) for op in ops}) == len(ops)
+    assert key(ops[0]) == key(make_conv(input_shape=(6, 6, 4), seed=1))
+
+
+def random_sparse(shape, density, seed=0, duplicates=0):
+    rng = np.random.RandomState(seed)
+    rows, cols = np.nonzero(rng.uniform(size=shape) < density)
+    order = rng.permutation(len(rows))
+    order = np.append(order, order[:duplicates])
+    indices = np.stack([rows, cols], axis=1)[order]
+    return SparseMatrix(indices, rng.uniform(-1, 1, size=len(order)), shape)
+
+
+def arrow(n):
+    """Return a matrix with one full row and a diagonal, whose slots waste most."""
+    rows = np.concatenate([np.zeros(n, dtype=int), np.arange(1, n)])
+    cols = np.concatenate([np.arange(n), np.arange(1, n)])
+    rng = np.random.RandomState(n)
+    return SparseMatrix(np.stack([rows, cols], 1), rng.uniform(size=len(rows)), (n, n))
+
+
+def make_sparse(matrix, column=False):
+    tail = (1,) if column else ()
+    n_rows, n_cols = matrix.shape
+    return SparseDotInc(
+        Signal(matrix, readonly=True),
+        Signal(shape=(n_cols, *tail)),
+        Signal(shape=(n_rows, *tail)),
+    )
+
+
+@pytest.fixture(params=["slots", "dense", "segments"])
+def way(request, monkeypatch):
+    """Compute sparse products in one of the three ways."""
+    monkeypatch.setattr(
+        transforms.SparseDotIncBuilder,
+        "_costs",
+        classmethod(
+            lambda cls, *args: {"slots": 1, "segments": 1} | {request.param: 0}
+        ),
+    )
+    return request.param
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_sparse_products_match_nengo(way, batch, jit_compile):
+    first = random_sparse((9, 12), 0.3, duplicates=3)
+    second = SparseMatrix(first.indices[::-1], first.data, first.shape)
+    ops = [make_sparse(first), make_sparse(second, column=True)]
+    for group in (ops, ops[1:]):
+        check_parity(
+            group, random_inputs(), n_steps=3, batch=batch, jit_compile=jit_compile
+        )
+
+
+@pytest.mark.parametrize("sparse_way", ["slots", "segments"])
+def test_sparse_products_of_different_shapes_merge(sparse_way, monkeypatch):
+    monkeypatch.setattr(
+        transforms.SparseDotIncBuilder,
+        "_costs",
+        classmethod(lambda cls, *args: {"slots": 1, "segments": 1} | {sparse_way: 0}),
+    )
+    eye = SparseMatrix([[0, 2], [4, 0], [2, 1]], [1.0, 2.0, 3.0], (5, 3))
+    other = SparseMatrix([[1, 0], [0, 5]], [0.5, -1.0], (2, 6))
+    ops = [make_sparse(eye), make_sparse(other), make_sparse(eye)]
+    check_parity(ops, random_inputs(), n_steps=3, batch=3)
+
+
+def test_sparse_products_match_nengo_in_single_precision(way):
+    ops = [make_sparse(random_sparse((9, 12), 0.3))]
+    check_parity(
+        ops, random_inputs(), n_steps=2, dtype=np.float32, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+def test_scipy_matrices_match_nengo(kind):
+    sparse = pytest.importorskip("scipy.sparse")
+    dense = np.random.RandomState(0).uniform(size=(20, 30))
+    matrix = getattr(sparse, f"{kind}_matrix")(np.where(dense < 0.1, dense, 0))
+    check_parity([make_sparse(matrix)], random_inputs(), n_steps=2)
+
+
+def test_empty_sparse_matrix_adds_nothing():
+    matrix = SparseMatrix(np.zeros((0, 2)), np.zeros(0), (3, 4))
+    check_parity([make_sparse(matrix)], random_inputs(), n_steps=2, batch=3)
+
+
+def test_values_that_are_not_finite_stay_in_their_rows():
+    matrix = SparseMatrix([[0, 0], [2, 1], [2, 2]], [1.0, 2.0, 3.0], (4, 3))
+    op = make_sparse(matrix)
+    builder = find_builder(op)([op], BuildConfig(0.001, F64))
+    builder.way = "slots"
+    with tf.init_scope():
+        builder._fill_slots(np.array([0, 2, 2]), np.array([0, 1, 2]))
+    reads = [tf.constant(matrix.data[None]), tf.constant([[np.nan, 1.0, 1.0]], F64)]
+    np.testing.assert_array_equal(builder.step(reads, []).incs[0], [[np.nan, 0, 5, 0]])
+
+
+@pytest.mark.parametrize(
+    "matrix, batch, expected",
+    [
+        (random_sparse((300, 300), 0.01), 1, "slots"),
+        (random_sparse((300, 300), 0.5), 1, "dense"),
+        (random_sparse((300, 300), 0.06), 1, "slots"),
+        (random_sparse((300, 300), 0.06), 64, "dense"),
+        (arrow(3000), 1, "segments"),
+    ],
+)
+def test_cheapest_way_is_chosen(matrix, batch, expected):
+    op = make_sparse(matrix)
+    builder = find_builder(op)([op], BuildConfig(0.001, F64, minibatch_size=batch))
+    assert builder.way == expected
+
+
+def test_sparse_gradients_match_finite_differences(way):
+    op = make_sparse(random_sparse((4, 5), 0.4, duplicates=2))
+    builder = find_builder(op)([op], BuildConfig(0.001, F64))
+    data = op.A.initial_value.data[None]
+    X = np.random.RandomState(0).uniform(size=(3, 5))
+    theoretical, numerical = tf.test.compute_gradient(
+        lambda *reads: tf.sin(builder.step(reads, []).incs[0]),
+        [tf.constant(data), tf.constant(X)],
+    )
+    for one, other in zip(theoretical, numerical, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("indptr", [[0, 2, 4], [0, 1, 4, 4]])
+def test_block_sparse_products_match_nengo(indptr, batch, jit_compile):
+    pytest.importorskip("scipy.sparse")
+    rng = np.random.RandomState(0)
+    indices = np.array([0, 1, 0, 1])
+    ops = [
+        BsrDotInc(
+            Signal(rng.uniform(size=(4, 2, 3)), readonly=True),
+            Signal(shape=(6,)),
+            Signal(shape=(2 * (len(indptr) - 1),)),
+            indices=indices,
+            indptr=np.array(indptr),
+            reshape=False,
+        )
+        for _ in range(2)
+    ]
+    check_parity(ops, random_inputs(), n_steps=3, batch=batch, jit_compile=jit_compile)
