@@ -4,7 +4,8 @@ Parameters are Python floats where all neurons agree, else tensors of shape
 ``(1, n_neurons)``. Two properties of compiled code shape the formulas:
 
 - XLA contracts ``a * b + c`` into one rounding. Where spikes depend on the sum reaching
-  a threshold exactly (ten times 0.1), that moves them; see `rounded_product`.
+  a threshold exactly (ten times 0.1), or errors grow, that moves spikes; see
+  `rounded_product`.
 - On a CPU, XLA writes one result per kernel and recomputes what results share, except
   for expensive instructions, such as a division; see `lif_step`.
 """
@@ -36,16 +37,44 @@ Parameter = float | tf.Tensor
 
 
 def rounded_product(a: tf.Tensor, b: Parameter) -> tf.Tensor:
-    """Return ``a * b``, rounded before anything is added to it.
+    """Return a product that is rounded before anything else is done with it.
 
-    The selection changes no value; it keeps the compiler from contracting the product
-    with a following addition, which would skip the rounding that NumPy does.
+    Parameters
+    ----------
+    a : tf.Tensor
+        First factor.
+    b : float or tf.Tensor
+        Second factor.
+
+    Returns
+    -------
+    tf.Tensor
+        ``a * b``.
+
+    Notes
+    -----
+    The selection changes no value. It keeps the compiler from contracting the product
+    with a following addition, and from multiplying the constants of successive products
+    first; both skip a rounding that NumPy does.
     """
     return tf.where(a == a, a * b, a)
 
 
 def constant(value: Parameter, like: tf.Tensor) -> tf.Tensor:
-    """Return a parameter as a tensor (`tf.where` does not convert Python floats)."""
+    """Return a parameter as a tensor (`tf.where` does not convert Python floats).
+
+    Parameters
+    ----------
+    value : float or tf.Tensor
+        The parameter.
+    like : tf.Tensor
+        Tensor with the type to convert to.
+
+    Returns
+    -------
+    tf.Tensor
+        The parameter, with its own shape.
+    """
     return tf.convert_to_tensor(value, dtype=like.dtype)
 
 
@@ -220,15 +249,18 @@ def _log1p_of_spikes(
     """Return ``log1p(-overshoot / drive)`` where neurons spiked, whatever the range.
 
     The argument is -1 if the membrane is so fast that it reaches its target within the
-    step, and anything at all if the voltage was above 1 from the start. Logarithms that
-    are infinite or undefined are so here too, but not their gradients.
+    step, or less by rounding, or anything at all if the voltage was above 1 from the
+    start. Nengo's result is then minus infinity (no refractory time is left) or NaN,
+    which would silence the neuron for good; here always the former.
     """
-    one = constant(1, drive)
+    one, zero = constant(1, drive), constant(0, drive)
     divisible = spiked & (drive != 0)
     x = -overshoot / tf.where(divisible, drive, one)
-    inside = (x > -1) & (divisible | ~spiked)
-    outside = tf.where(divisible & (x == -1), constant(-np.inf, x), constant(np.nan, x))
-    return tf.where(inside, tf.math.log1p(tf.where(inside, x, constant(0, x))), outside)
+    inside = (x > -one) & (divisible | ~spiked)
+    # selected before, too, so that gradients stay finite
+    return tf.where(
+        inside, tf.math.log1p(tf.where(inside, x, zero)), constant(-np.inf, drive)
+    )
 
 
 def adaptation_step(
@@ -324,7 +356,8 @@ def izhikevich_step(
         \dot{v} = 0.04 v^2 + 5 v + 140 - u + J, \qquad \dot{u} = a (b v - u)
 
     and :math:`v \leftarrow c`, :math:`u \leftarrow u + d` when :math:`v \ge 30`. As in
-    Nengo, :math:`u` follows the voltage that was already reset.
+    Nengo, :math:`u` follows the voltage that was already reset. Before a spike, errors
+    grow up to ninefold in each step; products are therefore rounded as NumPy does.
 
     References
     ----------
@@ -332,12 +365,14 @@ def izhikevich_step(
        Neural Networks 14(6), 2003, 1569-1572.
     """
     J = tf.maximum(J, constant(-30, J))
-    dv = (0.04 * (voltage * voltage) + 5 * voltage + 140 - recovery + J) * 1000
-    voltage = voltage + dv * dt
+    dv = rounded_product(voltage * voltage, 0.04) + rounded_product(voltage, 5)
+    dv = rounded_product(dv + 140 - recovery + J, 1000)
+    voltage = voltage + rounded_product(dv, dt)
     spiked = voltage >= 30
     voltage = tf.where(spiked, constant(reset_voltage, J), voltage)
-    du = (tau_recovery * (coupling * voltage - recovery)) * 1000
-    recovery = recovery + du * dt
+    du = rounded_product(voltage, coupling) - recovery
+    du = rounded_product(rounded_product(du, tau_recovery), 1000)
+    recovery = recovery + rounded_product(du, dt)
     return spiked, voltage, tf.where(spiked, recovery + reset_recovery, recovery)
 
 

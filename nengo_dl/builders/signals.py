@@ -73,6 +73,12 @@ class ValueStore:
         """Return an operand with its value at the start of the step."""
         return _read(plan, self._values(plan, self.start))
 
+    def read_final(self, plan: ReadPlan) -> tf.Tensor:
+        """Return an operand as it is after the step, updates included."""
+        for piece in plan.pieces:
+            self._settle(piece.block)
+        return _read(plan, self._values(plan, {**self.current, **self.next}))
+
     def next_state(self, numbers: Sequence[int]) -> list[tf.Tensor]:
         """Return what state blocks hold at the start of the next step."""
         result = []

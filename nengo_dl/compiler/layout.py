@@ -171,6 +171,9 @@ class Layout:
         All storage.
     outputs : tuple of ReadPlan
         How to read the signals that were asked for (the probed ones).
+    after_updates : tuple of bool
+        For each output, whether it shows the value after the step's updates: an alias
+        stands for a copy that was made before them.
     block_of : dict of {Signal: Block}
         The block of each base signal that is not an alias.
     aliases : Aliases
@@ -180,6 +183,7 @@ class Layout:
     groups: tuple[BoundGroup, ...]
     blocks: tuple[Block, ...]
     outputs: tuple[ReadPlan, ...]
+    after_updates: tuple[bool, ...]
     block_of: Mapping[Signal, Block]
     aliases: Aliases
 
@@ -279,6 +283,7 @@ def lay_out(
         bound,
         tuple(placer.blocks),
         tuple(binder.read(Operand((signal,), True)) for signal in outputs),
+        tuple(signal.base not in aliases for signal in outputs),
         placer.block_of,
         aliases,
     )

@@ -9,11 +9,56 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal, SignalDict
 from nengo.neurons import StochasticSpiking
 
-__all__ = ["RandomSample", "StochasticRounding"]
+__all__ = ["RandomSample", "StochasticRounding", "copy_stream", "with_own_stream"]
+
+
+def copy_stream(rng: np.random.RandomState, item: int = 0) -> np.random.RandomState:
+    """Return a stream that starts where another one is, and advances on its own.
+
+    Parameters
+    ----------
+    rng : numpy.random.RandomState
+        The original; it is not advanced.
+    item : int
+        For items of a minibatch other than the first (0), the copy gives other numbers,
+        determined by those that the original would give.
+    """
+    copy = np.random.RandomState()
+    copy.set_state(rng.get_state())
+    if item == 0:
+        return copy
+    words = [int(word) for word in copy.randint(2**31, size=4)]
+    seed = np.random.SeedSequence([*words, item]).generate_state(1)
+    return np.random.RandomState(int(seed[0]))
+
+
+def with_own_stream(op: Operator, item: int) -> Operator:
+    """Return an operator that draws from a stream of its own.
+
+    Nengo's stochastic neurons keep the stream in the operator, where all items of a
+    minibatch (and all simulators of one model) would share it.
+
+    Parameters
+    ----------
+    op : Operator
+        Any operator; those without a stream are returned as they are.
+    item : int
+        Item of the minibatch.
+    """
+    if isinstance(op, RandomSample):
+        return RandomSample(copy_stream(op.rng, item), op.draws, tag=op.tag)
+    if type(op) is SimNeurons and op.state_extra:
+        state = dict(op.state)
+        state.update(
+            (name, copy_stream(rng, item)) for name, rng in op.state_extra.items()
+        )
+        return SimNeurons(op.neurons, op.J, op.output, state=state, tag=op.tag)
+    return op
 
 
 class RandomSample(Operator):
@@ -60,7 +105,8 @@ class RandomSample(Operator):
     ) -> Callable[[], None]:
         """Return the NumPy step, which draws once per call."""
         draws = signals[self.draws]
-        stream = self.rng
+        # the original stays where it is, so that a reset starts it again
+        stream = copy_stream(self.rng)
 
         def step_random_sample() -> None:
             draws[...] = stream.random_sample(size=draws.shape)

@@ -91,6 +91,18 @@ class InputFeeds:
                 values[source.output] = found[:n_made]
         return {s: v[:n_made] for s, v in values.items()}, n_made, error
 
+    def skip(self, n_steps: int) -> None:
+        """Advance processes and random streams as if steps had been simulated.
+
+        Functions of Nodes are not called.
+        """
+        steps = np.arange(1, n_steps + 1)
+        for source in self._sources:
+            source.first = n_steps
+            if type(source.op) is not SimPyFunc:
+                source.take(0, steps, steps * self.host.dt)
+                source.consume(n_steps)
+
     def consume(self, n_steps: int) -> None:
         """Forget the first values: they were simulated."""
         for source in self._sources:

@@ -17,6 +17,8 @@ from nengo.builder.signal import Signal, SignalDict
 from nengo.exceptions import SimulationError
 from nengo.utils.numpy import maxint
 
+from nengo_dl.compiler.operators import with_own_stream
+
 __all__ = ["HostOperators"]
 
 
@@ -86,7 +88,7 @@ class HostOperators:
     def _make_step(self, op: Operator, item: int, rng: np.random.RandomState):
         signals = self.signals[item]
         op.init_signals(signals)
-        step = op.make_step(signals, self.dt, rng)
+        step = with_own_stream(op, item).make_step(signals, self.dt, rng)
         self._steps[item][op] = step
         return step
 

@@ -132,9 +132,12 @@ class StepProgram:
         def finish(store: ValueStore) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
             outputs = [
                 tf.broadcast_to(
-                    store.read(plan), (self.config.minibatch_size, *plan.shape)
+                    store.read_final(plan) if updated else store.read(plan),
+                    (self.config.minibatch_size, *plan.shape),
                 )
-                for plan in self.layout.outputs
+                for plan, updated in zip(
+                    self.layout.outputs, self.layout.after_updates, strict=True
+                )
             ]
             return store.next_state(numbers), outputs
 
