@@ -1,5 +1,7 @@
 """Neuron builders against the steps of Nengo's neuron types."""
 
+from typing import ClassVar
+
 import nengo
 import numpy as np
 import pytest
@@ -72,15 +74,14 @@ def merged(variants, sizes=(7, 40, 1, 12)):
     ]
 
 
-def slow_input(low, high, change=0.1):
-    """Return inputs that are constant for a while, and differ between items."""
-    values = {}
+def slow_input(low, high):
+    """Return inputs that are mostly constant for a while, and differ between items."""
 
     def inputs(signal, step, item):
-        rng = np.random.RandomState((hash((step // 7, item)) + signal.size) % 2**32)
-        held = rng.uniform(low, high, size=signal.shape)
-        held[:: 3 + step % 5] = values.get("edge", high)
-        return held
+        rng = np.random.RandomState([step // 7, item, signal.size])
+        currents = rng.uniform(low, high, size=signal.shape)
+        currents[:: 3 + step % 5] = high
+        return currents
 
     return inputs
 
@@ -205,15 +206,27 @@ def test_stochastic_rounding_of_both_signs_does_not_merge():
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize("tau_rc", [1e-5, 3e-4, 1e-3, 0.02, 1.0])
+@pytest.mark.parametrize("dt_over_tau_rc", [10, 3, 1, 0.5, 0.05, 0.001])
 @pytest.mark.parametrize("dt", [0.001, 0.01])
-def test_lif_of_any_time_constant_equals_nengo(tau_rc, dt):
+def test_lif_of_any_time_constant_equals_nengo(dt_over_tau_rc, dt):
     # slow membranes use short series, fast ones the library functions
-    ops = merged([nengo.LIF(tau_rc=tau_rc, min_voltage=-1)])
+    ops = merged([nengo.LIF(tau_rc=dt / dt_over_tau_rc, min_voltage=-1)])
     series = builders.LIFBuilder(ops, BuildConfig(dt, np.dtype(float))).lif.series
-    assert (series is None) == (tau_rc < 1.5 * dt)
-    with np.errstate(divide="ignore"):  # log(0) where the membrane reaches its target
-        check_parity(ops, slow_input(-4, 10), n_steps=200, dt=dt, rtol=1e-9)
+    assert (series is None) == (dt_over_tau_rc >= 1)
+    check_parity(ops, slow_input(-4, 10), n_steps=200, dt=dt, rtol=1e-9)
+
+
+def test_lif_that_reaches_its_target_within_a_step_keeps_spiking():
+    # Nengo has log1p(-1 or less by rounding) here; NaN silences some of its neurons
+    op = sim_neurons(nengo.LIF(tau_rc=1e-5, tau_ref=0), 200)
+    builder = find_builder(op)([op], BuildConfig(0.001, np.dtype(float)))
+    step = tf.function(lambda *args: builder.step(*args).sets, jit_compile=True)
+    J = tf.constant(np.random.RandomState(0).uniform(1.1, 50, size=(1, 200)))
+    state = [tf.zeros((1, 200), tf.float64)] * 2
+    for _ in range(20):
+        spikes, *state = step([J], state)
+        assert np.all(spikes.numpy() == 1000)
+        assert not np.any(np.isnan(state))
 
 
 def test_lif_that_starts_above_threshold_equals_nengo():
@@ -229,11 +242,27 @@ def test_lif_that_starts_above_threshold_equals_nengo():
     check_parity([op], lambda *_: currents, n_steps=50, rtol=1e-11)
 
 
-def test_lif_that_can_never_recover_is_as_broken_as_in_nengo():
-    start = {"voltage": np.array([1.5, 1.5, 0.0])}
-    op = sim_neurons(nengo.LIF(initial_state=start), 3)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        check_parity([op], lambda *_: np.array([1.0, 1.1, 2.0]), n_steps=1)
+def test_lif_that_starts_above_threshold_recovers_where_nengo_has_nan():
+    start = {"voltage": np.full(4, 1.5)}
+    op = sim_neurons(nengo.LIF(initial_state=start), 4)
+    builder = find_builder(op)([op], BuildConfig(0.001, np.dtype(float)))
+    state = [
+        tf.fill((1, 4), tf.constant(1.5, tf.float64)),
+        tf.zeros((1, 4), tf.float64),
+    ]
+    spikes, voltage, refractory_time = builder.step(
+        [tf.constant([[1.0, 1.1, 1.3, 2.0]], tf.float64)], state
+    ).sets
+    assert np.all(spikes.numpy() == 1000)
+    assert np.all(voltage.numpy() == 0)
+    assert np.all(np.isneginf(refractory_time.numpy()[0, :3]))
+    assert np.isfinite(refractory_time.numpy()[0, 3])
+
+
+def test_izhikevich_equals_nengo_to_the_last_bit():
+    variants, (low, high) = TYPES[nengo.Izhikevich]
+    ops = merged([nengo.Izhikevich(**kwargs) for kwargs in variants])
+    check_parity(ops, slow_input(low, high), n_steps=300, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("neuron_type", TYPES, ids=lambda t: t.__name__)
@@ -244,7 +273,7 @@ def test_single_precision_stays_close_and_finite(neuron_type):
     op = sim_neurons(neurons, n_neurons)
     builder_type = find_builder(op)
     builder = builder_type([op], BuildConfig(dt=dt, dtype=np.dtype(np.float32)))
-    step = tf.function(builder.step, jit_compile=True)
+    step = tf.function(lambda *args: builder.step(*args).sets, jit_compile=True)
     J = np.random.RandomState(3).uniform(low, high, size=n_neurons)
     state_idxs = builder_type.state_sets(op)
     initial = {i: op.sets[i].initial_value.copy() for i in state_idxs}
@@ -252,7 +281,7 @@ def test_single_precision_stays_close_and_finite(neuron_type):
     names = {index: name for name, index in op.state_idxs.items()}
     total, expected_total, expected = 0, 0, np.zeros(n_neurons)
     for _ in range(n_steps):
-        sets = step([tf.constant(J[None], tf.float32)], state).sets
+        sets = step([tf.constant(J[None], tf.float32)], state)
         state = [sets[i] for i in state_idxs]
         total += sets[0].numpy()[0]
         neurons.step(dt, J, expected, **{names[i]: initial[i] for i in state_idxs})
@@ -260,9 +289,8 @@ def test_single_precision_stays_close_and_finite(neuron_type):
         for tensor in sets:
             assert tensor.dtype == tf.float32
             assert np.all(np.isfinite(tensor))
-    if neurons.spiking:  # one spike more or less, and chaos in the last
-        atol = 1.01 * neurons.__dict__.get("amplitude", 1) / dt
-        atol = max(atol, 1.01 / dt * getattr(neurons, "amplitude", 1))
+    if neurons.spiking:  # one spike more or less
+        atol = 1.01 * getattr(neurons, "amplitude", 1) / dt
         np.testing.assert_allclose(total, expected_total, rtol=0.01, atol=atol)
     else:
         np.testing.assert_allclose(total, expected_total, rtol=1e-4, atol=1e-3)
@@ -398,7 +426,7 @@ class OtherLIF(nengo.LIF):
 class ForgetfulLIF(nengo.LIF):
     """Declares state that its step does not take."""
 
-    state = {**nengo.LIF.state, "extra": nengo.dists.Choice([0])}
+    state: ClassVar = {**nengo.LIF.state, "extra": nengo.dists.Choice([0])}
 
 
 def test_subclasses_find_a_builder_unless_they_override_the_step():
