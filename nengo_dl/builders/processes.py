@@ -18,8 +18,9 @@ from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 __all__ = ["LinearFilterBuilder", "TriangleBuilder"]
 
 #: Up to this many runs of equally large signals are rearranged by slices, which XLA
-#: fuses; beyond it by gathers, which keep the number of instructions constant.
-MAX_SLICED_RUNS = 16
+#: fuses; beyond it by gathers, which are as fast from about ten runs on and keep the
+#: number of instructions, and so the time to compile them, constant.
+MAX_SLICED_RUNS = 4
 
 
 class _SynapseBuilder(OpBuilder):
