@@ -23,7 +23,7 @@ LAYERS = (
     {"compiler"},
     {"builders"},
     {"runtime"},
-    {"tensor_node", "parameters", "simulation_data"},
+    {"tensor_node", "parameters", "signal_values", "simulation_data"},
     {"simulator"},
     {""},
 )
