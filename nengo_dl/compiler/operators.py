@@ -1,7 +1,7 @@
 """Nengo operators that the compiler puts in the place of others.
 
-They compute the same numbers, in pieces that suit a compiled simulation better. All have
-a NumPy step, so a rewritten model can be compared with the original one.
+They compute the same numbers, in pieces that suit a compiled simulation better. All
+have a NumPy step, so a rewritten model can be compared with the original one.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def atanh_series(s_max: float, dtype: np.dtype) -> tuple[float, ...] | None:
 def _truncate(
     coefficient: Callable[[int], float], z_max: float, ratio: float, dtype: np.dtype
 ) -> tuple[float, ...] | None:
-    """Cut a series whose sum is about 1 where its tail is a quarter of a rounding unit."""
+    """Cut a series whose sum is about 1 where its tail is below rounding."""
     tolerance = float(np.finfo(dtype).eps) / 4
     for n_terms in range(1, MAX_TERMS + 1):
         tail = abs(coefficient(n_terms)) * z_max**n_terms / (1 - ratio)

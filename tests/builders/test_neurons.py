@@ -118,7 +118,7 @@ def test_equal_parameters_equal_nengo(neuron_type):
     variants, (low, high) = TYPES[neuron_type]
     for kwargs in variants:
         ops = merged([neuron_type(**kwargs)], sizes=(5, 20))
-        check_parity(ops, slow_input(low, high), n_steps=200, rtol=1e-11)
+        check_parity(ops, slow_input(low, high), n_steps=60, rtol=1e-11)
 
 
 @pytest.mark.parametrize("neuron_type", TYPES, ids=lambda t: t.__name__)
@@ -131,7 +131,7 @@ def test_edge_inputs_equal_nengo(neuron_type):
     variants, _ = TYPES[neuron_type]
     for kwargs in variants:
         op = sim_neurons(neuron_type(**kwargs), edges.size)
-        check_parity([op], lambda *_: edges, n_steps=500, rtol=1e-9, atol=1e-12)
+        check_parity([op], lambda *_: edges, n_steps=150, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("rate", [100, 125, 200, 300, 1000, 1500])
@@ -148,7 +148,7 @@ def test_voltages_that_reach_a_whole_number_spike_when_they_do_in_nengo(
         check_parity(
             [sim_neurons(neurons, 16)],
             lambda *_: np.full(16, rate),
-            n_steps=200,
+            n_steps=60,
             rtol=0,
             atol=0,
             jit_compile=jit_compile,
@@ -213,7 +213,7 @@ def test_lif_of_any_time_constant_equals_nengo(dt_over_tau_rc, dt):
     ops = merged([nengo.LIF(tau_rc=dt / dt_over_tau_rc, min_voltage=-1)])
     series = builders.LIFBuilder(ops, BuildConfig(dt, np.dtype(float))).lif.series
     assert (series is None) == (dt_over_tau_rc >= 1)
-    check_parity(ops, slow_input(-4, 10), n_steps=200, dt=dt, rtol=1e-9)
+    check_parity(ops, slow_input(-4, 10), n_steps=100, dt=dt, rtol=1e-9)
 
 
 def test_lif_that_reaches_its_target_within_a_step_keeps_spiking():
@@ -262,7 +262,7 @@ def test_lif_that_starts_above_threshold_recovers_where_nengo_has_nan():
 def test_izhikevich_equals_nengo_to_the_last_bit():
     variants, (low, high) = TYPES[nengo.Izhikevich]
     ops = merged([nengo.Izhikevich(**kwargs) for kwargs in variants])
-    check_parity(ops, slow_input(low, high), n_steps=300, rtol=0, atol=0)
+    check_parity(ops, slow_input(low, high), n_steps=200, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("neuron_type", TYPES, ids=lambda t: t.__name__)
