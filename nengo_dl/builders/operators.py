@@ -182,8 +182,15 @@ class DotIncBuilder(OpBuilder):
         return Writes(incs=(tf.reshape(y, (y.shape[0], n_ops, *op.Y.shape)),))
 
 
+#: A sum over at most this many products fuses with the multiplication in XLA's CPU
+#: compiler; longer ones become a slow tree of windows, and matrix products win.
+_LONGEST_FUSED_SUM = 32
+
+
 def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Multiply stacks of matrices with stacks of vectors.
+
+    The formulation depends on the shapes, by measurements inside compiled loops.
 
     Parameters
     ----------
@@ -200,19 +207,25 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     n_ops, m, n = a.shape[1:]
     if n == 1:
         return a[..., 0] * x
-    if not a.dtype.is_floating:
-        return tf.reduce_sum(a * x[:, :, None, :], axis=-1)
-    if a.shape[0] == 1:
-        if n_ops == 1:
-            y = tf.matmul(x[:, 0], a[0, 0], transpose_b=True)
-            return y[:, None, :]
-        if x.shape[0] == 1:
-            if m == 1:
-                return tf.reduce_sum(a[:, :, 0] * x, axis=-1)[..., None]
-            return tf.linalg.matvec(a, x)
+    if a.shape[0] == 1 and n_ops == 1 and a.dtype.is_floating:
+        return _matvec(a[0, 0], x[:, 0])[:, None, :]
+    if n <= _LONGEST_FUSED_SUM or not a.dtype.is_floating:
+        return tf.reduce_sum(tf.linalg.matrix_transpose(a) * x[..., None], axis=2)
+    if m == 1:
+        # a batched dot product is a plain loop in XLA's CPU compiler; a product with
+        # a vector of ones is not
+        products = a[:, :, 0] * x
+        with tf.init_scope():  # as a literal inside the loop it would be slow
+            ones = tf.ones((n, 1), dtype=a.dtype)
+        sums = tf.matmul(tf.reshape(products, (-1, n)), ones)
+        return tf.reshape(sums, (products.shape[0], n_ops, 1))
+    if a.shape[0] == 1 and x.shape[0] > 1:
         # (n_ops, batch, n) x (n_ops, n, m)
         y = tf.matmul(tf.transpose(x, (1, 0, 2)), a[0], transpose_b=True)
         return tf.transpose(y, (1, 0, 2))
     return tf.linalg.matvec(a, x)
 
 
+def _matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Multiply one matrix ``(m, n)`` with vectors ``(batch, n)``."""
+    return tf.matmul(x, a, transpose_b=True)

@@ -71,10 +71,14 @@ class ValueStore:
 
     def read_previous(self, plan: ReadPlan) -> tf.Tensor:
         """Return an operand with its value at the start of the step."""
+        if not plan.pieces:
+            return tf.zeros((1, *plan.shape), dtype=self.dtype)
         return _read(plan, self._values(plan, self.start))
 
     def read_final(self, plan: ReadPlan) -> tf.Tensor:
         """Return an operand as it is after the step, updates included."""
+        if not any(piece.block in self.next for piece in plan.pieces):
+            return self.read(plan)
         for piece in plan.pieces:
             self._settle(piece.block)
         return _read(plan, self._values(plan, {**self.current, **self.next}))
@@ -256,8 +260,6 @@ def read_constant(
 
 def _read(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
     parts = [_read_piece(piece, values[piece.block]) for piece in plan.pieces]
-    if not parts:
-        raise ValueError("An operand without elements cannot be read")
     flat = _concatenate(parts)
     if plan.order is not None:
         flat = tf.gather(flat, _index(plan.order), axis=1)

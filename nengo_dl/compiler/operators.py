@@ -87,9 +87,9 @@ class RandomSample(Operator):
         super().__init__(tag=tag)
         self.rng = rng
         self.sets = [draws]
-        self.incs = []
-        self.reads = []
-        self.updates = []
+        self.incs: list[Signal] = []
+        self.reads: list[Signal] = []
+        self.updates: list[Signal] = []
 
     @property
     def draws(self) -> Signal:
@@ -158,9 +158,9 @@ class StochasticRounding(Operator):
         super().__init__(tag=tag)
         self.neurons = neurons
         self.sets = [output]
-        self.incs = []
+        self.incs: list[Signal] = []
         self.reads = [J, draws]
-        self.updates = []
+        self.updates: list[Signal] = []
 
     @property
     def J(self) -> Signal:

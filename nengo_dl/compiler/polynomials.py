@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +22,8 @@ __all__ = ["MAX_TERMS", "atanh_series", "decay_series", "evaluate"]
 #: cost about as much as thirty multiplications, take over.
 MAX_TERMS = 14
 
-Array = TypeVar("Array")
 
-
-def evaluate(coefficients: Sequence[float], x: Array) -> float | Array:
+def evaluate(coefficients: Sequence[float], x: Any) -> Any:
     """Evaluate a polynomial by Horner's rule.
 
     Parameters
@@ -41,7 +39,7 @@ def evaluate(coefficients: Sequence[float], x: Array) -> float | Array:
         ``sum(c * x**k for k, c in enumerate(coefficients))``; a plain number if there
         is only the constant term.
     """
-    value = coefficients[-1]
+    value: Any = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         value = value * x + coefficient
     return value

@@ -47,7 +47,7 @@ class StepProgram:
             plan
             for bound in layout.groups
             for plan in bound.reads
-            if all(piece.block in constant for piece in plan.pieces)
+            if plan.pieces and all(piece.block in constant for piece in plan.pieces)
         ]
 
     @property
