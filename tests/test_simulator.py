@@ -73,7 +73,8 @@ class Clock:
     def check(self, sim):
         """Assert that data and step count agree, and that no step is lost or new."""
         expected = sim.dt * np.arange(1, sim.n_steps + 1)
-        np.testing.assert_allclose(sim.data[self.probe][:, 0], expected, rtol=1e-6)
+        # without any step, data is a flat empty array, as in core
+        np.testing.assert_allclose(sim.data[self.probe].ravel(), expected, rtol=1e-6)
         np.testing.assert_allclose(sim.trange(), expected)
         assert sim.time == pytest.approx(sim.n_steps * sim.dt)
 
@@ -259,7 +260,7 @@ def test_probes_sample_as_often_as_asked():
         sim.run_steps(16)
         for period, probe in probes.items():
             np.testing.assert_allclose(
-                sim.data[probe][:, 0], sim.trange(sample_every=period), rtol=1e-6
+                sim.data[probe].ravel(), sim.trange(sample_every=period), rtol=1e-6
             )
         assert len(sim.data[probes[0.05]]) == 0
         assert len(sim.data[probes[0.0025]]) == 9
@@ -285,16 +286,27 @@ def test_data_has_a_batch_axis_if_there_is_a_minibatch(channel, minibatch_size):
 # -- arguments
 
 
+def rounding_error(**kwargs):
+    """Return how far a decoded value is from that in double precision."""
+    with nengo.Network(seed=0) as net:
+        stim = nengo.Node(lambda t: np.sin(50 * t))
+        ens = nengo.Ensemble(20, 1, neuron_type=nengo.LIFRate())
+        nengo.Connection(stim, ens)
+        probe = nengo.Probe(ens, synapse=nengo.Alpha(0.01))
+    with nengo.Simulator(net, progress_bar=False) as core:
+        core.run_steps(50)
+    with simulator(net, **kwargs) as sim:
+        sim.run_steps(50)
+    # data has the precision that Nengo is set to, whatever it was computed with
+    assert sim.data[probe].dtype == core.data[probe].dtype
+    return np.max(np.abs(sim.data[probe] - core.data[probe]))
+
+
 @pytest.mark.parametrize(
     "dtype", [tf.float64, "float64", np.float64, np.dtype("float64")], ids=repr
 )
 def test_double_precision_by_any_name(dtype):
-    with nengo.Network() as net:
-        probe = nengo.Probe(nengo.Node([1 / 3]))
-    with simulator(net, dtype=dtype) as sim:
-        sim.run_steps(1)
-        assert sim.data[probe].dtype == np.float64
-        assert sim.data[probe][0, 0] == 1 / 3
+    assert rounding_error(dtype=dtype) < 1e-13
 
 
 @pytest.mark.parametrize(
@@ -303,12 +315,7 @@ def test_double_precision_by_any_name(dtype):
     ids=repr,
 )
 def test_single_precision_by_any_name_and_by_default(kwargs):
-    with nengo.Network() as net:
-        probe = nengo.Probe(nengo.Node([1 / 3]))
-    with simulator(net, **kwargs) as sim:
-        sim.run_steps(1)
-        assert sim.data[probe].dtype == np.float32
-        assert sim.data[probe][0, 0] == np.float32(1 / 3)
+    assert 1e-10 < rounding_error(**kwargs) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -409,13 +416,18 @@ def test_model_and_operators_are_those_of_core(sim, channel):
         )
 
 
-def test_signals_give_current_values(sim, channel):
-    sim.run_steps(4)
-    assert isinstance(sim.signals, Mapping)
-    assert sim.signals[sim.model.step] == 4
-    assert sim.signals[sim.model.time] == pytest.approx(0.004)
-    signal_ = sim.model.sig[channel.stim]["out"]
-    np.testing.assert_allclose(np.squeeze(sim.signals[signal_]), [0.25, -0.5])
+def test_signals_give_current_state():
+    channel = Channel()
+    with channel.net:
+        voltage = nengo.Probe(channel.ens.neurons, "voltage")
+    with simulator(channel.net) as sim:
+        assert isinstance(sim.signals, Mapping)
+        for n_steps in (1, 4):
+            sim.run_steps(n_steps)
+            assert sim.signals[sim.model.step] == sim.n_steps
+            assert sim.signals[sim.model.time] == pytest.approx(sim.time)
+            state = sim.signals[sim.model.sig[channel.ens.neurons]["voltage"]]
+            np.testing.assert_allclose(np.squeeze(state), sim.data[voltage][-1])
 
 
 # -- seeds
@@ -874,7 +886,7 @@ def test_exception_in_node_function_reaches_the_user_and_the_run_can_go_on(size_
     ("value", "words"),
     [
         (None, ["None"]),
-        ([1.0, 2.0, 3.0], ["(3,)", "(1,)"]),
+        ([1.0, 2.0, 3.0], ["[1.0, 2.0, 3.0]"]),
         ("word", ["word"]),
         (object, ["type"]),
         (np.nan, ["finite"]),
