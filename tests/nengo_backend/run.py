@@ -89,6 +89,8 @@ def write_settings(folder, args):
     section["pythonpath"] = str(HERE)
     if section["nengo_simulator"].startswith("variants."):
         section["nengo_test_unsupported"] += VARIANTS_UNSUPPORTED
+    if args.dtype == "float64" or args.simulator:
+        del section["allclose_tolerances"]
     if args.all_neurons:
         section["nengo_neurons"] = "\n".join(("", *ALL_NEURONS))
     with (folder / "pytest.ini").open("w", encoding="utf-8") as file:
