@@ -109,6 +109,39 @@ class Aliases:
     def __contains__(self, base: Signal) -> bool:
         return base in self._sources
 
+    def add(
+        self,
+        base: Signal,
+        sources: Sequence[Signal],
+        numbers: np.ndarray,
+        positions: np.ndarray,
+    ) -> None:
+        """Record that each element of a base is to be read somewhere else.
+
+        Parameters
+        ----------
+        base : Signal
+            A base signal.
+        sources : sequence of Signal
+            Base signals that it is read from; those that are aliases themselves have
+            been added before.
+        numbers, positions : (base.size,) ndarray of int64
+            For each element, which of the sources holds it, and where.
+        """
+        base_ids = np.zeros(len(numbers), dtype=np.int64)
+        final = positions.copy()
+        by_source = np.argsort(numbers, kind="stable")
+        ends = np.searchsorted(numbers[by_source], np.arange(len(sources) + 1))
+        for number, source in enumerate(sources):
+            mine = by_source[ends[number] : ends[number + 1]]
+            if source in self._sources:
+                ids, targets = self._sources[source]
+                base_ids[mine] = ids[positions[mine]]
+                final[mine] = targets[positions[mine]]
+            else:
+                base_ids[mine] = self.index(source)
+        self._sources[base] = (base_ids, final)
+
     def resolve(self, signal: Signal) -> Runs:
         """Return the elements that hold the values of a signal, in C order."""
         base = signal.base
@@ -241,30 +274,20 @@ def _follow(
     base at which such a circle closes stays a signal of its own.
     """
     stack = [base]
+    entered: set[Signal] = set()
     while stack:
         current = stack[-1]
         if current in aliases or current not in sources:
             stack.pop()
             continue
         source_bases, numbers, positions = sources[current]
-        waiting = [s for s in source_bases if s in sources and s not in aliases]
-        closed = [s for s in waiting if s in stack]
-        for other in closed:
-            del sources[other]
-        if closed:
+        if current not in entered:
+            entered.add(current)
+            waiting = [s for s in source_bases if s in sources and s not in aliases]
+            # what was entered and is not known yet leads here
+            for other in entered.intersection(waiting):
+                del sources[other]
+            stack.extend(s for s in waiting if s in sources)
             continue
-        if waiting:
-            stack.append(waiting[0])
-            continue
-        base_ids = np.zeros(len(numbers), dtype=np.int64)
-        final = positions.copy()
-        for number, source in enumerate(source_bases):
-            mask = numbers == number
-            if source in aliases:
-                ids, ends = aliases._sources[source]
-                base_ids[mask] = ids[positions[mask]]
-                final[mask] = ends[positions[mask]]
-            else:
-                base_ids[mask] = aliases.index(source)
-        aliases._sources[current] = (base_ids, final)
+        aliases.add(current, source_bases, numbers, positions)
         stack.pop()

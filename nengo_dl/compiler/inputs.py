@@ -106,7 +106,9 @@ def _move_to_host(op: Operator, split: HostSplit) -> None:
         split.inputs.append(output)
     else:
         # noise that is added to a signal, or a process that fills part of one
-        signal = Signal(shape=output.shape, name=f"{output.name}.input")
+        signal = Signal(
+            np.zeros(output.shape, dtype=output.dtype), name=f"{output.name}.input"
+        )
         moved: Operator
         if isinstance(op, SimProcess):
             moved = SimProcess(

@@ -14,6 +14,8 @@ import numpy as np
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 
+from nengo_dl.compiler.sparse import coo
+
 __all__ = ["BuilderInfo", "BuilderLookup", "Group", "Operand", "elements", "name_of"]
 
 
@@ -29,10 +31,10 @@ class BuilderInfo(Protocol):
         """Whether operands are concatenated instead of stacked."""
 
     def used_reads(self, op: Operator) -> Sequence[int]:
-        """Indices of the reads that are consumed."""
+        """Return the indices of the reads that are consumed."""
 
     def state_sets(self, op: Operator) -> Sequence[int]:
-        """Indices of the sets whose previous value is needed."""
+        """Return the indices of the sets whose previous value is needed."""
 
 
 BuilderLookup = Callable[[Operator], BuilderInfo]
@@ -105,7 +107,7 @@ class Group:
 def n_values(signal: Signal) -> int:
     """Return the number of stored values (the non-zero ones of a sparse signal)."""
     if signal.sparse:
-        return int(np.size(signal.initial_value.data))
+        return len(coo(signal.initial_value)[2])
     return int(signal.size)
 
 

@@ -112,9 +112,9 @@ class ReadPlan:
 class Transfer:
     """Elements of a group's result that go to one block.
 
-    Exactly one of three forms: a slice of the result for a slice of the block (``index``
-    None), a table with the source of each element of the block, or (``segments``) the
-    target of each element of the result.
+    Exactly one of three forms: a slice of the result for a slice of the block, a table
+    (``index``) with the sources of each element of the block, or (``segments``) pairs
+    of a source and a target.
 
     Attributes
     ----------
@@ -291,7 +291,7 @@ def lay_out(
 
 def _bases(operand: Operand, aliases: Aliases) -> list[Signal]:
     """Return the base signals that hold an operand, in order."""
-    found = []
+    found: list[Signal] = []
     for signal in operand.signals:
         if signal.base in aliases:
             numbers = aliases.resolve(signal).bases
@@ -383,9 +383,7 @@ class _Binder:
             runs.lengths,
         )
         kept = located.lengths > 0
-        located = Runs(
-            located.bases[kept], located.starts[kept], located.lengths[kept]
-        )
+        located = Runs(located.bases[kept], located.starts[kept], located.lengths[kept])
         return concatenate_runs([located, _EMPTY])
 
     def read(self, operand: Operand) -> ReadPlan:
@@ -486,9 +484,7 @@ class _Binder:
         # sort is stable: terms are added in the order of the operators
         by_target = np.argsort(target, kind="stable")
         table = np.full((block.size, n_terms), result_size, dtype=np.int64)
-        column = np.arange(len(target)) - np.repeat(
-            np.cumsum(counts) - counts, counts
-        )
+        column = np.arange(len(target)) - np.repeat(np.cumsum(counts) - counts, counts)
         table[target[by_target], column] = source[by_target]
         return Transfer(block.number, index=table, mask=mask)
 
@@ -498,6 +494,7 @@ _EMPTY = Runs(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
 #: Beyond this many switches between blocks, one gather is cheaper than a concatenation.
 _MOST_PIECES = 16
 
-#: Several terms for an element are added through a table of sources in blocks up to this
-#: size; measured in a compiled loop, a segment sum is two to three times faster above.
+#: Several terms for an element are added through a table of sources in blocks up to
+#: this size; measured in a compiled loop, a segment sum is two to three times faster
+#: above.
 _SMALL = 64

@@ -12,7 +12,14 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
 from nengo_dl.compiler.alias import Aliases
-from nengo_dl.compiler.ir import BuilderLookup, Group, Operand, bounds, name_of, n_values
+from nengo_dl.compiler.ir import (
+    BuilderLookup,
+    Group,
+    Operand,
+    bounds,
+    n_values,
+    name_of,
+)
 
 __all__ = ["dependencies", "make_group", "plan"]
 
@@ -24,7 +31,7 @@ class _Writers:
         self.ops: list[int] = []
         self.low: list[int] = []
         self.high: list[int] = []
-        self._arrays: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._sorted: tuple[np.ndarray, ...] | None = None
 
     def add(self, op: int, signal: Signal) -> None:
         low, high = bounds(signal)
@@ -33,12 +40,18 @@ class _Writers:
         self.high.append(high)
 
     def overlapping(self, low: int, high: int) -> np.ndarray:
-        if self._arrays is None:
-            self._arrays = (
-                np.array(self.ops), np.array(self.low), np.array(self.high)
+        """Return the operators that may touch a range, without looking at all."""
+        if self._sorted is None:
+            order = np.argsort(self.low, kind="stable")
+            ops, lows, highs = (
+                np.array(column)[order] for column in (self.ops, self.low, self.high)
             )
-        ops, lows, highs = self._arrays
-        return ops[(lows < high) & (highs > low)]
+            self._sorted = (ops, lows, highs, np.maximum.accumulate(highs))
+        ops, lows, highs, reached = self._sorted
+        # nothing before the first of these reaches the range
+        first = np.searchsorted(reached, low, side="right")
+        end = np.searchsorted(lows, high, side="left")
+        return ops[first:end][highs[first:end] > low]
 
 
 def dependencies(
@@ -249,7 +262,9 @@ def plan(
     return groups
 
 
-def bases_written(groups: Sequence[Group]) -> Mapping[Signal, set[tuple[int, str, int]]]:
+def bases_written(
+    groups: Sequence[Group],
+) -> Mapping[Signal, set[tuple[int, str, int]]]:
     """Return, for each base, which operands (group, kind, position) write it."""
     found: dict[Signal, set[tuple[int, str, int]]] = defaultdict(set)
     for number, group in enumerate(groups):

@@ -7,7 +7,7 @@ zero is no work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from nengo.builder.operator import Operator, Reset
 from nengo.builder.signal import Signal
@@ -33,9 +33,7 @@ def remove_zero_resets(
         op
         for op in operators
         if not (
-            type(op) is Reset
-            and op.value == 0
-            and roles[op.dst.base] is Role.TEMPORARY
+            type(op) is Reset and op.value == 0 and roles[op.dst.base] is Role.TEMPORARY
         )
     ]
 
@@ -69,7 +67,7 @@ def remove_unread(
         The operators that are left.
     """
 
-    def bases(signals):
+    def bases(signals: Iterable[Signal]) -> set[Signal]:
         return {
             aliases.bases[number]
             for signal in signals

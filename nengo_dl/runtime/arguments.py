@@ -153,14 +153,7 @@ def check_feeds(
                 attr="input_feeds",
                 obj=owner,
             )
-        try:
-            array = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValidationError(
-                f"Values for {node} must be numbers ({error})",
-                attr="input_feeds",
-                obj=owner,
-            ) from error
+        array = _as_numbers(values, f"Values for {node}", "input_feeds", owner)
         expected = (minibatch_size, n_steps, node.size_out)
         if (
             array.ndim != 3
@@ -175,3 +168,19 @@ def check_feeds(
             )
         result[signal] = np.moveaxis(array, 1, 0)
     return result
+
+
+def _as_numbers(values: Any, what: str, attr: str, owner: object) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValidationError(
+            f"{what} must be an array of numbers ({error})", attr=attr, obj=owner
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise ValidationError(
+            f"{what} must be real numbers (got an array of {array.dtype})",
+            attr=attr,
+            obj=owner,
+        )
+    return array

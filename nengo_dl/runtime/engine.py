@@ -16,8 +16,9 @@ from nengo.exceptions import SimulationError
 from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.interpreter import Interpreter
-from nengo_dl.runtime.loop import ChunkResult, LoopShape, make_chunk_function
+from nengo_dl.runtime.loop import LoopShape, make_chunk_function
 from nengo_dl.runtime.pipeline import Program
+from nengo_dl.runtime.variables import Variables
 
 __all__ = ["Chunk", "Engine"]
 
@@ -93,18 +94,19 @@ class Engine:
         self.n_steps = 0
         self.interpreter = Interpreter(program)
         self._minibatch = program.step.config.minibatch_size
-        self._compiled: Callable[..., ChunkResult] | None = None
-        self._state: list = []
-        self._constants: list | None = None
-        self._initial_state = program.step.initial_values(program.step.state_blocks)
-        self._constant_values = program.step.initial_values(
-            program.step.constant_blocks
-        )
-        # one period for all outputs that share it
+        self._compiled: Callable[..., list[tf.Tensor]] | None = None
+        self._variables: Variables | None = None
+        # the state while it is neither in variables nor on the host
+        self._state: list[np.ndarray] | None = None
+        self._state_on_host = False
+        self._initial_state = [
+            np.repeat(values, self._minibatch, axis=0)
+            for values in program.step.initial_values(program.step.state_blocks)
+        ]
+        # one clock for all outputs that share a sampling period
         self._clock_periods = sorted(set(self.periods)) or [1.0]
         self._shape = self._loop_shape()
         self._seconds_per_step = 0.0
-        self._state_on_host = False
 
     # -- state
 
@@ -118,20 +120,35 @@ class Engine:
 
     def reset_state(self) -> None:
         """Return to the initial state; random streams go on."""
-        self._state_on_host = False
-        self._state = [
-            np.repeat(values, self._minibatch, axis=0) for values in self._initial_state
-        ]
+        self.set_state_values(self._initial_state)
 
     def state_values(self) -> list[np.ndarray]:
         """Return the current values of the state blocks, shapes (minibatch, size)."""
-        self._take_state_from_host()
-        return [np.asarray(values) for values in self._state]
+        if self._state_on_host:
+            return self.interpreter.read_state()
+        if self._state is not None:
+            return self._state
+        return self._device_variables().read_state()
 
     def set_state_values(self, values: Sequence[np.ndarray]) -> None:
         """Replace the values of the state blocks."""
         self._state_on_host = False
-        self._state = list(values)
+        self._state = [np.asarray(value) for value in values]
+
+    def _device_variables(self) -> Variables:
+        if self._variables is None:
+            self._variables = Variables(self.program.step, self.device)
+        return self._variables
+
+    def _move_state_to_device(self) -> None:
+        if self._state_on_host or self._state is not None:
+            self._device_variables().assign_state(self.state_values())
+            self._state, self._state_on_host = None, False
+
+    def _move_state_to_host(self) -> None:
+        if not self._state_on_host:
+            self.interpreter.write_state(self.state_values())
+            self._state, self._state_on_host = None, True
 
     def save(self) -> dict[str, object]:
         """Return what is needed to continue in another process."""
@@ -172,10 +189,9 @@ class Engine:
         if block is None or block.role not in (Role.CONSTANT, Role.STATE):
             raise KeyError(signal)
         if block.role is Role.CONSTANT:
-            values = self._constant_values[step.constant_blocks.index(block)]
+            (values,) = step.initial_values([block])
         else:
-            self._take_state_from_host()
-            values = np.asarray(self._state[step.state_blocks.index(block)])
+            values = self.state_values()[step.state_blocks.index(block)]
         start = block.starts[base]
         flat = values[:, start : start + base.size].reshape(-1, *base.shape)
         shared = block.role is Role.CONSTANT
@@ -190,16 +206,6 @@ class Engine:
             strides=tuple(s * from_base.itemsize for s in signal.elemstrides),
         )
         return flat.reshape(len(flat), -1)[:, view], shared
-
-    def _take_state_from_host(self) -> None:
-        if self._state_on_host:
-            self._state = self.interpreter.read_state()
-            self._state_on_host = False
-
-    def _give_state_to_host(self) -> None:
-        if not self._state_on_host:
-            self.interpreter.write_state([np.asarray(v) for v in self._state])
-            self._state_on_host = True
 
     # -- running
 
@@ -245,7 +251,7 @@ class Engine:
         return not tf.config.list_logical_devices("GPU")
 
     def _run_interpreted(self, n_steps, feeds):
-        self._give_state_to_host()
+        self._move_state_to_host()
         host = self.program.host
         done = 0
         while done < n_steps:
@@ -271,7 +277,7 @@ class Engine:
                 raise error
 
     def _run_compiled(self, n_steps, feeds):
-        self._take_state_from_host()
+        self._move_state_to_device()
         end = self.n_steps + n_steps
         first = self.n_steps
         # user code runs in this thread, the device's loop in another
@@ -335,9 +341,7 @@ class Engine:
 
     def _call(self, count, frames, slots):
         with tf.device(self.device):
-            if self._constants is None:
-                self._constants = [tf.constant(v) for v in self._constant_values]
-            return self._function()(count, self._constants, self._state, frames, slots)
+            return self._function()(count, frames, slots)
 
     def _collect(self, job, count: int) -> list[np.ndarray]:
         try:
@@ -347,11 +351,10 @@ class Engine:
             if original is not None:
                 raise original from error
             raise SimulationError(f"TensorFlow failed: {error.message}") from error
-        self._state = result.state
         steps = np.arange(self.n_steps + 1, self.n_steps + count + 1)
         return [
             values.numpy()[: int((steps % period < 1).sum())]
-            for values, period in zip(result.outputs, self.periods, strict=True)
+            for values, period in zip(result, self.periods, strict=True)
         ]
 
     def _rows(self, feeds, start, count):
@@ -384,6 +387,7 @@ class Engine:
             jit = self.jit_compile is not False
             self._compiled = make_chunk_function(
                 self.program.step,
+                self._device_variables(),
                 self._shape,
                 self.unroll,
                 jit_compile=jit and not callbacks,

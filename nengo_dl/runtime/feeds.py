@@ -12,7 +12,12 @@ from nengo.exceptions import SimulationError
 from nengo.processes import Piecewise, PresentInput
 
 from nengo_dl.compiler.operators import RandomSample
-from nengo_dl.runtime.host import HostOperators, describe, run_step
+from nengo_dl.runtime.host import (
+    HostOperators,
+    assign_result,
+    describe,
+    run_step,
+)
 
 __all__ = ["InputFeeds"]
 
@@ -157,41 +162,20 @@ class _Source:
         function, passes_time = self.op.fn, self.op.t_passed
         done = 0
         try:
-            for row, t in zip(rows, times.tolist(), strict=True):
+            for row, t in zip(rows[:, 0], times.tolist(), strict=True):
                 result = function(t) if passes_time else function()
                 if self.output is not None:
-                    if result is None:
-                        raise SimulationError(
-                            "it returned None instead of "
-                            f"{self.output.size} number(s)"
-                        )
-                    row[...] = result
+                    assign_result(row, result)
                 done += 1
-            finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
-            if self.output is not None and not finite.all():
-                done = int(np.argmin(finite))
-                raise SimulationError(f"it returned non-finite values: {rows[done, 0]}")
-        except (TypeError, ValueError) as error:
-            return rows[:done], self._explain(error, times[done], locals())
         except Exception as error:
-            return rows[:done], self._explain(error, times[done], {})
+            failure = SimulationError(
+                f"{describe(self.op)} failed at t={times[done]:g}: {error}"
+            )
+            failure.__cause__ = error
+            return rows[:done], failure
         except BaseException as error:
             return rows[:done], error
         return rows, None
-
-    def _explain(self, error, time, names) -> SimulationError:
-        text = str(error)
-        if not isinstance(error, SimulationError):
-            text = f"{type(error).__name__}: {error}"
-            if "result" in names and self.output is not None:
-                result = names["result"]
-                text += (
-                    f" (it returned {result!r} of type {type(result).__name__}; "
-                    f"{self.output.size} number(s) are needed)"
-                )
-        explained = SimulationError(f"{describe(self.op)}, at t={time:g}: {text}")
-        explained.__cause__ = error
-        return explained
 
     def _run_op(self, steps, times):
         items = [0] if self.shared else range(self.host.minibatch_size)

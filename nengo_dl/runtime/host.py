@@ -88,7 +88,10 @@ class HostOperators:
     def _make_step(self, op: Operator, item: int, rng: np.random.RandomState):
         signals = self.signals[item]
         op.init_signals(signals)
-        step = with_own_stream(op, item).make_step(signals, self.dt, rng)
+        if type(op) is SimPyFunc:
+            step = _make_function_step(op, signals)
+        else:
+            step = with_own_stream(op, item).make_step(signals, self.dt, rng)
         self._steps[item][op] = step
         return step
 
@@ -185,6 +188,50 @@ def _item_seed(seed: int, item: int) -> int:
     if item == 0:
         return seed
     return int(np.random.SeedSequence([seed, item]).generate_state(1)[0])
+
+
+def _make_function_step(op: SimPyFunc, signals: SignalDict) -> Callable[[], None]:
+    """Return a step that calls a function, and says what is wrong with its result."""
+    function = op.fn
+    output = signals[op.output] if op.output is not None else None
+    t = signals[op.t] if op.t is not None else None
+    x = signals[op.x] if op.x is not None else None
+
+    def step_function() -> None:
+        args = () if x is None else (x.copy(),)
+        result = function(*args) if t is None else function(t.item(), *args)
+        if output is not None:
+            assign_result(output, result)
+
+    return step_function
+
+
+def assign_result(output: np.ndarray, result: object) -> None:
+    """Store what a user's function returned.
+
+    Parameters
+    ----------
+    output : ndarray
+        Where to store it.
+    result : object
+        What came back: numbers that broadcast to the output's shape.
+
+    Raises
+    ------
+    SimulationError
+        If it is None, not numbers, of a wrong shape, or not finite.
+    """
+    needed = f"{output.size} finite number(s) are needed"
+    if result is None:
+        raise SimulationError(f"it returned None; {needed}")
+    try:
+        output[...] = result
+    except (TypeError, ValueError) as error:
+        raise SimulationError(
+            f"it returned {result!r} of type {type(result).__name__}; {needed} ({error})"
+        ) from error
+    if not np.isfinite(output).all():
+        raise SimulationError(f"it returned non-finite values, {result!r}; {needed}")
 
 
 def run_step(step, op: Operator) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from nengo_dl.runtime.step import StepProgram
+from nengo_dl.runtime.variables import Variables
 
-__all__ = ["ChunkResult", "LoopShape", "make_chunk_function"]
+__all__ = ["LoopShape", "make_chunk_function"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,14 @@ class LoopShape:
     clocks: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class ChunkResult:
-    """State and outputs after some steps (tensors, still on the device)."""
-
-    state: list[tf.Tensor]
-    outputs: list[tf.Tensor]
-
-
 def make_chunk_function(
     program: StepProgram,
+    variables: Variables,
     shape: LoopShape,
     unroll: int,
     jit_compile: bool,
     jit_pieces: bool,
-) -> Callable[..., ChunkResult]:
+) -> Callable[[int, Sequence[np.ndarray], np.ndarray], list[tf.Tensor]]:
     """Compile a loop over the steps of a program.
 
     The number of steps is an argument of the compiled function, so that one function
@@ -56,6 +50,9 @@ def make_chunk_function(
     ----------
     program : StepProgram
         The step.
+    variables : Variables
+        Parameters and state; the compiled function refers to them, which costs much
+        less in each call than passing them would.
     shape : LoopShape
         Room for inputs and outputs.
     unroll : int
@@ -69,10 +66,11 @@ def make_chunk_function(
     Returns
     -------
     callable
-        ``run(n_steps, constants, state, frames, slots) -> ChunkResult`` where frames
-        are tensors of shape ``(capacity, minibatch, size)`` and slots an int32 tensor
-        of shape ``(n_clocks, capacity)`` with the position at which the outputs of each
-        step are stored (a later step overwrites an earlier one at the same position).
+        ``run(n_steps, frames, slots) -> outputs`` where frames are tensors of shape
+        ``(capacity, minibatch, size)`` and slots an int32 tensor of shape
+        ``(n_clocks, capacity)`` with the position at which the outputs of each step are
+        stored (a later step overwrites an earlier one at the same position). The state
+        variables are advanced when all steps went well.
     """
     outputs = program.layout.outputs
     minibatch = program.config.minibatch_size
@@ -84,7 +82,9 @@ def make_chunk_function(
     ]
 
     @tf.function(jit_compile=jit_compile, autograph=False)
-    def run(n_steps, constants, state, frames, slots):
+    def run(n_steps, frames, slots):
+        constants = [tf.convert_to_tensor(v) for v in variables.constants]
+        state = [tf.convert_to_tensor(v) for v in variables.state]
         fixed = program.read_fixed(constants)
         arrays = [
             tf.TensorArray(
@@ -123,23 +123,27 @@ def make_chunk_function(
                 parallel_iterations=1,
             )
         _, state, arrays = loop_vars
-        return list(state), [array.stack() for array in arrays]
+        results = [array.stack() for array in arrays]
+        for variable, value in zip(variables.state, state, strict=True):
+            variable.assign(value)
+        return results
 
-    def call(
-        n_steps: int,
-        constants: Sequence[tf.Tensor],
-        state: Sequence[tf.Tensor],
-        frames: Sequence[tf.Tensor],
-        slots: tf.Tensor,
-    ) -> ChunkResult:
-        return ChunkResult(
-            *run(
-                tf.constant(n_steps, tf.int32),
-                list(constants),
-                list(state),
-                list(frames),
-                slots,
-            )
+    def frame_spec(block):
+        dims = (shape.capacity, minibatch, block.size)
+        return tf.TensorSpec(dims, program.dtype_of(block))
+
+    n_clocks = max(shape.clocks, default=0) + 1
+    compiled = run.get_concrete_function(
+        tf.TensorSpec((), tf.int32),
+        [frame_spec(block) for block in program.input_blocks],
+        tf.TensorSpec((n_clocks, shape.capacity), tf.int32),
+    )
+
+    def call(n_steps, frames, slots):
+        return compiled(
+            tf.constant(n_steps, tf.int32),
+            [tf.convert_to_tensor(frame) for frame in frames],
+            tf.convert_to_tensor(slots),
         )
 
     return call
