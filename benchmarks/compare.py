@@ -7,6 +7,7 @@ does affects both. Usage: ``python benchmarks/compare.py [names ...]``
 import argparse
 import gc
 import time
+import warnings
 
 import nengo
 import numpy as np
@@ -73,9 +74,7 @@ def pes(n_neurons=1000, dimensions=8):
 def spa(dimensions=32):
     with nengo.spa.SPA(seed=0) as model:
         model.state = nengo.spa.State(dimensions)
-        model.memories = [
-            nengo.spa.State(dimensions, feedback=1) for _ in range(0)
-        ]
+        model.memories = [nengo.spa.State(dimensions, feedback=1) for _ in range(0)]
         model.memory1 = nengo.spa.State(dimensions, feedback=1)
         model.memory2 = nengo.spa.State(dimensions, feedback=1)
         model.memory3 = nengo.spa.State(dimensions, feedback=1)
@@ -135,8 +134,6 @@ NETWORKS = {
 
 
 def measure(name, n_steps, rounds, arguments):
-    import warnings
-
     warnings.simplefilter("ignore")
     network = NETWORKS[name]()
 

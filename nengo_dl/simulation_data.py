@@ -70,9 +70,7 @@ class ProbeHistory:
                 values = np.concatenate(self._pieces).astype(self.dtype)
                 self._pieces = [values]
                 values = values.reshape(*values.shape[:2], *self.shape)
-                joined = (
-                    np.moveaxis(values, 0, 1) if self.minibatched else values[:, 0]
-                )
+                joined = np.moveaxis(values, 0, 1) if self.minibatched else values[:, 0]
             joined.setflags(write=False)
             self._joined = joined
         return self._joined

@@ -27,8 +27,8 @@ from nengo_dl.runtime.arguments import (
 )
 from nengo_dl.runtime.engine import Engine
 from nengo_dl.runtime.pipeline import compile_model
-from nengo_dl.simulation_data import ProbeHistory, SimulationData
 from nengo_dl.signal_values import SignalValues
+from nengo_dl.simulation_data import ProbeHistory, SimulationData
 
 __all__ = ["Simulator"]
 
@@ -70,7 +70,10 @@ class Simulator:
         Whether to compile with XLA. By default everything is compiled that can be,
         except where the call of a compiled function would take longer than the steps
         themselves with NumPy: single steps, and small networks that call Python in each
-        step. False runs TensorFlow's graphs without XLA.
+        step. These run Nengo's own operators, in the precision in which Nengo built
+        the model. False runs TensorFlow's graphs without XLA.
+    optimize : bool
+        Accepted because `nengo.Simulator` has it. Operators are always merged here.
 
     Attributes
     ----------
@@ -118,6 +121,7 @@ class Simulator:
         tensorboard: str | None = None,
         progress_bar: bool | ProgressBar = True,
         jit_compile: bool | None = None,
+        optimize: bool = True,
     ):
         self.closed = True  # until everything below has gone well
         if network is None and model is None:
@@ -149,6 +153,7 @@ class Simulator:
         self.tensorboard = tensorboard
         self.progress_bar = progress_bar
         self.jit_compile = jit_compile
+        self.optimize = optimize
 
         if model is None:
             model = Model(
@@ -475,11 +480,11 @@ class Simulator:
 
     def _check_open(self, action: str) -> None:
         if self.closed:
-            raise SimulatorClosed(f"Cannot {action} a closed simulator")
+            raise SimulatorClosed(f"Cannot {action}: the simulator is closed")
 
     def __enter__(self) -> Simulator:
         if self.closed:
-            raise SimulatorClosed("Cannot re-open a simulator that was closed")
+            raise SimulatorClosed("Cannot re-open: the simulator is closed")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -506,6 +511,7 @@ class Simulator:
                 "tensorboard": self.tensorboard,
                 "progress_bar": self.progress_bar,
                 "jit_compile": self.jit_compile,
+                "optimize": self.optimize,
                 "seed": self.seed,
             },
             "engine": self._engine.save(),

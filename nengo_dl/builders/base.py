@@ -146,10 +146,8 @@ class OpBuilder(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def step(
-        self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]
-    ) -> Writes:
-        """Compute one time step; a pure function of tensors, differentiable if it can be.
+    def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
+        """Compute one time step: a pure function of tensors.
 
         Parameters
         ----------
@@ -168,7 +166,7 @@ class OpBuilder(abc.ABC):
     def per_element(
         self, values: Sequence[Any], sizes: Sequence[int]
     ) -> float | tf.Tensor:
-        """Spread one number (or array) per operator over the elements of a flat operand.
+        """Spread one number per operator over the elements of a flat operand.
 
         Parameters
         ----------
@@ -204,7 +202,7 @@ _REGISTRY: dict[type, tuple[type[OpBuilder], tuple[str, ...]]] = {}
 def register(
     built_type: type, methods: Sequence[str] | None = None
 ) -> Callable[[type[OpBuilder]], type[OpBuilder]]:
-    """Register a class as the TensorFlow version of an operator, neuron or process type.
+    """Register a class as the TensorFlow version of an operator, neuron or process.
 
     Parameters
     ----------

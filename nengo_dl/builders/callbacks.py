@@ -8,6 +8,8 @@ callbacks still is.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 from nengo.builder.operator import Operator, SimPyFunc
@@ -74,10 +76,7 @@ class CallbackBuilder(OpBuilder):
         ]
         ends = np.cumsum([0] + [len(kind) for kind in kinds])
         return Writes(
-            *(
-                tuple(values[low:high])
-                for low, high in zip(ends[:-1], ends[1:], strict=True)
-            )
+            *(tuple(values[low:high]) for low, high in itertools.pairwise(ends))
         )
 
 

@@ -22,6 +22,7 @@ class ResetBuilder(OpBuilder):
 
     @classmethod
     def flat(cls, op):
+        """Return True: sizes do not matter."""
         return True
 
     def __init__(self, ops, config: BuildConfig):
@@ -50,15 +51,17 @@ class CopyBuilder(OpBuilder):
 
     @classmethod
     def merge_key(cls, op):
+        """Return whether the copy is an increment."""
         return op.inc
 
     @classmethod
     def flat(cls, op):
+        """Return whether whole signals are copied."""
         return cls._is_whole(op)
 
     @classmethod
     def state_sets(cls, op):
-        # elements that the copy does not touch keep their value
+        """Return the destination if the copy leaves some of its elements as they are."""
         return (0,) if cls._keeps_elements(op) else ()
 
     @staticmethod
@@ -143,6 +146,7 @@ class ElementwiseIncBuilder(OpBuilder):
 
     @classmethod
     def flat(cls, op):
+        """Return whether nothing is broadcast."""
         return op.A.shape == op.X.shape == op.Y.shape
 
     def step(self, reads, previous):

@@ -202,7 +202,7 @@ class ValueStore:
     def _join_slices(
         self, block: Block, slices: Sequence[tuple[Transfer, tf.Tensor]]
     ) -> list[tf.Tensor]:
-        """Tile a block with slices that do not overlap: one copy instead of many sums."""
+        """Tile a block with slices that do not overlap: one copy, not many sums."""
         layers: list[list[tuple[Transfer, tf.Tensor]]] = []
         for transfer, flat in slices:
             for layer in layers:
@@ -251,9 +251,7 @@ class ValueStore:
         self.next.update(values["next"])
 
 
-def read_constant(
-    plan: ReadPlan, values: Mapping[int, tf.Tensor]
-) -> tf.Tensor:
+def read_constant(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
     """Read an operand from blocks that do not change during a run."""
     return _read(plan, values)
 

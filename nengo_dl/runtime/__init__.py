@@ -1,0 +1,1 @@
+"""Run a compiled program: the loop, what the host contributes, and the state."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
+from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.interpreter import Interpreter
@@ -189,7 +190,7 @@ class Engine:
         if block is None or block.role not in (Role.CONSTANT, Role.STATE):
             raise KeyError(signal)
         if block.role is Role.CONSTANT:
-            (values,) = step.initial_values([block])
+            values = self._constant_values(block)
         else:
             values = self.state_values()[step.state_blocks.index(block)]
         start = block.starts[base]
@@ -206,6 +207,60 @@ class Engine:
             strides=tuple(s * from_base.itemsize for s in signal.elemstrides),
         )
         return flat.reshape(len(flat), -1)[:, view], shared
+
+    def _constant_values(self, block: Block) -> np.ndarray:
+        if self._variables is None:
+            return self.program.step.initial_values([block])[0]
+        index = self.program.step.constant_blocks.index(block)
+        return self._variables.constants[index].numpy()
+
+    def set_value(self, signal: Signal, value: np.ndarray) -> None:
+        """Replace the value of a constant or state signal.
+
+        Parameters
+        ----------
+        signal : Signal
+            A base signal.
+        value : ndarray, shape (*signal.shape) or (minibatch, *signal.shape)
+            New value; only state can differ between the items of a minibatch.
+
+        Raises
+        ------
+        KeyError
+            If the signal is neither.
+        """
+        step = self.program.step
+        block = step.layout.block_of.get(signal)
+        if block is None or block.role not in (Role.CONSTANT, Role.STATE):
+            raise KeyError(signal)
+        start, size = block.starts[signal], n_values(signal)
+        where = slice(start, start + size)
+        if block.role is Role.CONSTANT:
+            variables = self._device_variables()
+            variable = variables.constants[step.constant_blocks.index(block)]
+            values = variable.numpy()
+            values[:, where] = np.reshape(value, (1, size))
+            variable.assign(values)
+            self.publish_constants([block])
+        else:
+            state = [np.array(v) for v in self.state_values()]
+            rows = np.reshape(value, (-1, size))
+            state[step.state_blocks.index(block)][:, where] = rows
+            self.set_state_values(state)
+
+    def publish_constants(self, blocks: Sequence[Block]) -> None:
+        """Show the current values of constants to operators that run on the host.
+
+        To be called when variables of constants were assigned.
+        """
+        self.interpreter.reset()
+        for block in blocks:
+            values = self._constant_values(block)[0]
+            for signal in block.signals:
+                start = block.starts[signal]
+                self.program.host.set_constant(
+                    signal, values[start : start + n_values(signal)]
+                )
 
     # -- running
 
@@ -262,9 +317,7 @@ class Engine:
             host.start_chunk(self.n_steps, self._rows(feeds, done, made))
             before = self.interpreter.read_state() if n_steps > 1 else None
             try:
-                outputs = self.interpreter.run(
-                    self.n_steps, made, values, self.periods
-                )
+                outputs = self.interpreter.run(self.n_steps, made, values, self.periods)
             except BaseException:
                 if before is not None:
                     self.interpreter.write_state(before)

@@ -1,4 +1,4 @@
-"""Values of everything that depends on time only, made ahead of the device in chunks."""
+"""Values of whatever depends on time only, made ahead of the device in chunks."""
 
 from __future__ import annotations
 

@@ -15,9 +15,11 @@ from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
 from nengo.exceptions import SimulationError
+from nengo.transforms import SparseMatrix
 from nengo.utils.numpy import maxint
 
 from nengo_dl.compiler.operators import with_own_stream
+from nengo_dl.compiler.sparse import coo
 
 __all__ = ["HostOperators"]
 
@@ -59,6 +61,7 @@ class HostOperators:
         self.dt = dt
         self.minibatch_size = minibatch_size
         self.signals: list[SignalDict] = []
+        self.constants: dict[Signal, np.ndarray] = {}
         self.error: BaseException | None = None
         self.overrides: Mapping[Signal, np.ndarray] = {}
         self._steps: list[dict[Operator, Callable[[], None]]] = []
@@ -87,6 +90,9 @@ class HostOperators:
 
     def _make_step(self, op: Operator, item: int, rng: np.random.RandomState):
         signals = self.signals[item]
+        for signal in op.all_signals:
+            if signal.base in self.constants and signal.base not in signals:
+                self._init_constant(signals, signal.base)
         op.init_signals(signals)
         if type(op) is SimPyFunc:
             step = _make_function_step(op, signals)
@@ -94,6 +100,37 @@ class HostOperators:
             step = with_own_stream(op, item).make_step(signals, self.dt, rng)
         self._steps[item][op] = step
         return step
+
+    def set_constant(self, signal: Signal, value: np.ndarray) -> None:
+        """Replace the value of a constant signal in all items' arrays.
+
+        The arrays of constants are Nengo's own until then; they are not written to.
+
+        Parameters
+        ----------
+        signal : Signal
+            A base signal.
+        value : (n_values,) ndarray
+            New value; the non-zero elements of a sparse signal.
+        """
+        self.constants[signal] = np.array(value)
+        for signals, steps in zip(self.signals, self._steps, strict=True):
+            for known in [s for s in signals if s.base is signal]:
+                dict.pop(signals, known)
+            self._init_constant(signals, signal)
+            for op in [op for op in steps if op not in self.on_host]:
+                if any(s.base is signal for s in op.all_signals):
+                    del steps[op]
+
+    def _init_constant(self, signals: SignalDict, signal: Signal) -> None:
+        value = self.constants[signal]
+        if signal.sparse:
+            rows, cols, _ = coo(signal.initial_value)
+            matrix = SparseMatrix(np.stack([rows, cols], 1), value, signal.shape)
+            dict.__setitem__(signals, signal, matrix.allocate())
+        else:
+            live = value.astype(signal.dtype).reshape(signal.shape)
+            dict.__setitem__(signals, signal, live)
 
     def step_function(self, op: Operator, item: int):
         """Return the step of an operator for one item of the minibatch."""
@@ -103,7 +140,9 @@ class HostOperators:
         return step
 
     def start_chunk(
-        self, n_steps: int, overrides: Mapping[Signal, np.ndarray] = MappingProxyType({})
+        self,
+        n_steps: int,
+        overrides: Mapping[Signal, np.ndarray] = MappingProxyType({}),
     ) -> None:
         """Take note of where a chunk begins.
 
@@ -228,7 +267,8 @@ def assign_result(output: np.ndarray, result: object) -> None:
         output[...] = result
     except (TypeError, ValueError) as error:
         raise SimulationError(
-            f"it returned {result!r} of type {type(result).__name__}; {needed} ({error})"
+            f"it returned {result!r} of type {type(result).__name__}; {needed} "
+            f"({error})"
         ) from error
     if not np.isfinite(output).all():
         raise SimulationError(f"it returned non-finite values, {result!r}; {needed}")

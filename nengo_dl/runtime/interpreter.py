@@ -1,9 +1,9 @@
 """Runs steps with Nengo's own NumPy operators instead of a compiled loop.
 
 A call of a compiled function costs about a hundred microseconds, and a callback from
-within one as much again: more than a whole step of a small network takes in NumPy. So
-single steps, very short runs, and small networks that call Python in each step run here,
-on the same operators, state and random streams.
+within one as much again: more than a whole step of a small network takes in NumPy.
+So single steps, very short runs, and small networks that call Python in each step run
+here, on the same operators, state and random streams.
 """
 
 from __future__ import annotations
@@ -160,9 +160,13 @@ class Interpreter:
                     for signal in inputs:
                         rows = values[signal]
                         row = rows[n if len(rows) > 1 else 0]
-                        signals[signal][...] = row[
-                            item if row.ndim and len(row) > 1 else 0
-                        ].reshape(signal.shape) if row.ndim else row
+                        signals[signal][...] = (
+                            row[item if row.ndim and len(row) > 1 else 0].reshape(
+                                signal.shape
+                            )
+                            if row.ndim
+                            else row
+                        )
                     for op, step in item_steps:
                         if overrides and op.sets and op.sets[0] in overrides:
                             rows = overrides[op.sets[0]][n]

@@ -87,9 +87,7 @@ def make_chunk_function(
         state = [tf.convert_to_tensor(v) for v in variables.state]
         fixed = program.read_fixed(constants)
         arrays = [
-            tf.TensorArray(
-                dtype, size=n, element_shape=(minibatch, *plan.shape)
-            )
+            tf.TensorArray(dtype, size=n, element_shape=(minibatch, *plan.shape))
             for dtype, n, plan in zip(dtypes, shape.slots, outputs, strict=True)
         ]
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from nengo_dl.builders.base import BuildConfig, OpBuilder
 from nengo_dl.builders.signals import ValueStore, block_dtype, read_constant
 from nengo_dl.compiler.layout import BoundGroup, Layout, ReadPlan
+from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
 
 __all__ = ["StepProgram"]
@@ -66,7 +67,7 @@ class StepProgram:
             values = np.zeros((1, block.size), dtype=self.dtype_of(block))
             for signal in block.signals:
                 initial = signal.initial_value
-                data = initial.data if signal.sparse else initial
+                data = coo(initial)[2] if signal.sparse else initial
                 start = block.starts[signal]
                 values[0, start : start + np.size(data)] = np.ravel(data)
             result.append(values)

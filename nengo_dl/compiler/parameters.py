@@ -1,0 +1,79 @@
+"""Which signals are parameters of which Nengo objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import nengo
+from nengo.base import NengoObject
+from nengo.builder import Model
+from nengo.builder.signal import Signal
+from nengo.ensemble import Neurons
+from nengo.neurons import Direct
+
+__all__ = ["Parameter", "find_parameters"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A parameter of an object of the network.
+
+    Attributes
+    ----------
+    obj : Ensemble or Neurons or Connection
+        The user's object; the connection of a Probe is one that Nengo's builder made.
+    attribute : str
+        ``"encoders"`` (scaled by gain and radius), ``"bias"`` or ``"weights"``.
+    signal : Signal
+        Base signal that holds the values.
+    learned : bool
+        Whether a learning rule changes it during a simulation.
+    internal : bool
+        Whether the object belongs to a probe instead of to the network.
+    """
+
+    obj: NengoObject | Neurons
+    attribute: str
+    signal: Signal
+    learned: bool
+    internal: bool
+
+
+def find_parameters(
+    model: Model, is_written: Callable[[Signal], bool]
+) -> list[Parameter]:
+    """Return the parameters of a model in the order in which Nengo built them.
+
+    Parameters
+    ----------
+    model : Model
+        A built model.
+    is_written : callable
+        Whether operators of the model change a base signal.
+
+    Returns
+    -------
+    list of Parameter
+        Encoders and biases of all ensembles but those in Direct mode, and weights of
+        all connections that have any.
+    """
+    members = set()
+    if model.toplevel is not None:
+        members.update(model.toplevel.all_connections)
+    found: list[Parameter] = []
+
+    def add(obj: NengoObject | Neurons, attribute: str, signal: Signal | None) -> None:
+        if signal is not None:
+            internal = isinstance(obj, nengo.Connection) and obj not in members
+            found.append(
+                Parameter(obj, attribute, signal, is_written(signal.base), internal)
+            )
+
+    for obj in model.params:
+        if isinstance(obj, nengo.Ensemble) and not isinstance(obj.neuron_type, Direct):
+            add(obj, "encoders", model.sig[obj].get("encoders"))
+            add(obj.neurons, "bias", model.sig[obj.neurons].get("bias"))
+        elif isinstance(obj, nengo.Connection):
+            add(obj, "weights", model.sig[obj].get("weights"))
+    return found
