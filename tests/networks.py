@@ -70,9 +70,14 @@ def square(x):
     return np.asarray(x) ** 2
 
 
+def saturating_square(x):
+    """An elementwise nonlinearity that keeps feedback loops bounded."""
+    return np.tanh(x) ** 2
+
+
 def sine_and_sum(x):
-    """A function whose output has another size than its input."""
-    return [np.sin(2 * x[0]), 0.5 * np.sum(x) - 0.1]
+    """A bounded function whose output has another size than its input."""
+    return [np.sin(2 * np.tanh(x[0])), 0.5 * np.tanh(np.sum(x)) - 0.1]
 
 
 def scaled_with_time(t, x):
@@ -1032,7 +1037,8 @@ class _Generator:
         size_mid = len(from_)
         words = []
         if not neural and not passthrough:
-            function = self.pick([None, square, *([] if repeats else [sine_and_sum])])
+            functions = [None, saturating_square, sine_and_sum]
+            function = self.pick(functions[: 2 if repeats else 3])
             if function is not None:
                 kwargs["function"] = function
                 size_mid = 2 if function is sine_and_sum else size_mid
