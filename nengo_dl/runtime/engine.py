@@ -13,7 +13,7 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
-from nengo_dl.compiler.ir import n_values
+from nengo_dl.compiler.ir import elements, n_values
 from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.interpreter import Interpreter
@@ -153,7 +153,14 @@ class Engine:
 
     def save(self) -> dict[str, object]:
         """Return what is needed to continue in another process."""
-        return {"n_steps": self.n_steps, "state": self.state_values()}
+        constants = None
+        if self._variables is not None:
+            constants = [variable.numpy() for variable in self._variables.constants]
+        return {
+            "n_steps": self.n_steps,
+            "state": self.state_values(),
+            "constants": constants,
+        }
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Continue where another engine of the same program was saved.
@@ -161,6 +168,16 @@ class Engine:
         Inputs are made again up to that step, so that random streams go on; functions
         of Nodes are not called for it.
         """
+        if saved["constants"] is not None:
+            self._set_constants(
+                dict(
+                    zip(
+                        self.program.step.constant_blocks,
+                        saved["constants"],
+                        strict=True,
+                    )
+                )
+            )
         self.set_state_values(saved["state"])
         self.n_steps = saved["n_steps"]
         self.program.feeds.skip(self.n_steps)
@@ -170,43 +187,53 @@ class Engine:
         self.reset_state()
 
     def value_of(self, signal: Signal) -> tuple[np.ndarray, bool]:
-        """Return the value of a constant or state signal.
+        """Return the value of one signal; see `values_of`."""
+        return self.values_of([signal])[0]
+
+    def values_of(self, signals: Sequence[Signal]) -> list[tuple[np.ndarray, bool]]:
+        """Return the values of constants and state, reading each block once.
+
+        Parameters
+        ----------
+        signals : sequence of Signal
+            Base signals or views.
 
         Returns
         -------
-        value : ndarray, shape (1 or minibatch, *signal.shape)
-            Current value.
-        shared : bool
-            Whether all items of the minibatch share it.
+        list of (ndarray, bool)
+            For each signal its current value, of shape (1 or minibatch, *signal.shape)
+            (the stored values of sparse signals: (1, n_values)), and whether all items
+            of the minibatch share it.
 
         Raises
         ------
         KeyError
-            If the signal is neither.
+            If a signal is neither constant nor state.
         """
-        step = self.program.step
-        base = signal.base
-        block = step.layout.block_of.get(base)
+        blocks = {self._block_of(signal.base) for signal in signals}
+        state_blocks = self.program.step.state_blocks
+        values = {b: self._constant_values(b) for b in blocks - set(state_blocks)}
+        if len(values) < len(blocks):
+            values.update(zip(state_blocks, self.state_values(), strict=True))
+        result = []
+        for signal in signals:
+            base = signal.base
+            block = self._block_of(base)
+            start = block.starts[base]
+            found = values[block][:, start : start + n_values(base)]
+            if signal is not base:
+                found = found[:, elements(signal)]
+            if not signal.sparse:
+                found = found.reshape(len(found), *signal.shape)
+            result.append((found, block.role is Role.CONSTANT))
+        return result
+
+    def _block_of(self, base: Signal) -> Block:
+        """Return the block of a constant or state signal, or raise KeyError."""
+        block = self.program.step.layout.block_of.get(base)
         if block is None or block.role not in (Role.CONSTANT, Role.STATE):
-            raise KeyError(signal)
-        if block.role is Role.CONSTANT:
-            values = self._constant_values(block)
-        else:
-            values = self.state_values()[step.state_blocks.index(block)]
-        start = block.starts[base]
-        flat = values[:, start : start + base.size].reshape(-1, *base.shape)
-        shared = block.role is Role.CONSTANT
-        if signal is base:
-            return flat, shared
-        from_base = np.arange(base.size).reshape(base.shape)
-        view = np.ndarray(
-            signal.shape,
-            dtype=from_base.dtype,
-            buffer=from_base,
-            offset=signal.elemoffset * from_base.itemsize,
-            strides=tuple(s * from_base.itemsize for s in signal.elemstrides),
-        )
-        return flat.reshape(len(flat), -1)[:, view], shared
+            raise KeyError(base)
+        return block
 
     def _constant_values(self, block: Block) -> np.ndarray:
         if self._variables is None:
@@ -215,38 +242,52 @@ class Engine:
         return self._variables.constants[index].numpy()
 
     def set_value(self, signal: Signal, value: np.ndarray) -> None:
-        """Replace the value of a constant or state signal.
+        """Replace the value of one signal; see `set_values`."""
+        self.set_values({signal: value})
+
+    def set_values(self, values: Mapping[Signal, np.ndarray]) -> None:
+        """Replace the values of constants and state: of all signals, or of none.
 
         Parameters
         ----------
-        signal : Signal
-            A base signal.
-        value : ndarray, shape (*signal.shape) or (minibatch, *signal.shape)
-            New value; only state can differ between the items of a minibatch.
+        values : mapping of {Signal: ndarray}
+            For each base signal its new value, of shape (*signal.shape) or (minibatch,
+            *signal.shape); only state can differ between the items of a minibatch. Of
+            sparse signals, the stored values.
 
         Raises
         ------
         KeyError
-            If the signal is neither.
+            If a signal is neither constant nor state.
         """
+        blocks = {signal: self._block_of(signal) for signal in values}
         step = self.program.step
-        block = step.layout.block_of.get(signal)
-        if block is None or block.role not in (Role.CONSTANT, Role.STATE):
-            raise KeyError(signal)
-        start, size = block.starts[signal], n_values(signal)
-        where = slice(start, start + size)
-        if block.role is Role.CONSTANT:
-            variables = self._device_variables()
-            variable = variables.constants[step.constant_blocks.index(block)]
-            values = variable.numpy()
-            values[:, where] = np.reshape(value, (1, size))
-            variable.assign(values)
-            self.publish_constants([block])
-        else:
-            state = [np.array(v) for v in self.state_values()]
-            rows = np.reshape(value, (-1, size))
+        constants = {
+            block: np.array(self._constant_values(block))
+            for block in set(blocks.values())
+            if block.role is Role.CONSTANT
+        }
+        state = None
+        for signal, block in blocks.items():
+            size = n_values(signal)
+            where = slice(block.starts[signal], block.starts[signal] + size)
+            rows = np.reshape(values[signal], (-1, size) if size else (1, 0))
+            if block.role is Role.CONSTANT:
+                constants[block][:, where] = rows
+                continue
+            if state is None:
+                state = [np.array(v) for v in self.state_values()]
             state[step.state_blocks.index(block)][:, where] = rows
+        if constants:
+            self._set_constants(constants)
+        if state is not None:
             self.set_state_values(state)
+
+    def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
+        variables = self._device_variables().constants
+        for block, value in values.items():
+            variables[self.program.step.constant_blocks.index(block)].assign(value)
+        self.publish_constants(list(values))
 
     def publish_constants(self, blocks: Sequence[Block]) -> None:
         """Show the current values of constants to operators that run on the host.
