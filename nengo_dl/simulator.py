@@ -26,6 +26,7 @@ from nengo_dl.runtime.arguments import (
     check_positive,
 )
 from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.pipeline import compile_model
 from nengo_dl.signal_values import SignalValues
 from nengo_dl.simulation_data import ProbeHistory, SimulationData
@@ -373,12 +374,14 @@ class Simulator:
                 self._run(n_steps, feeds, tracker.total_progress.step)
 
     def _run(self, n_steps, feeds, advance) -> None:
-        for chunk in self._engine.run(n_steps, feeds):
-            for history, values in zip(
-                self._histories.values(), chunk.outputs, strict=True
-            ):
-                history.append(values)
-            advance(chunk.n_steps)
+        with DeferredInterrupt() as interrupt:
+            for chunk in self._engine.run(n_steps, feeds):
+                for history, values in zip(
+                    self._histories.values(), chunk.outputs, strict=True
+                ):
+                    history.append(values)
+                advance(chunk.n_steps)
+                interrupt.check()
 
     # -- state
 
@@ -404,7 +407,7 @@ class Simulator:
     def soft_reset(
         self, include_trainable: bool = False, include_probes: bool = False
     ) -> None:
-        """Reset the internal state; random streams and parameters go on.
+        """Reset the internal state and the time; random streams and parameters go on.
 
         Parameters
         ----------

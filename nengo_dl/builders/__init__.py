@@ -1,4 +1,4 @@
-"""TensorFlow versions of Nengo's operators; modules are named as in ``nengo.builder``."""
+"""TensorFlow versions of Nengo's operators; modules are named as Nengo's."""
 
 from nengo_dl.builders import (
     callbacks,

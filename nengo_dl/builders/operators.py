@@ -61,7 +61,7 @@ class CopyBuilder(OpBuilder):
 
     @classmethod
     def state_sets(cls, op):
-        """Return the destination if the copy leaves some of its elements as they are."""
+        """Return the destination if the copy leaves some of its elements alone."""
         return (0,) if cls._keeps_elements(op) else ()
 
     @staticmethod

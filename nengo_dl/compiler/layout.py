@@ -43,6 +43,8 @@ class Block:
         Common to all signals of the block.
     kind : str
         NumPy kind of the elements: ``"f"``, ``"i"``, ``"u"`` or ``"b"``.
+    trainable : bool
+        Whether training changes the values of the signals.
     signals : list of Signal
         Base signals in order.
     starts : dict of {Signal: int}
@@ -54,6 +56,7 @@ class Block:
     number: int
     role: Role
     kind: str
+    trainable: bool = False
     signals: list[Signal] = field(default_factory=list)
     starts: dict[Signal, int] = field(default_factory=dict)
     size: int = 0
@@ -191,8 +194,11 @@ class Layout:
 class _Placer:
     """Assign bases to blocks; the order of calls is the order within a block."""
 
-    def __init__(self, roles: Mapping[Signal, Role]):
+    def __init__(
+        self, roles: Mapping[Signal, Role], trainable: Collection[Signal] = ()
+    ):
         self.roles = roles
+        self.trainable = frozenset(trainable)
         self.blocks: list[Block] = []
         self.block_of: dict[Signal, Block] = {}
         self._by_key: dict[object, Block] = {}
@@ -201,10 +207,12 @@ class _Placer:
         if base in self.block_of:
             return
         kind = base.dtype.kind
-        full_key = (self.roles[base], kind, base.dtype if kind != "f" else None, key)
+        trainable = base in self.trainable
+        dtype = base.dtype if kind != "f" else None
+        full_key = (self.roles[base], kind, dtype, trainable, key)
         block = self._by_key.get(full_key)
         if block is None:
-            block = Block(len(self.blocks), self.roles[base], kind)
+            block = Block(len(self.blocks), self.roles[base], kind, trainable)
             self._by_key[full_key] = block
             self.blocks.append(block)
         block.add(base)
@@ -217,6 +225,7 @@ def lay_out(
     aliases: Aliases,
     outputs: Sequence[Signal],
     extra: Collection[Signal] = (),
+    trainable: Collection[Signal] = (),
 ) -> Layout:
     """Place all signals into blocks and bind the groups' operands to them.
 
@@ -232,13 +241,15 @@ def lay_out(
         Signals to read at the end of each step.
     extra : collection of Signal
         Base signals that need storage although no group touches them.
+    trainable : collection of Signal
+        Base signals that training changes; they share no block with others.
 
     Returns
     -------
     Layout
         The program.
     """
-    placer = _Placer(roles)
+    placer = _Placer(roles, trainable)
     writers = bases_written(groups)
     ordered = []
     for number, group in enumerate(groups):

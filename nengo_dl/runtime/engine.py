@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -183,7 +184,9 @@ class Engine:
         self.program.feeds.skip(self.n_steps)
 
     def soft_reset(self) -> None:
-        """Return to the initial state; random streams and time's inputs go on."""
+        """Return to the initial state and to time 0; random streams go on."""
+        self.n_steps = 0
+        self.program.feeds.reset()
         self.reset_state()
 
     def value_of(self, signal: Signal) -> tuple[np.ndarray, bool]:
@@ -328,7 +331,7 @@ class Engine:
 
     def interprets(self, n_steps: int) -> bool:
         """Whether a run of this length uses NumPy steps instead of a compiled loop."""
-        if self.jit_compile is not None or not self._on_cpu():
+        if self.jit_compile is not None or not self._on_cpu:
             return False
         if not self.interpreter.available:
             return False
@@ -341,6 +344,7 @@ class Engine:
             )
         return n_steps * seconds < _SHORT_RUN
 
+    @functools.cached_property
     def _on_cpu(self) -> bool:
         if self.device is not None:
             return "cpu" in self.device.lower()
@@ -471,9 +475,8 @@ class Engine:
             self._seconds_per_step = (time.perf_counter() - began) / n_steps
 
     def _steps_per_chunk(self, most: int) -> int:
-        if not self._seconds_per_step:
-            return most
-        return int(np.clip(_CHUNK_SECONDS / self._seconds_per_step, 1, most))
+        seconds = self._seconds_per_step or self.interpreter.estimated_seconds
+        return int(np.clip(_CHUNK_SECONDS / seconds, 1, most)) if seconds else most
 
     def _function(self):
         if self._compiled is None:

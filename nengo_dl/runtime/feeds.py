@@ -70,31 +70,26 @@ class InputFeeds:
         error : BaseException or None
             What went wrong in the step that follows.
         """
-        dt = self.host.dt
         steps = np.arange(first + 1, first + n_steps + 1)
+        times = steps * self.host.dt
         values: dict[Signal, np.ndarray] = {}
         if self._clock is not None:
             step, time = self._clock.step, self._clock.time
-            values[step] = steps.astype(step.dtype)[:, None]
-            values[time] = (steps * dt).astype(time.dtype)[:, None]
-            times = values[time][:, 0]
-        else:
-            times = steps * dt
+            times = times.astype(time.dtype, copy=False)
+            values[step] = steps.astype(step.dtype, copy=False)
+            values[time] = times
         n_made, error = n_steps, None
-        rows = {}
         for source in self._sources:
             if source.output is not None and source.output in replaced:
                 continue
-            found, problem = source.take(first, steps[:n_made], times[:n_made])
-            rows[source] = found
-            if problem is not None and len(found) < n_made:
-                n_made, error = len(found), problem
-            elif problem is not None and error is None:
-                error = problem
-        for source, found in rows.items():
+            rows, problem = source.take(first, steps[:n_made], times[:n_made])
             if source.output is not None:
-                values[source.output] = found[:n_made]
-        return {s: v[:n_made] for s, v in values.items()}, n_made, error
+                values[source.output] = rows
+            if problem is not None:
+                n_made, error = len(rows), problem
+        if n_made < n_steps:
+            values = {signal: rows[:n_made] for signal, rows in values.items()}
+        return values, n_made, error
 
     def skip(self, n_steps: int) -> None:
         """Advance processes and random streams as if steps had been simulated.

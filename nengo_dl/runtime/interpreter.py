@@ -8,6 +8,7 @@ here, on the same operators, state and random streams.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -38,7 +39,7 @@ class Interpreter:
 
     def __init__(self, program: Program):
         self.program = program
-        self._steps: list | None = None
+        self._items: list[_Item] | None = None
         self._available: bool | None = None
 
     @property
@@ -52,7 +53,7 @@ class Interpreter:
                 self._available = False
         return self._available
 
-    @property
+    @functools.cached_property
     def estimated_seconds(self) -> float:
         """Estimated time of one step, in seconds."""
         total = 0.0
@@ -68,23 +69,15 @@ class Interpreter:
 
     def reset(self) -> None:
         """Forget all step functions: the host made new ones."""
-        self._steps = None
+        self._items = None
 
-    def _prepare(self) -> list:
-        if self._steps is None:
-            host = self.program.host
-            steps = []
-            for item in range(host.minibatch_size):
-                signals = host.signals[item]
-                item_steps = [
-                    (op, host.step_function(op, item)) for op in self.program.host_order
-                ]
-                for signal in self._all_inputs():
-                    if signal not in signals:
-                        signals.init(signal)
-                steps.append(item_steps)
-            self._steps = steps
-        return self._steps
+    def _prepare(self) -> list[_Item]:
+        if self._items is None:
+            self._items = [
+                _Item(self.program, number, self._all_inputs())
+                for number in range(self.program.host.minibatch_size)
+            ]
+        return self._items
 
     def _all_inputs(self) -> list[Signal]:
         return [
@@ -94,7 +87,10 @@ class Interpreter:
         ]
 
     def read_state(self) -> list[np.ndarray]:
-        """Return the state, one array of shape (minibatch, size) for each block."""
+        """Return the state, one array of shape (minibatch, size) for each block.
+
+        In the precision of the host's arrays, which can be higher than the device's.
+        """
         step, host = self.program.step, self.program.host
         result = []
         for block in step.state_blocks:
@@ -105,7 +101,7 @@ class Interpreter:
                 for signal in block.signals:
                     start = block.starts[signal]
                     row[start : start + signal.size] = signals[signal].ravel()
-            result.append(values.astype(step.dtype_of(block), copy=False))
+            result.append(values)
         return result
 
     def write_state(self, values: Sequence[np.ndarray]) -> None:
@@ -144,46 +140,99 @@ class Interpreter:
             The outputs.
         """
         host = self.program.host
-        steps = self._prepare()
-        probes = self.program.output_signals
-        kept: list[list[np.ndarray]] = [[] for _ in probes]
-        inputs = [s for s in self._all_inputs() if s in values]
-        overrides = host.overrides
-        every_step = [i for i, period in enumerate(periods) if period <= 1]
-        sampled = [(i, period) for i, period in enumerate(periods) if period > 1]
+        items = self._prepare()
+        for item in items:
+            item.start(values, host.overrides, periods)
         with np.errstate(invalid="raise", divide="ignore"):
             for n in range(n_steps):
                 number = first + n + 1
                 host.set_time(number)
-                for item, item_steps in enumerate(steps):
-                    signals = host.signals[item]
-                    for signal in inputs:
-                        rows = values[signal]
-                        row = rows[n if len(rows) > 1 else 0]
-                        signals[signal][...] = (
-                            row[item if row.ndim and len(row) > 1 else 0].reshape(
-                                signal.shape
-                            )
-                            if row.ndim
-                            else row
-                        )
-                    for op, step in item_steps:
-                        if overrides and op.sets and op.sets[0] in overrides:
-                            rows = overrides[op.sets[0]][n]
-                            signals[op.sets[0]][...] = rows[min(item, len(rows) - 1)]
-                            continue
-                        try:
-                            step()
-                        except Exception as error:
-                            raise SimulationError(
-                                f"{describe(op)} failed: {error}"
-                            ) from error
-                due = every_step + [i for i, p in sampled if number % p < 1]
-                for i in due:
-                    kept[i].append(
-                        np.stack([s[probes[i]].ravel() for s in host.signals])
-                    )
+                for item in items:
+                    item.advance(n, number)
         return [
-            np.stack(rows) if rows else np.zeros((0, host.minibatch_size, probe.size))
-            for rows, probe in zip(kept, probes, strict=True)
+            np.stack(rows, axis=1)
+            if rows[0]
+            else np.zeros((0, host.minibatch_size, probe.size))
+            for probe, *rows in zip(
+                self.program.output_signals, *(item.kept for item in items), strict=True
+            )
         ]
+
+
+class _Item:
+    """One item of the minibatch: its live arrays and step functions.
+
+    Parameters
+    ----------
+    program : Program
+        What to run.
+    number : int
+        Position in the minibatch.
+    inputs : list of Signal
+        Signals whose values the host makes.
+    """
+
+    def __init__(self, program: Program, number: int, inputs: list[Signal]):
+        host = program.host
+        self.number = number
+        self.signals = host.signals[number]
+        self.ops = program.host_order
+        self.functions = [host.step_function(op, number) for op in self.ops]
+        for signal in inputs:
+            if signal not in self.signals:
+                self.signals.init(signal)
+        self.inputs = [(signal, self.signals[signal]) for signal in inputs]
+        self.probed = [self.signals[signal] for signal in program.output_signals]
+        self.running = list(zip(self.functions, self.ops, strict=True))
+        self.varying: list[tuple[np.ndarray, np.ndarray]] = []
+        self.outputs: list[tuple[np.ndarray, float, list[np.ndarray]]] = []
+        self.kept: list[list[np.ndarray]] = []
+
+    def start(self, values, overrides, periods) -> None:
+        """Bind the values of inputs, and begin to collect outputs."""
+        self.varying = []
+        for signal, live in self.inputs:
+            rows = values.get(signal)
+            if rows is None:
+                continue
+            # time and step have no axis of items
+            if rows.ndim > 1:
+                rows = rows[:, self.number if rows.shape[1] > 1 else 0]
+            if len(rows) == 1:
+                live[...] = rows[0].reshape(live.shape)
+            else:
+                self.varying.append((live, rows.reshape(len(rows), *live.shape)))
+        self.steps = self.functions
+        if overrides:
+            self.steps = []
+            for function, op in self.running:
+                target = op.sets[0] if op.sets else None
+                if target in overrides:
+                    rows = overrides[target]
+                    rows = rows[:, min(self.number, rows.shape[1] - 1)]
+                    self.varying.append((self.signals[target], rows))
+                    function = _do_nothing
+                self.steps.append(function)
+        self.kept = [[] for _ in periods]
+        self.outputs = list(zip(self.probed, periods, self.kept, strict=True))
+
+    def advance(self, n: int, number: int) -> None:
+        """Run one step: the n-th of this run, with a number that counts from reset."""
+        for live, rows in self.varying:
+            live[...] = rows[n]
+        position = 0
+        try:
+            for step in self.steps:
+                step()
+                position += 1
+        except Exception as error:
+            raise SimulationError(
+                f"{describe(self.ops[position])} failed: {error}"
+            ) from error
+        for live, period, rows in self.outputs:
+            if period <= 1 or number % period < 1:
+                rows.append(live.flatten())
+
+
+def _do_nothing() -> None:
+    """Stand for an operator whose output is given."""

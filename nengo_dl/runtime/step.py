@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -51,7 +52,7 @@ class StepProgram:
             if plan.pieces and all(piece.block in constant for piece in plan.pieces)
         ]
 
-    @property
+    @functools.cached_property
     def has_callbacks(self) -> bool:
         """Whether a step calls Python."""
         return any(bound.group.is_callback for bound in self.layout.groups)

@@ -45,7 +45,7 @@ class Variables:
     def assign_state(self, values: Sequence[np.ndarray]) -> None:
         """Set the state, one array of shape (minibatch, size) for each block."""
         for variable, value in zip(self.state, values, strict=True):
-            variable.assign(value)
+            variable.assign(np.asarray(value, dtype=variable.dtype.as_numpy_dtype))
 
     def read_state(self) -> list[np.ndarray]:
         """Return the state, one array of shape (minibatch, size) for each block."""
