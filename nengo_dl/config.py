@@ -261,9 +261,7 @@ class Settings:
         if network is not None:
             self._visit(network, ())
 
-    def _visit(
-        self, network: nengo.Network, around: tuple[nengo.Network, ...]
-    ) -> None:
+    def _visit(self, network: nengo.Network, around: tuple[nengo.Network, ...]) -> None:
         around = (network, *around)
         for objects in (network.ensembles, network.connections, network.probes):
             for obj in objects:

@@ -25,7 +25,7 @@ from nengo_dl.runtime.arguments import (
     check_feeds,
     check_positive,
 )
-from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.engine import Chunk, Engine
 from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.pipeline import compile_model
 from nengo_dl.signal_values import SignalValues
@@ -367,7 +367,11 @@ class Simulator:
             return
         if progress_bar is None:
             progress_bar = self.progress_bar
-        if progress_bar is False:
+        if progress_bar is False and n_steps == 1:
+            # too short for an interrupt to be worth handling
+            for chunk in self._engine.run(1, feeds):
+                self._record(chunk)
+        elif progress_bar is False:
             self._run(n_steps, feeds, lambda n: None)
         else:
             with track(progress_bar, "Simulating", "Simulation", n_steps) as tracker:
@@ -376,12 +380,15 @@ class Simulator:
     def _run(self, n_steps, feeds, advance) -> None:
         with DeferredInterrupt() as interrupt:
             for chunk in self._engine.run(n_steps, feeds):
-                for history, values in zip(
-                    self._histories.values(), chunk.outputs, strict=True
-                ):
-                    history.append(values)
+                self._record(chunk)
                 advance(chunk.n_steps)
                 interrupt.check()
+
+    def _record(self, chunk: Chunk) -> None:
+        for history, values in zip(
+            self._histories.values(), chunk.outputs, strict=True
+        ):
+            history.append(values)
 
     # -- state
 

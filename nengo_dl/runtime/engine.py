@@ -476,7 +476,7 @@ class Engine:
 
     def _steps_per_chunk(self, most: int) -> int:
         seconds = self._seconds_per_step or self.interpreter.estimated_seconds
-        return int(np.clip(_CHUNK_SECONDS / seconds, 1, most)) if seconds else most
+        return max(1, min(most, int(_CHUNK_SECONDS / seconds))) if seconds else most
 
     def _function(self):
         if self._compiled is None:

@@ -66,12 +66,14 @@ class HostOperators:
         self.overrides: Mapping[Signal, np.ndarray] = {}
         self._steps: list[dict[Operator, Callable[[], None]]] = []
         self._counts: dict[Operator, int] = {}
+        self._clocks: list[tuple[np.ndarray, np.ndarray]] = []
         self._n_steps = 0
 
     def reset(self, seed: int) -> None:
         """Make all steps anew, with fresh arrays and random streams."""
         self.signals = [SignalDict() for _ in range(self.minibatch_size)]
         self._steps = [{} for _ in range(self.minibatch_size)]
+        self._clocks = []
         for item in range(self.minibatch_size):
             rng = np.random.RandomState(_item_seed(seed, item))
             for original in self.order:
@@ -162,13 +164,16 @@ class HostOperators:
         """Set the step counter and the time in all items' arrays."""
         if self.time_update is None:
             return
-        for signals in self.signals:
-            for signal in self.time_update.sets:
-                if signal not in signals:
-                    signals.init(signal)
-            step = signals[self.time_update.step]
+        if len(self._clocks) < len(self.signals):
+            for signals in self.signals:
+                for signal in self.time_update.sets:
+                    if signal not in signals:
+                        signals.init(signal)
+            step, time = self.time_update.step, self.time_update.time
+            self._clocks = [(signals[step], signals[time]) for signals in self.signals]
+        for step, time in self._clocks:
             step[...] = n_steps
-            signals[self.time_update.time][...] = step * self.dt
+            time[...] = n_steps * self.dt
 
     def run(
         self,

@@ -150,7 +150,7 @@ class Interpreter:
                 for item in items:
                     item.advance(n, number)
         return [
-            np.stack(rows, axis=1)
+            np.array(rows).swapaxes(0, 1)
             if rows[0]
             else np.zeros((0, host.minibatch_size, probe.size))
             for probe, *rows in zip(

@@ -17,10 +17,13 @@ from nengo_dl.builders.base import BuildConfig, OpBuilder, find_builder
 from nengo_dl.builders.callbacks import CallbackBuilder, runs_user_code
 from nengo_dl.compiler.inputs import HostSplit, split_inputs
 from nengo_dl.compiler.layout import lay_out
+from nengo_dl.compiler.parameters import Parameter, find_parameters
 from nengo_dl.compiler.plan import plan
 from nengo_dl.compiler.simplify import simplify
-from nengo_dl.compiler.traits import find_roles
+from nengo_dl.compiler.trainability import find_trainable
+from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.compiler.verify import verify_plan
+from nengo_dl.config import Settings
 from nengo_dl.runtime.feeds import InputFeeds
 from nengo_dl.runtime.host import HostOperators
 from nengo_dl.runtime.step import StepProgram
@@ -51,6 +54,8 @@ class Program:
         The signals that the outputs of a step show.
     counts : dict of {str: int}
         Number of operators after each pass.
+    trainable : list of Parameter
+        What training changes.
     """
 
     order: list[Operator]
@@ -61,6 +66,7 @@ class Program:
     feeds: InputFeeds
     output_signals: list[Signal]
     counts: dict[str, int]
+    trainable: list[Parameter]
 
 
 def make_builder_lookup() -> Callable[[Operator], type[OpBuilder]]:
@@ -131,6 +137,10 @@ def compile_model(
     outputs = [model.sig[probe]["in"] for probe in model.probes]
     inputs = [*split.inputs, *fixed_inputs]
     roles = find_roles(split.device, inputs, outputs, lookup)
+    parameters = find_parameters(
+        model, lambda base: roles.get(base, Role.CONSTANT) is not Role.CONSTANT
+    )
+    trainable = find_trainable(parameters, Settings(model.toplevel))
     left, aliases, counts = simplify(split.device, roles, outputs, lookup)
 
     stage("Planning")
@@ -138,7 +148,14 @@ def compile_model(
     verify_plan(groups, left, aliases, lookup)
     counts["groups"] = len(groups)
     states = [base for base in roles if base not in aliases]
-    layout = lay_out(groups, roles, aliases, outputs, states)
+    layout = lay_out(
+        groups,
+        roles,
+        aliases,
+        outputs,
+        states,
+        {parameter.signal.base for parameter in trainable},
+    )
 
     replaced: dict[Operator, list[Operator]] = {}
     for new, original in split.origin.items():
@@ -161,4 +178,5 @@ def compile_model(
         InputFeeds(split.host, host),
         outputs,
         counts,
+        trainable,
     )

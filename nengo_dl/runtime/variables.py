@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from nengo_dl.compiler.layout import Block
 from nengo_dl.runtime.step import StepProgram
 
 __all__ = ["Variables"]
+
+#: Variables of several signals are named after the first ones.
+_MOST_NAMES = 3
 
 
 class Variables:
@@ -34,8 +39,12 @@ class Variables:
         minibatch = program.config.minibatch_size
         with tf.device(device):
             self.constants = [
-                tf.Variable(values, trainable=False)
-                for values in program.initial_values(program.constant_blocks)
+                tf.Variable(values, trainable=block.trainable, name=_name(block))
+                for block, values in zip(
+                    program.constant_blocks,
+                    program.initial_values(program.constant_blocks),
+                    strict=True,
+                )
             ]
             self.state = [
                 tf.Variable(np.repeat(values, minibatch, axis=0), trainable=False)
@@ -50,3 +59,13 @@ class Variables:
     def read_state(self) -> list[np.ndarray]:
         """Return the state, one array of shape (minibatch, size) for each block."""
         return [variable.numpy() for variable in self.state]
+
+
+def _name(block: Block) -> str | None:
+    """Return a name of a trainable block that TensorFlow accepts."""
+    if not block.trainable:
+        return None
+    names = [signal.name or "unnamed" for signal in block.signals]
+    rest = len(names) - _MOST_NAMES
+    joined = "_".join(names[:_MOST_NAMES]) + (f"_and_{rest}_more" if rest > 0 else "")
+    return re.sub(r"[^A-Za-z0-9_.\-/]+", "_", joined).strip("_") or "parameters"

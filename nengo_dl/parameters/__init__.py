@@ -1,0 +1,1 @@
+"""Parameters of a simulated network: reading, saving, loading, and storing back."""

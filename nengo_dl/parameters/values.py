@@ -1,0 +1,355 @@
+"""Current values of the parameters of Nengo objects."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import nengo
+import numpy as np
+from nengo.builder import Model
+from nengo.builder.connection import BuiltConnection
+from nengo.builder.ensemble import BuiltEnsemble
+from nengo.builder.operator import ElementwiseInc
+from nengo.builder.signal import Signal
+from nengo.ensemble import Neurons
+from nengo.exceptions import ValidationError
+from nengo.neurons import Direct
+from nengo.transforms import SparseMatrix
+
+from nengo_dl.compiler.ir import n_values
+from nengo_dl.compiler.parameters import Parameter, find_parameters
+from nengo_dl.compiler.sparse import coo
+from nengo_dl.runtime.engine import Engine
+
+__all__ = ["ParameterValues", "UnknownObjectError"]
+
+
+class UnknownObjectError(ValidationError, KeyError):
+    """There is no data for an object; also a KeyError, as mappings raise."""
+
+    def __str__(self) -> str:
+        return ValidationError.__str__(self)
+
+
+class ParameterValues:
+    """Parameters of a model's objects as they are now, and the means to replace them.
+
+    Parameters
+    ----------
+    engine : Engine
+        Holds the values.
+    model : nengo.builder.Model
+        The simulated model; it is not modified.
+    minibatched : bool
+        Whether values that a learning rule changes are shown with a batch axis.
+
+    Attributes
+    ----------
+    parameters : list of Parameter
+        All parameters, in the order in which Nengo built them.
+
+    Notes
+    -----
+    A value that equals the rounded initial one is shown as Nengo built it. So whatever
+    nothing has changed is exact, also in single precision.
+
+    What the compiled program never reads (a connection whose result nobody uses) has no
+    place in the engine. Its value is kept here, so that loading and saving are complete.
+    """
+
+    def __init__(self, engine: Engine, model: Model, minibatched: bool):
+        self.engine = engine
+        self.model = model
+        self.minibatched = minibatched
+        written = {
+            signal.base
+            for op in model.operators
+            for signal in (*op.sets, *op.incs, *op.updates)
+        }
+        self.parameters = find_parameters(model, written.__contains__)
+        self._signals: dict[tuple[Any, str], Signal] = {
+            (parameter.obj, parameter.attribute): parameter.signal
+            for parameter in self.parameters
+        }
+        self._unread: dict[Signal, np.ndarray] = {}
+        self._gains: dict[nengo.Ensemble, np.ndarray] = {}
+
+    @property
+    def minibatch_size(self) -> int:
+        """Number of items that are simulated in parallel."""
+        return self.engine.program.step.config.minibatch_size
+
+    # -- signals
+
+    def signal_of(self, obj: Any, attribute: str) -> Signal | None:
+        """Return the signal of a parameter, or None if the object has no such one."""
+        return self._signals.get((obj, attribute))
+
+    def is_learned(self, signal: Signal) -> bool:
+        """Whether items of a minibatch have values of their own."""
+        try:
+            return not self.engine.values_of([signal])[0][1]
+        except KeyError:
+            return False
+
+    def read(self, signals: Iterable[Signal]) -> dict[Signal, tuple[np.ndarray, bool]]:
+        """Return the values that the simulation uses, in its own precision.
+
+        Parameters
+        ----------
+        signals : iterable of Signal
+            Constants or state.
+
+        Returns
+        -------
+        dict of {Signal: (ndarray, bool)}
+            Values of shape (1 or minibatch, *shape), for sparse signals (1, n_values),
+            and whether all items share it.
+        """
+        signals = list(dict.fromkeys(signals))
+        placed = self.engine.program.step.layout.block_of
+        live = [signal for signal in signals if signal in placed]
+        found = dict(zip(live, self.engine.values_of(live), strict=True))
+        for signal in signals:
+            if signal not in found:
+                initial = signal.initial_value
+                data = coo(initial)[2] if signal.sparse else initial
+                data = self._unread.get(signal, np.asarray(data))
+                found[signal] = (data[None], True)
+        return found
+
+    def write(self, values: Mapping[Signal, np.ndarray]) -> None:
+        """Replace values; see `Engine.set_values`. All are replaced, or none."""
+        placed = self.engine.program.step.layout.block_of
+        self.engine.set_values({s: v for s, v in values.items() if s in placed})
+        for signal, value in values.items():
+            if signal not in placed:
+                shape = (n_values(signal),) if signal.sparse else signal.shape
+                self._unread[signal] = np.array(value, signal.dtype).reshape(shape)
+
+    # -- gains, which are no parameters, but part of what an ensemble is
+
+    def gain(self, ens: nengo.Ensemble) -> np.ndarray | None:
+        """Return the gains of an ensemble, shape (n_neurons,); None in Direct mode."""
+        return self._gains.get(ens, self.model.params[ens].gain)
+
+    def gain_signals(
+        self, gains: Mapping[nengo.Ensemble, np.ndarray]
+    ) -> dict[Signal, np.ndarray]:
+        """Return the signals in which connections to neurons hold gains.
+
+        Parameters
+        ----------
+        gains : mapping of {Ensemble: ndarray}
+            New gains of whole ensembles.
+
+        Returns
+        -------
+        dict of {Signal: ndarray}
+            The part of the gains that each signal holds.
+        """
+        weighted = {
+            self.model.sig[conn]["weighted"]: conn
+            for conn in self.model.params
+            if isinstance(conn, nengo.Connection)
+            and isinstance(conn.post_obj, Neurons)
+            and conn.post_obj.ensemble in gains
+        }
+        found: dict[Signal, np.ndarray] = {}
+        for op in self.model.operators:
+            if type(op) is ElementwiseInc and op.X in weighted and not op.A.is_view:
+                conn = weighted[op.X]
+                found[op.A] = gains[conn.post_obj.ensemble][conn.post_slice]
+        return found
+
+    def set_gains(self, gains: Mapping[nengo.Ensemble, np.ndarray]) -> None:
+        """Replace gains of ensembles, also where connections to neurons use them."""
+        self.write(self.gain_signals(gains))
+        for ens, gain in gains.items():
+            self._gains[ens] = np.array(gain, dtype=self.model.params[ens].gain.dtype)
+
+    # -- Nengo's records
+
+    def built(self, objs: Sequence[Any]) -> list[BuiltEnsemble | BuiltConnection]:
+        """Return Nengo's records of objects, with current values.
+
+        Parameters
+        ----------
+        objs : sequence of Ensemble or Neurons or Connection
+            Objects of the model.
+
+        Returns
+        -------
+        list of BuiltEnsemble or BuiltConnection
+            Records with read-only arrays. What a learning rule changes has a batch axis
+            first if the simulator has a minibatch size.
+        """
+        objs = [obj.ensemble if isinstance(obj, Neurons) else obj for obj in objs]
+        wanted = []
+        for obj in objs:
+            wanted += [(obj, "encoders"), (obj, "weights")]
+            if isinstance(obj, nengo.Ensemble):
+                wanted.append((obj.neurons, "bias"))
+        signals = [self._signals[key] for key in wanted if key in self._signals]
+        live = {
+            signal: self._shown(signal, *value)
+            for signal, value in self.read(signals).items()
+        }
+        return [
+            self._built_ensemble(obj, live)
+            if isinstance(obj, nengo.Ensemble)
+            else self._built_connection(obj, live)
+            for obj in objs
+        ]
+
+    def get(self, *obj_attrs: tuple[Any, str]) -> list[Any]:
+        """Return attributes of the records of objects, read from the device at once.
+
+        Parameters
+        ----------
+        *obj_attrs : tuple of (Ensemble or Neurons or Connection, str)
+            Objects, and names of fields of Nengo's `BuiltEnsemble` or
+            `BuiltConnection`.
+
+        Returns
+        -------
+        list of ndarray
+            The values (for fields that are no arrays, what Nengo stored).
+
+        Raises
+        ------
+        ValidationError
+            If an object has no such field, or is not part of the model.
+        """
+        for pair in obj_attrs:
+            self._check_pair(pair)
+        objs = list(dict.fromkeys(obj for obj, _ in obj_attrs))
+        records = dict(zip(objs, self.built(objs), strict=True))
+        return [getattr(records[obj], attr) for obj, attr in obj_attrs]
+
+    def _check_pair(self, pair: tuple[Any, str]) -> None:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ValidationError(
+                "Each argument must be a tuple of an object and the name of one of its "
+                f"parameters, such as (ens, 'bias'); got {pair!r}",
+                attr="obj_attrs",
+            )
+        obj, attribute = pair
+        owner = obj.ensemble if isinstance(obj, Neurons) else obj
+        try:
+            record = self.model.params.get(owner)
+        except TypeError:  # not hashable, so it is no Nengo object
+            record = None
+        if not isinstance(record, (BuiltEnsemble, BuiltConnection)):
+            raise UnknownObjectError(
+                f"{obj!r} is no Ensemble, Neurons or Connection of the simulated "
+                "network, so it has no parameters",
+                attr="obj_attrs",
+            )
+        if attribute not in record._fields:
+            raise ValidationError(
+                f"{obj} has no parameter {attribute!r}; it has "
+                f"{', '.join(record._fields)}",
+                attr="obj_attrs",
+            )
+
+    def _built_ensemble(self, ens, live) -> BuiltEnsemble:
+        raw = self.model.params[ens]
+        if isinstance(ens.neuron_type, Direct):
+            return raw
+        scaled = live[self._signals[ens, "encoders"]]
+        bias = live[self._signals[ens.neurons, "bias"]]
+        gain = self.gain(ens)
+        encoders = scaled
+        with np.errstate(all="ignore"):
+            changed = (scaled != raw.scaled_encoders) | (gain != raw.gain)[:, None]
+            if changed.any():
+                unscaled = scaled * (ens.radius / gain)[:, None]
+                encoders = np.where(changed, unscaled, raw.encoders)
+            else:
+                encoders = np.broadcast_to(raw.encoders, scaled.shape)
+        max_rates, intercepts = raw.max_rates, raw.intercepts
+        if not (np.array_equal(bias, raw.bias) and np.array_equal(gain, raw.gain)):
+            max_rates, intercepts = _max_rates_intercepts(ens, gain, bias)
+        return raw._replace(
+            encoders=_read_only(encoders),
+            scaled_encoders=scaled,
+            gain=_read_only(gain),
+            bias=bias,
+            max_rates=max_rates,
+            intercepts=intercepts,
+        )
+
+    def _built_connection(self, conn, live) -> BuiltConnection:
+        raw = self.model.params[conn]
+        signal = self._signals.get((conn, "weights"))
+        return raw if signal is None else raw._replace(weights=live[signal])
+
+    def _shown(self, signal: Signal, value: np.ndarray, shared: bool) -> Any:
+        """Return a value as Nengo would: its type, its shape, exact if unchanged."""
+        initial = signal.initial_value
+        start = coo(initial)[2] if signal.sparse else initial
+        kept = value == start.astype(value.dtype)
+        shown = np.where(kept, start, value.astype(start.dtype))
+        if shared or not self.minibatched:
+            shown = shown[0]
+        if not signal.sparse:
+            return _read_only(shown)
+        if kept.all():
+            return initial
+        rows, cols, _ = coo(initial)
+        if isinstance(initial, SparseMatrix):
+            return SparseMatrix(np.stack([rows, cols], axis=1), shown, signal.shape)
+        matrix = initial.tocoo(copy=True)
+        matrix.data[...] = shown
+        return matrix.asformat(initial.format)
+
+    # -- pickling
+
+    def save(self) -> dict[str, Any]:
+        """Return what the engine does not keep, by the position of objects."""
+        objs = list(self.model.params)
+        signals = [parameter.signal for parameter in self.parameters]
+        return {
+            "gains": {objs.index(ens): gain for ens, gain in self._gains.items()},
+            "unread": {
+                signals.index(s): v for s, v in self._unread.items() if s in signals
+            },
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Restore what `save` returned, in a simulator of the same model."""
+        objs = list(self.model.params)
+        self._gains = {objs[index]: gain for index, gain in saved["gains"].items()}
+        self._unread = {
+            self.parameters[index].signal: value
+            for index, value in saved["unread"].items()
+        }
+
+    def forget(self) -> None:
+        """Return to what Nengo built, where the engine does not keep the values."""
+        self._gains.clear()
+        self._unread.clear()
+
+
+def _max_rates_intercepts(ens, gain, bias):
+    """Return the rates and intercepts that gains and biases imply, None if unknown."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            rates, intercepts = ens.neuron_type.max_rates_intercepts(gain, bias)
+    except NotImplementedError:
+        return None, None
+    return (
+        None if rates is None else _read_only(rates),
+        None if intercepts is None else _read_only(intercepts),
+    )
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written to."""
+    view = np.asarray(values).view()
+    view.setflags(write=False)
+    return view
