@@ -22,8 +22,10 @@ from nengo_dl.progress import track
 from nengo_dl.runtime.arguments import (
     check_device,
     check_dtype,
+    check_extra_feeds,
     check_feeds,
     check_positive,
+    temporary_values,
 )
 from nengo_dl.runtime.engine import Chunk, Engine
 from nengo_dl.runtime.interrupts import DeferredInterrupt
@@ -337,7 +339,7 @@ class Simulator:
             shape ``(minibatch_size, n_steps, node.size_out)``. A first axis of length 1
             stands for all items of the minibatch.
         profile : bool or dict
-            Record a profile of the run.
+            Record a profile of the run (not implemented yet).
         progress_bar : bool or nengo.utils.progress.ProgressBar, optional
             Whether to show progress. Default: as given to the simulator.
         extra_feeds : dict of {tf.Variable: ndarray}, optional
@@ -359,6 +361,11 @@ class Simulator:
         feeds = check_feeds(
             input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self
         )
+        if profile:
+            raise NotImplementedError("Profiling is not implemented yet")
+        if extra_feeds is not None:
+            with temporary_values(check_extra_feeds(extra_feeds, self)):
+                return self.run_steps(n_steps, input_feeds, profile, progress_bar)
         if n_steps == 0:
             warnings.warn(
                 f"Running for 0 timesteps. Simulator still at time {self.time}.",

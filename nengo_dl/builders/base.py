@@ -20,7 +20,16 @@ from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
-__all__ = ["BuildConfig", "OpBuilder", "Writes", "find_builder", "register"]
+from nengo_dl.config import Surrogate
+
+__all__ = [
+    "BuildConfig",
+    "NeuronTraining",
+    "OpBuilder",
+    "Writes",
+    "find_builder",
+    "register",
+]
 
 
 class HostSteps(Protocol):
@@ -51,6 +60,22 @@ class HostSteps(Protocol):
 
 
 @dataclass(frozen=True)
+class NeuronTraining:
+    """How neurons behave while a network is trained.
+
+    Attributes
+    ----------
+    smoothing : float or None
+        Width of the smoothed threshold of LIF rates; None for exact rates.
+    surrogate : Surrogate or None
+        Derivative of spikes; None to use rates instead of spikes.
+    """
+
+    smoothing: float | None = None
+    surrogate: Surrogate | None = None
+
+
+@dataclass(frozen=True)
 class BuildConfig:
     """What a builder may know about the simulation it is built for.
 
@@ -64,12 +89,16 @@ class BuildConfig:
         Length of the batch axis (1 without minibatches).
     host : HostSteps or None
         Runs the NumPy steps of operators that call Python.
+    training : callable or None
+        For training, a function from the operators of neurons to `NeuronTraining`; None
+        for simulation.
     """
 
     dt: float
     dtype: np.dtype
     minibatch_size: int = 1
     host: HostSteps | None = None
+    training: Callable[[Operator], NeuronTraining] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +106,11 @@ class Writes:
     """The results of one step of a group, in the order of the operators' own lists.
 
     Every tensor has the form of its operand (see `OpBuilder`); the length of its
-    leading axis may be 1 where all batch items share the value.
+    leading axis may be 1 where all batch items share the value. None leaves a signal of
+    the state as it was.
     """
 
-    sets: tuple[tf.Tensor, ...] = ()
+    sets: tuple[tf.Tensor | None, ...] = ()
     incs: tuple[tf.Tensor, ...] = ()
     updates: tuple[tf.Tensor, ...] = ()
 
@@ -111,6 +141,15 @@ class OpBuilder(abc.ABC):
 
     #: True for builders whose step calls Python (see `builders.callbacks`).
     is_callback: ClassVar[bool] = False
+
+    #: True for builders whose step neither needs nor changes the state that their
+    #: operators list (spiking neurons that are trained with their rates).
+    ignores_state: bool = False
+
+    @classmethod
+    def build(cls, ops: Sequence[Operator], config: BuildConfig) -> OpBuilder:
+        """Return a builder for a group; a class may choose another one for training."""
+        return cls(ops, config)
 
     def __init__(self, ops: Sequence[Operator], config: BuildConfig):
         self.ops = tuple(ops)

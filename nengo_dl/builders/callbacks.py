@@ -9,11 +9,13 @@ callbacks still is.
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.processes import SimProcess
+from nengo.neurons import PoissonSpiking
 
 from nengo_dl.builders.base import OpBuilder, Writes, register
 
@@ -29,6 +31,9 @@ class CallbackBuilder(OpBuilder):
     """
 
     is_callback = True
+
+    #: True if the host only computes a result, with no other effect in Python.
+    is_pure: ClassVar[bool] = False
 
     @classmethod
     def used_reads(cls, op: Operator):
@@ -80,6 +85,17 @@ class CallbackBuilder(OpBuilder):
         )
 
 
+@register(PoissonSpiking, methods=("step",))
+class PoissonSpikingBuilder(CallbackBuilder):
+    """Draw the spikes of Poisson neurons with Nengo's own random stream.
+
+    How many random numbers a draw takes depends on the rate, so they cannot be made
+    ahead; the rates themselves are computed on the device.
+    """
+
+    is_pure = True
+
+
 _WRITTEN = ("sets", "incs", "updates")
 
 
@@ -97,6 +113,4 @@ def runs_user_code(op: Operator, builder: type[OpBuilder]) -> bool:
     builder : type
         Its builder.
     """
-    return issubclass(builder, CallbackBuilder) and not getattr(
-        builder, "is_pure", False
-    )
+    return issubclass(builder, CallbackBuilder) and not builder.is_pure

@@ -12,6 +12,7 @@ Parameters are Python floats where all neurons agree, else tensors of shape
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "lif_rates",
     "lif_step",
     "rounded_product",
+    "soft_lif_rates",
     "stochastic_rounding",
 ]
 
@@ -131,6 +133,72 @@ def lif_rates(
     return rates(J)
 
 
+def soft_lif_rates(
+    J: tf.Tensor,
+    tau_rc: Parameter,
+    tau_ref: Parameter,
+    amplitude: Parameter,
+    sigma: Parameter,
+) -> tf.Tensor:
+    r"""Return LIF firing rates with a smoothed threshold.
+
+    Parameters
+    ----------
+    J : tf.Tensor
+        Input currents, shape ``(batch, n_neurons)``.
+    tau_rc, tau_ref, amplitude : float or tf.Tensor
+        As in `lif_rates`.
+    sigma : float or tf.Tensor
+        Width of the smoothed threshold.
+
+    Returns
+    -------
+    tf.Tensor
+        Rates in Hz times the amplitude, of the shape of ``J``.
+
+    Notes
+    -----
+    The current above the threshold in `lif_rates` is replaced by a softplus [1]_,
+
+    .. math::
+
+        j(J) = \sigma \log\left(1 + e^{(J - 1) / \sigma}\right), \qquad
+        r = \frac{a}{\tau_{ref} + \tau_{rc} \log(1 + 1 / j)}
+
+    Far below the threshold :math:`1 / j` overflows; there
+    :math:`\log(1 + 1 / j) = -\log j` is used, which is exact to rounding.
+
+    References
+    ----------
+    .. [1] E. Hunsberger, C. Eliasmith. Spiking deep networks with LIF neurons.
+       arXiv:1510.08829, 2015.
+    """
+    sigma = constant(sigma, J)
+
+    def parts(currents):
+        z = (currents - 1) / sigma
+        far = z < _FAR_BELOW
+        j = sigma * tf.nn.softplus(tf.where(far, constant(_FAR_BELOW, J), z))
+        log = tf.where(far, -z - tf.math.log(sigma), tf.math.log1p(1 / j))
+        return z, far, j, amplitude / (tau_ref + tau_rc * log)
+
+    @tf.custom_gradient
+    def rates(currents):
+        def gradient(upstream):
+            # computed anew from `J`, so that it can be differentiated again
+            z, far, j, rate = parts(J)
+            inner = tf.where(far, 1 / sigma, tf.sigmoid(z) / j)
+            return upstream * rate * rate * (tau_rc / amplitude) * inner / (1 + j)
+
+        return parts(currents)[-1], gradient
+
+    return rates(J)
+
+
+#: Where ``exp(z)`` is below the rounding of 1 + exp(z) even in double precision.
+_FAR_BELOW = -40.0
+
+
 def _above_threshold(J: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return which currents are above 1, and by how much (1 for the others)."""
     active = J > 1
@@ -151,6 +219,9 @@ class LIFParameters:
         Refractory periods, in seconds.
     min_voltage : float or tf.Tensor
         Lowest membrane voltages, ``-inf`` for none.
+    spike_function : callable, optional
+        Differentiable step function of the voltage above the threshold. Default: spikes
+        are booleans.
     series : tuple of tuple of float, optional
         Results of `decay_series` for the largest ``dt / tau_rc``, and of `atanh_series`
         for the hyperbolic tangent of half of it. They may only be given if no voltage
@@ -163,6 +234,7 @@ class LIFParameters:
     tau_ref: Parameter
     min_voltage: Parameter
     series: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    spike_function: Callable[[tf.Tensor], tf.Tensor] | None = None
 
 
 def lif_step(
@@ -183,7 +255,8 @@ def lif_step(
     Returns
     -------
     spiked : tf.Tensor
-        Booleans, which neurons spike in this step.
+        Booleans, which neurons spike in this step; or the result of the neurons'
+        ``spike_function``.
     voltage, refractory_time : tf.Tensor
         The state after the step.
 
@@ -230,6 +303,9 @@ def lif_step(
         s = overshoot * (one / denominator)
         log = -2 * s * evaluate(neurons.series[1], s * s)
     t_spike = dt + neurons.tau_rc * log
+    spikes = spiked
+    if neurons.spike_function is not None:
+        spikes = neurons.spike_function(voltage - one)
 
     if not (
         isinstance(neurons.min_voltage, float) and np.isneginf(neurons.min_voltage)
@@ -237,7 +313,7 @@ def lif_step(
         min_voltage = constant(neurons.min_voltage, J)
         voltage = tf.where(voltage < min_voltage, min_voltage, voltage)
     return (
-        spiked,
+        spikes,
         tf.where(spiked, zero, voltage),
         tf.where(spiked, neurons.tau_ref + t_spike, refractory_time),
     )
@@ -297,7 +373,9 @@ def adaptation_step(
 
 
 def integrate_and_fire_step(
-    increment: tf.Tensor, voltage: tf.Tensor
+    increment: tf.Tensor,
+    voltage: tf.Tensor,
+    floor: Callable[[tf.Tensor], tf.Tensor] = tf.floor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Advance non-leaky integrate-and-fire neurons by one time step.
 
@@ -307,6 +385,8 @@ def integrate_and_fire_step(
         What the voltage gains in this step, shape ``(batch, n_neurons)``.
     voltage : tf.Tensor
         State before the step.
+    floor : callable
+        Rounds down; in training, with a derivative of its own.
 
     Returns
     -------
@@ -315,7 +395,7 @@ def integrate_and_fire_step(
         the step.
     """
     voltage = voltage + increment
-    n_spikes = tf.floor(voltage)
+    n_spikes = floor(voltage)
     return n_spikes, voltage - n_spikes
 
 
@@ -328,6 +408,7 @@ def izhikevich_step(
     coupling: Parameter,
     reset_voltage: Parameter,
     reset_recovery: Parameter,
+    spike_function: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     r"""Advance Izhikevich neurons by one time step.
 
@@ -339,11 +420,15 @@ def izhikevich_step(
         Length of the step, in seconds.
     tau_recovery, coupling, reset_voltage, reset_recovery : float or tf.Tensor
         Parameters of the neurons, *a* to *d* in [1]_.
+    spike_function : callable, optional
+        Differentiable step function of the voltage above the threshold, in multiples
+        of 95 mV, the usual distance from reset to threshold. Default: spikes are
+        booleans.
 
     Returns
     -------
     spiked : tf.Tensor
-        Booleans, which neurons spike in this step.
+        Booleans, which neurons spike in this step, or the result of the function.
     voltage, recovery : tf.Tensor
         The state after the step.
 
@@ -368,12 +453,14 @@ def izhikevich_step(
     dv = rounded_product(voltage * voltage, 0.04) + rounded_product(voltage, 5)
     dv = rounded_product(dv + 140 - recovery + J, 1000)
     voltage = voltage + rounded_product(dv, dt)
-    spiked = voltage >= 30
+    spikes = spiked = voltage >= 30
+    if spike_function is not None:
+        spikes = tf.where(spiked, constant(1, J), spike_function((voltage - 30) / 95))
     voltage = tf.where(spiked, constant(reset_voltage, J), voltage)
     du = rounded_product(voltage, coupling) - recovery
     du = rounded_product(rounded_product(du, tau_recovery), 1000)
     recovery = recovery + rounded_product(du, dt)
-    return spiked, voltage, tf.where(spiked, recovery + reset_recovery, recovery)
+    return spikes, voltage, tf.where(spiked, recovery + reset_recovery, recovery)
 
 
 def stochastic_rounding(

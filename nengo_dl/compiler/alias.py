@@ -97,6 +97,7 @@ class Aliases:
 
     bases: list[Signal] = field(default_factory=list)
     _index: dict[Signal, int] = field(default_factory=dict)
+    _resolved: dict[Signal, Runs] = field(default_factory=dict)
     _sources: dict[Signal, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def index(self, base: Signal) -> int:
@@ -144,6 +145,11 @@ class Aliases:
 
     def resolve(self, signal: Signal) -> Runs:
         """Return the elements that hold the values of a signal, in C order."""
+        if signal not in self._resolved:
+            self._resolved[signal] = self._resolve(signal)
+        return self._resolved[signal]
+
+    def _resolve(self, signal: Signal) -> Runs:
         base = signal.base
         if base in self._sources:
             base_ids, positions = self._sources[base]

@@ -115,7 +115,7 @@ def dependencies(
 def _merge_key(op: Operator, builder_of: BuilderLookup) -> Hashable:
     builder = builder_of(op)
     if builder.is_callback:
-        return "callback"
+        return ("callback", builder.merge_key(op))
     flat = bool(builder.flat(op))
     operands = [op.reads[i] for i in builder.used_reads(op)]
     kinds = (operands, op.sets, op.incs, op.updates)
@@ -172,7 +172,9 @@ def make_group(ops: Sequence[Operator], builder_of: BuilderLookup) -> Group:
 
 
 def plan(
-    operators: Sequence[Operator], aliases: Aliases, builder_of: BuilderLookup
+    operators: Sequence[Operator],
+    before: Sequence[set[int]],
+    builder_of: BuilderLookup,
 ) -> list[Group]:
     """Merge operators into groups and order these by their dependencies.
 
@@ -184,8 +186,8 @@ def plan(
     ----------
     operators : sequence of Operator
         Operators of one step, in any order.
-    aliases : Aliases
-        Where the values of each signal are.
+    before : sequence of set of int
+        Result of `dependencies`.
     builder_of : callable
         Gives the builder of an operator.
 
@@ -199,7 +201,6 @@ def plan(
     BuildError
         If operators depend on each other in a circle.
     """
-    before = dependencies(operators, aliases, builder_of)
     after: list[list[int]] = [[] for _ in operators]
     waiting_for = [len(found) for found in before]
     for number, found in enumerate(before):

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from nengo.builder.operator import Operator
 from nengo.exceptions import BuildError
 
-from nengo_dl.compiler.alias import Aliases
-from nengo_dl.compiler.ir import BuilderLookup, Group, name_of
-from nengo_dl.compiler.plan import dependencies
+from nengo_dl.compiler.ir import Group, name_of
 
 __all__ = ["verify_plan"]
 
@@ -17,8 +15,7 @@ __all__ = ["verify_plan"]
 def verify_plan(
     groups: Sequence[Group],
     operators: Sequence[Operator],
-    aliases: Aliases,
-    builder_of: BuilderLookup,
+    before: Sequence[set[int]],
 ) -> None:
     """Raise if a plan is not a legal order of the operators.
 
@@ -28,10 +25,8 @@ def verify_plan(
         The plan.
     operators : sequence of Operator
         The operators that were planned.
-    aliases : Aliases
-        Where the values of each signal are.
-    builder_of : callable
-        Gives the builder of an operator.
+    before : sequence of set of int
+        Result of `plan.dependencies`.
 
     Raises
     ------
@@ -60,9 +55,8 @@ def verify_plan(
             f"The plan runs operators that it was not given: "
             f"{', '.join(name_of(op) for op in extra[:10])}"
         )
-    for number, before in enumerate(dependencies(operators, aliases, builder_of)):
-        op = operators[number]
-        for other in before:
+    for op, found in zip(operators, before, strict=True):
+        for other in found:
             first = operators[other]
             if group_of[first] >= group_of[op]:
                 raise BuildError(

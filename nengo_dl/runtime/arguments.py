@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import nengo
@@ -12,7 +13,14 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
-__all__ = ["check_device", "check_dtype", "check_feeds", "check_positive"]
+__all__ = [
+    "check_device",
+    "check_dtype",
+    "check_extra_feeds",
+    "check_feeds",
+    "check_positive",
+    "temporary_values",
+]
 
 
 def check_dtype(dtype: Any, owner: object) -> np.dtype:
@@ -168,6 +176,67 @@ def check_feeds(
             )
         result[signal] = np.moveaxis(array, 1, 0)
     return result
+
+
+def check_extra_feeds(
+    feeds: Mapping[tf.Variable, Any], owner: object
+) -> list[tuple[tf.Variable, np.ndarray]]:
+    """Return variables with the values that they are to have for a while.
+
+    Parameters
+    ----------
+    feeds : mapping of {tf.Variable: array_like}
+        Values of the variables' shapes.
+    owner : object
+        For error messages.
+
+    Raises
+    ------
+    ValidationError
+        If a key is not a variable, or a value is not an array of its shape.
+    """
+    result = []
+    # variables themselves cannot be keys of a dict, their references can
+    for key, values in feeds.items():
+        variable = key.deref() if hasattr(key, "deref") else key
+        if not isinstance(variable, tf.Variable):
+            raise ValidationError(
+                "Keys must be tf.Variable objects, or variable.ref() of one (got "
+                f"{type(variable).__name__})",
+                attr="extra_feeds",
+                obj=owner,
+            )
+        array = _as_numbers(values, f"Values for {variable.name}", "extra_feeds", owner)
+        if array.shape != tuple(variable.shape):
+            raise ValidationError(
+                f"Values for {variable.name} must have shape {tuple(variable.shape)} "
+                f"(got {array.shape})",
+                attr="extra_feeds",
+                obj=owner,
+            )
+        result.append((variable, array.astype(variable.dtype.as_numpy_dtype)))
+    return result
+
+
+@contextlib.contextmanager
+def temporary_values(
+    values: Sequence[tuple[tf.Variable, np.ndarray]],
+) -> Iterator[None]:
+    """Give variables other values within a context.
+
+    Parameters
+    ----------
+    values : sequence of (tf.Variable, ndarray)
+        Variables and their values.
+    """
+    before = [(variable, variable.numpy()) for variable, _ in values]
+    try:
+        for variable, value in values:
+            variable.assign(value)
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)
 
 
 def _as_numbers(values: Any, what: str, attr: str, owner: object) -> np.ndarray:

@@ -333,16 +333,15 @@ class Engine:
         """Whether a run of this length uses NumPy steps instead of a compiled loop."""
         if self.jit_compile is not None or not self._on_cpu:
             return False
-        if not self.interpreter.available:
-            return False
         seconds = self.interpreter.estimated_seconds
         if self.program.step.has_callbacks:
-            segments = self.program.step.segments
-            return seconds < sum(
+            pays = seconds < sum(
                 _CALLBACK_SECONDS if is_callback else _PIECE_SECONDS
-                for _, is_callback in segments
+                for _, is_callback in self.program.step.segments
             )
-        return n_steps * seconds < _SHORT_RUN
+        else:
+            pays = n_steps * seconds < _SHORT_RUN
+        return pays and self.interpreter.available
 
     @functools.cached_property
     def _on_cpu(self) -> bool:

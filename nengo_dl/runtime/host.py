@@ -65,6 +65,7 @@ class HostOperators:
         self.error: BaseException | None = None
         self.overrides: Mapping[Signal, np.ndarray] = {}
         self._steps: list[dict[Operator, Callable[[], None]]] = []
+        self._unused_rng = np.random.RandomState(0)
         self._counts: dict[Operator, int] = {}
         self._clocks: list[tuple[np.ndarray, np.ndarray]] = []
         self._n_steps = 0
@@ -138,7 +139,8 @@ class HostOperators:
         """Return the step of an operator for one item of the minibatch."""
         step = self._steps[item].get(op)
         if step is None:
-            step = self._make_step(op, item, np.random.RandomState(0))
+            # these draw nothing, or nothing that is used
+            step = self._make_step(op, item, self._unused_rng)
         return step
 
     def start_chunk(

@@ -18,7 +18,7 @@ from nengo_dl.builders.callbacks import CallbackBuilder, runs_user_code
 from nengo_dl.compiler.inputs import HostSplit, split_inputs
 from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.parameters import Parameter, find_parameters
-from nengo_dl.compiler.plan import plan
+from nengo_dl.compiler.plan import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.trainability import find_trainable
 from nengo_dl.compiler.traits import Role, find_roles
@@ -144,8 +144,9 @@ def compile_model(
     left, aliases, counts = simplify(split.device, roles, outputs, lookup)
 
     stage("Planning")
-    groups = plan(left, aliases, lookup)
-    verify_plan(groups, left, aliases, lookup)
+    before = dependencies(left, aliases, lookup)
+    groups = plan(left, before, lookup)
+    verify_plan(groups, left, before)
     counts["groups"] = len(groups)
     states = [base for base in roles if base not in aliases]
     layout = lay_out(

@@ -41,7 +41,8 @@ class StepProgram:
         self.state_blocks = by_role[Role.STATE]
         self.input_blocks = by_role[Role.INPUT]
         self.kernels: list[OpBuilder] = [
-            bound.group.builder(bound.group.ops, config) for bound in layout.groups
+            bound.group.builder.build(bound.group.ops, config)
+            for bound in layout.groups
         ]
         self.segments = _split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
@@ -171,7 +172,8 @@ class StepProgram:
         with tf.name_scope(type(self.kernels[index]).__name__):
             writes = self.kernels[index].step(reads, previous)
             for plan, value in zip(bound.sets, writes.sets, strict=True):
-                store.set(plan, value)
+                if value is not None:
+                    store.set(plan, value)
             for plan, value in zip(bound.incs, writes.incs, strict=True):
                 store.inc(plan, value)
             for plan, value in zip(bound.updates, writes.updates, strict=True):
