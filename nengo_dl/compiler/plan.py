@@ -253,14 +253,25 @@ def plan(
             push(follower_key)
 
     if done < len(operators):
-        stuck = [op for op, n in zip(operators, waiting_for, strict=True) if n > 0]
+        circle = [operators[i] for i in _find_circle(before, waiting_for)]
         raise BuildError(
             "These operators depend on each other within one time step, so none of "
-            f"them can run first: {', '.join(name_of(op) for op in stuck[:10])}"
-            f"{' ...' if len(stuck) > 10 else ''}. Put a synapse on one of the "
+            f"them can run first: {', '.join(name_of(op) for op in circle[:10])}"
+            f"{', ...' if len(circle) > 10 else ''}. Put a synapse on one of the "
             "connections of the loop."
         )
     return groups
+
+
+def _find_circle(before: Sequence[set[int]], waiting_for: Sequence[int]) -> list[int]:
+    """Return operators that wait for each other, the first one for the last one."""
+    walk = [next(i for i, n_others in enumerate(waiting_for) if n_others > 0)]
+    seen: dict[int, int] = {}
+    while walk[-1] not in seen:
+        seen[walk[-1]] = len(walk) - 1
+        walk.append(min(i for i in before[walk[-1]] if waiting_for[i] > 0))
+    # the walk went from each operator to one that has to run before it
+    return walk[seen[walk[-1]] + 1 :][::-1]
 
 
 def bases_written(
