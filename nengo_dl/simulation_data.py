@@ -6,17 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from nengo.exceptions import ValidationError
+from nengo.builder.connection import BuiltConnection
+from nengo.builder.ensemble import BuiltEnsemble
+from nengo.ensemble import Neurons
 from nengo.probe import Probe
 
-__all__ = ["ProbeHistory", "SimulationData", "UnknownObjectError"]
+from nengo_dl.parameters.values import ParameterValues, UnknownObjectError
 
-
-class UnknownObjectError(ValidationError, KeyError):
-    """There is no data for an object; also a KeyError, as mappings raise."""
-
-    def __str__(self) -> str:
-        return ValidationError.__str__(self)
+__all__ = ["ProbeHistory", "SimulationData"]
 
 
 class ProbeHistory:
@@ -84,20 +81,27 @@ class SimulationData(Mapping):
 
     Parameters
     ----------
-    params : dict
-        What Nengo's builder stored for each object.
+    values : ParameterValues
+        Current parameters.
     histories : dict of {Probe: ProbeHistory}
         Recorded values.
 
     Notes
     -----
     Made by the simulator; use it as ``sim.data``.
+
+    Parameters are those that the simulation uses now: after training, and after what
+    learning rules changed. Encoders and gains of an ensemble belong together as Nengo
+    defines them, ``scaled_encoders = encoders * gain / radius``. Training changes the
+    scaled encoders only; gains stay, and encoders follow (then they need not have unit
+    length). Evaluation points and what the solver reported stay as built.
     """
 
     def __init__(
-        self, params: Mapping[Any, Any], histories: Mapping[Probe, ProbeHistory]
+        self, values: ParameterValues, histories: Mapping[Probe, ProbeHistory]
     ):
-        self.raw = params
+        self.raw = values.model.params
+        self._values = values
         self._histories = histories
 
     def __getitem__(self, obj: Any) -> Any:
@@ -105,16 +109,17 @@ class SimulationData(Mapping):
 
         Parameters
         ----------
-        obj : Probe or NengoObject
+        obj : Probe or NengoObject or Neurons
             A probe, or any other object of the simulated network.
 
         Returns
         -------
-        ndarray or object
+        ndarray or BuiltEnsemble or BuiltConnection or object
             For a probe, a read-only array of shape ``(n_kept, size)``, or
-            ``(minibatch, n_kept, size)`` if the simulator has a minibatch size; for
-            other objects what Nengo's builder stores (`BuiltEnsemble`,
-            `BuiltConnection`, ...).
+            ``(minibatch, n_kept, size)`` if the simulator has a minibatch size. For an
+            ensemble, its neurons, or a connection: Nengo's record with current values
+            (read-only; those that a learning rule changes have a batch axis first if
+            the simulator has a minibatch size). For other objects what Nengo stores.
 
         Raises
         ------
@@ -124,7 +129,7 @@ class SimulationData(Mapping):
         if obj in self._histories:
             return self._histories[obj].array()
         try:
-            return self.raw[obj]
+            record = self.raw[obj.ensemble if isinstance(obj, Neurons) else obj]
         except (KeyError, TypeError):
             raise UnknownObjectError(
                 f"{obj!r} is not part of the simulated network, so there is no data "
@@ -132,6 +137,32 @@ class SimulationData(Mapping):
                 attr="data",
                 obj=self,
             ) from None
+        if isinstance(record, BuiltEnsemble | BuiltConnection):
+            return self._values.built([obj])[0]
+        return record
+
+    def get_params(self, *obj_attrs: tuple[Any, str]) -> list[Any]:
+        """Return current values of several parameters, read from the device at once.
+
+        Parameters
+        ----------
+        *obj_attrs : tuple of (Ensemble or Neurons or Connection, str)
+            Objects, and names of their parameters: fields of Nengo's `BuiltEnsemble`
+            (``"encoders"``, ``"scaled_encoders"``, ``"gain"``, ``"bias"``,
+            ``"eval_points"``, ``"intercepts"``, ``"max_rates"``) or `BuiltConnection`
+            (``"weights"``, ``"eval_points"``, ``"solver_info"``, ``"transform"``).
+
+        Returns
+        -------
+        list of ndarray
+            One value for each argument.
+
+        Raises
+        ------
+        ValidationError
+            If an object is not part of the network or has no such parameter.
+        """
+        return self._values.get(*obj_attrs)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.raw)
@@ -140,7 +171,7 @@ class SimulationData(Mapping):
         return len(self.raw)
 
     def __contains__(self, obj: object) -> bool:
-        return obj in self.raw
+        return (obj.ensemble if isinstance(obj, Neurons) else obj) in self.raw
 
     def __repr__(self) -> str:
         return f"<SimulationData of {len(self)} objects>"

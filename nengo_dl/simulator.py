@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import nengo
@@ -18,6 +20,11 @@ from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
 from nengo.utils.numpy import is_array_like, maxint
 from nengo.utils.progress import ProgressBar
 
+from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
+from nengo_dl.parameters.freezing import Frozen, freeze
+from nengo_dl.parameters.loading import LoadReport, load_parameters
+from nengo_dl.parameters.saving import Extra, save_parameters
+from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.progress import track
 from nengo_dl.runtime.arguments import (
     check_device,
@@ -217,7 +224,12 @@ class Simulator:
             )
             for probe in model.probes
         }
-        self.data = SimulationData(model.params, self._histories)
+        self._parameters = ParameterValues(
+            self._engine, model, self.minibatch_size is not None
+        )
+        # what is saved with the parameters, by the prefix of its entries in the file
+        self._extras: dict[str, Extra] = {}
+        self.data = SimulationData(self._parameters, self._histories)
         self.signals: SignalValues | None = SignalValues(
             self._engine, model, self.minibatch_size is not None
         )
@@ -485,6 +497,178 @@ class Simulator:
         steps = np.arange(1, self.n_steps + 1)
         return self.dt * steps[steps % period < 1]
 
+    # -- parameters
+
+    def save_params(
+        self,
+        path: str | os.PathLike,
+        include_global: bool = True,
+        include_local: bool = False,
+    ) -> Path:
+        """Save parameters in a file that NumPy can read.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            File name; ``.npz`` is appended if it is missing. A file that exists is
+            replaced as a whole, or not at all if something goes wrong.
+        include_global : bool
+            Save parameters: encoders, gains, biases and weights, those that learning
+            rules changed too (for each item of the minibatch), and what an optimizer
+            needs to continue.
+        include_local : bool
+            Save the state of the simulation, for each item of the minibatch: voltages,
+            filters and the like. Time and random streams are not part of it; to
+            continue a simulation exactly, pickle the simulator.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If there is nothing to save, or the path is none.
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Entries are named after the objects of the network, such as
+        ``net.networks[0].ensembles[1].bias``; see `nengo_dl.parameters.saving`.
+        """
+        self._check_open("save parameters")
+        return save_parameters(
+            self._parameters, path, include_global, include_local, self._extras
+        )
+
+    def load_params(
+        self,
+        path: str | os.PathLike,
+        include_global: bool = True,
+        include_local: bool = False,
+        objects: Iterable[Any] | Mapping[Any, str] | None = None,
+        item: int | None = None,
+    ) -> LoadReport:
+        """Load what `save_params` saved: all that is asked for, or nothing.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            File name, with or without ``.npz``.
+        include_global : bool
+            Load parameters.
+        include_local : bool
+            Load the state of the simulation, saved with the same minibatch size.
+        objects : list of objects, or dict of {object: str}, optional
+            Load only the parameters of these Ensembles, Connections, Probes and
+            Networks; the rest of the file does not matter then. A dict gives the names
+            that they have in the file, such as ``{ens: "net.ensembles[3]"}``.
+        item : int, optional
+            Use what the file says for this item of its minibatch, for all items here.
+
+        Returns
+        -------
+        LoadReport
+            Which entries were loaded, and which were not.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If the file is damaged or does not fit the network. Nothing is changed.
+        OSError
+            If the file cannot be read.
+        """
+        self._check_open("load parameters")
+        return load_parameters(
+            self._parameters,
+            path,
+            include_global,
+            include_local,
+            objects,
+            item,
+            self._extras,
+        )
+
+    def freeze_params(self, objs: Any, item: int = 0) -> Frozen:
+        """Store current parameters in the definitions of the user's objects.
+
+        The network then gives the same output in other simulators, such as
+        `nengo.Simulator`, if they are made with the same seed.
+
+        Parameters
+        ----------
+        objs : Network or Ensemble or Connection or Probe, or list of them
+            Parts of the simulated network; they are changed in place.
+        item : int
+            Which item of a minibatch to take learned values from.
+
+        Returns
+        -------
+        Frozen
+            ``frozen.undo()`` restores what the objects were defined with.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        TypeError
+            If something is no such object.
+        ValidationError
+            If an object is not part of the simulated network, or has no parameters.
+
+        Notes
+        -----
+        Ensembles get encoders, gains, biases and, if they had none, the seed with which
+        they were built (it decides in which state neurons start). Connections get a
+        solver that returns their weights, or a transform that holds them. Of a network,
+        probes get solvers too, so that they decode as they did. Neuron types, synapses,
+        learning rules and random processes stay as they are.
+        """
+        self._check_open("freeze parameters")
+        return freeze(self._parameters, objs, item)
+
+    def get_nengo_params(
+        self, nengo_objs: Any, as_dict: bool = False, item: int = 0
+    ) -> dict[str, Any] | list[dict[str, Any]] | dict[str, dict[str, Any]]:
+        """Return current parameters as arguments for new Nengo objects.
+
+        Parameters
+        ----------
+        nengo_objs : Ensemble or Neurons or Connection, or list of them
+            Objects of the simulated network.
+        as_dict : bool
+            Return a dict with the objects' labels as keys instead of a list.
+        item : int
+            Which item of a minibatch to take learned values from.
+
+        Returns
+        -------
+        dict or list of dict or dict of {str: dict}
+            For one object, keyword arguments for a new one with the same parameters
+            (its sizes, radius, neuron type and synapse are given as always). For
+            several objects, a list of such dicts, or a dict with their labels.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an object has no parameters or is not part of the network, or labels are
+            not unique.
+        """
+        self._check_open("get parameters")
+        if not isinstance(nengo_objs, Iterable) or isinstance(nengo_objs, ONE_OBJECT):
+            return nengo_arguments(self._parameters, [nengo_objs], item)[0]
+        nengo_objs = list(nengo_objs)
+        arguments = nengo_arguments(self._parameters, nengo_objs, item)
+        return by_label(nengo_objs, arguments) if as_dict else arguments
+
     # -- life cycle
 
     def close(self) -> None:
@@ -532,6 +716,7 @@ class Simulator:
                 "seed": self.seed,
             },
             "engine": self._engine.save(),
+            "parameters": self._parameters.save(),
             "histories": list(self._histories.values()),
             "closed": self.closed,
         }
@@ -539,6 +724,7 @@ class Simulator:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__init__(network=None, **state["arguments"])  # type: ignore[misc]
         self._engine.load(state["engine"])
+        self._parameters.load(state["parameters"])
         self._histories.update(zip(self._histories, state["histories"], strict=True))
         if state["closed"]:
             self.close()

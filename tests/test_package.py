@@ -23,7 +23,8 @@ LAYERS = (
     {"compiler"},
     {"builders"},
     {"runtime"},
-    {"tensor_node", "parameters", "signal_values", "simulation_data"},
+    {"parameters"},
+    {"tensor_node", "signal_values", "simulation_data"},
     {"simulator"},
     {""},
 )

@@ -15,7 +15,6 @@ import nengo
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 from nengo.connection import LearningRule
-from nengo.ensemble import Neurons
 
 __all__ = ["describe_objects", "name_objects", "name_state"]
 

@@ -19,7 +19,7 @@ from nengo.neurons import Direct
 from nengo.transforms import SparseMatrix
 
 from nengo_dl.compiler.ir import n_values
-from nengo_dl.compiler.parameters import Parameter, find_parameters
+from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.runtime.engine import Engine
 
@@ -55,8 +55,9 @@ class ParameterValues:
     A value that equals the rounded initial one is shown as Nengo built it. So whatever
     nothing has changed is exact, also in single precision.
 
-    What the compiled program never reads (a connection whose result nobody uses) has no
-    place in the engine. Its value is kept here, so that loading and saving are complete.
+    What the compiled program never reads (a connection whose result nobody uses) has
+    no place in the engine. Its value is kept here, so that loading and saving are
+    complete.
     """
 
     def __init__(self, engine: Engine, model: Model, minibatched: bool):
@@ -120,14 +121,30 @@ class ParameterValues:
                 found[signal] = (data[None], True)
         return found
 
-    def write(self, values: Mapping[Signal, np.ndarray]) -> None:
-        """Replace values; see `Engine.set_values`. All are replaced, or none."""
+    def write(
+        self,
+        values: Mapping[Signal, np.ndarray],
+        gains: Mapping[nengo.Ensemble, np.ndarray] | None = None,
+    ) -> None:
+        """Replace values: all of them, or none.
+
+        Parameters
+        ----------
+        values : mapping of {Signal: ndarray}
+            New values; see `Engine.set_values`.
+        gains : mapping of {Ensemble: ndarray}, optional
+            New gains of ensembles, also for connections to their neurons.
+        """
+        gains = gains or {}
+        values = {**values, **self._gain_signals(gains)}
         placed = self.engine.program.step.layout.block_of
         self.engine.set_values({s: v for s, v in values.items() if s in placed})
         for signal, value in values.items():
             if signal not in placed:
                 shape = (n_values(signal),) if signal.sparse else signal.shape
                 self._unread[signal] = np.array(value, signal.dtype).reshape(shape)
+        for ens, gain in gains.items():
+            self._gains[ens] = np.array(gain, dtype=self.model.params[ens].gain.dtype)
 
     # -- gains, which are no parameters, but part of what an ensemble is
 
@@ -135,7 +152,7 @@ class ParameterValues:
         """Return the gains of an ensemble, shape (n_neurons,); None in Direct mode."""
         return self._gains.get(ens, self.model.params[ens].gain)
 
-    def gain_signals(
+    def _gain_signals(
         self, gains: Mapping[nengo.Ensemble, np.ndarray]
     ) -> dict[Signal, np.ndarray]:
         """Return the signals in which connections to neurons hold gains.
@@ -163,12 +180,6 @@ class ParameterValues:
                 conn = weighted[op.X]
                 found[op.A] = gains[conn.post_obj.ensemble][conn.post_slice]
         return found
-
-    def set_gains(self, gains: Mapping[nengo.Ensemble, np.ndarray]) -> None:
-        """Replace gains of ensembles, also where connections to neurons use them."""
-        self.write(self.gain_signals(gains))
-        for ens, gain in gains.items():
-            self._gains[ens] = np.array(gain, dtype=self.model.params[ens].gain.dtype)
 
     # -- Nengo's records
 
