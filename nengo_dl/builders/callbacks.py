@@ -90,10 +90,29 @@ class PoissonSpikingBuilder(CallbackBuilder):
     """Draw the spikes of Poisson neurons with Nengo's own random stream.
 
     How many random numbers a draw takes depends on the rate, so they cannot be made
-    ahead; the rates themselves are computed on the device.
+    ahead; the rates themselves are computed on the device. Training uses the rates.
     """
 
     is_pure = True
+
+    @classmethod
+    def build(cls, ops, config):
+        """Return a builder of rates for training."""
+        return (cls if config.training is None else _PoissonRates)(ops, config)
+
+    @classmethod
+    def merge_key(cls, op):
+        """Return a key that keeps these apart from callbacks without a derivative."""
+        return "poisson"
+
+
+class _PoissonRates(OpBuilder):
+    """Rates in the place of Poisson spikes; one operand for each population."""
+
+    def step(self, reads, previous):
+        """Return the rates."""
+        sets = [op.neurons.amplitude * rates for op, rates in zip(self.ops, reads)]
+        return Writes(sets=tuple(sets))
 
 
 _WRITTEN = ("sets", "incs", "updates")

@@ -7,6 +7,8 @@ merged populations and hand them over.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any, ClassVar
 
 import nengo.neurons
@@ -15,7 +17,13 @@ import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 from nengo.exceptions import BuildError
 
-from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.base import (
+    BuildConfig,
+    NeuronTraining,
+    OpBuilder,
+    Writes,
+    register,
+)
 from nengo_dl.builders.neuron_equations import (
     LIFParameters,
     Parameter,
@@ -26,10 +34,14 @@ from nengo_dl.builders.neuron_equations import (
     lif_rates,
     lif_step,
     rounded_product,
+    soft_lif_rates,
     stochastic_rounding,
 )
+from nengo_dl.builders.surrogates import spikes_above, whole_spikes
 from nengo_dl.compiler.operators import StochasticRounding
 from nengo_dl.compiler.polynomials import atanh_series, decay_series
+from nengo_dl.config import Surrogate
+from nengo_dl.neurons import SoftLIFRate
 
 __all__ = [
     "AdaptiveLIFBuilder",
@@ -41,13 +53,82 @@ __all__ = [
     "RectifiedLinearBuilder",
     "RegularSpikingBuilder",
     "SigmoidBuilder",
+    "SoftLIFRateBuilder",
     "SpikingRectifiedLinearBuilder",
     "StochasticRoundingBuilder",
     "TanhBuilder",
 ]
 
 
-class NeuronBuilder(OpBuilder):
+class _TrainedBuilder(OpBuilder):
+    """Chooses how neurons behave in training, by the settings of their ensemble."""
+
+    @classmethod
+    def build(cls, ops: Sequence[Any], config: BuildConfig) -> OpBuilder:
+        """Return a builder; in training, one that has a useful derivative."""
+        if config.training is None:
+            return cls(ops, config)
+        parts = [
+            cls.build_training(tuple(run), config, how)
+            for how, run in groupby(ops, config.training)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return _JoinedBuilder(ops, config, parts, cls.state_sets(ops[0]))
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder for neurons that are trained in one way.
+
+        Rate types are differentiable as they are.
+        """
+        return cls(ops, config)
+
+
+class _JoinedBuilder(OpBuilder):
+    """Neurons of one type that are trained in different ways, side by side."""
+
+    def __init__(
+        self,
+        ops: Sequence[Any],
+        config: BuildConfig,
+        parts: Sequence[OpBuilder],
+        state: Sequence[int],
+    ):
+        super().__init__(ops, config)
+        self.parts = parts
+        self.state = state
+        self.sizes = [sum(op.output.size for op in part.ops) for part in parts]
+        self.ignores_state = all(part.ignores_state for part in parts)
+
+    def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
+        """Compute one time step, each part with its own builder."""
+        operands = [tf.split(operand, self.sizes, axis=1) for operand in reads]
+        states = [tf.split(operand, self.sizes, axis=1) for operand in previous]
+        columns = []
+        for number, part in enumerate(self.parts):
+            state = [pieces[number] for pieces in states]
+            sets = list(part.step([o[number] for o in operands], state).sets)
+            for index, old in zip(self.state, state):
+                if sets[index] is None:
+                    sets[index] = old
+            columns.append(sets)
+        return Writes(sets=tuple(self._join(column) for column in zip(*columns)))
+
+    @staticmethod
+    def _join(values: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
+        if any(value is None for value in values):
+            return None
+        batch = max(value.shape[0] for value in values)
+        return tf.concat(
+            [tf.broadcast_to(value, (batch, value.shape[1])) for value in values],
+            axis=1,
+        )
+
+
+class NeuronBuilder(_TrainedBuilder):
     """What the builders of all neuron types share.
 
     A subclass names the state, in the order in which its `neuron_step` takes and
@@ -94,7 +175,8 @@ class NeuronBuilder(OpBuilder):
     def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
         """Compute one time step."""
         output, *state = self.neuron_step(*reads, *previous)
-        sets = [output, *state]
+        sets: list[tf.Tensor | None] = [None] * len(self.ops[0].sets)
+        sets[0] = output
         for index, value in zip(self.state_sets(self.ops[0]), state):
             sets[index] = value
         return Writes(sets=tuple(sets))
@@ -117,6 +199,37 @@ class RectifiedLinearBuilder(NeuronBuilder):
         return (self.amplitude * tf.nn.relu(J),)
 
 
+class _RatesOfSpikes(NeuronBuilder):
+    """Rates in the place of spikes; the state of the spiking neurons stays."""
+
+    ignores_state = True
+
+    @classmethod
+    def state_sets(cls, op: Any) -> tuple[int, ...]:
+        """Return nothing: rates need no state."""
+        return ()
+
+    def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
+        """Compute one time step."""
+        return super().step(reads[:1], ())
+
+
+class _LinearRates(_RatesOfSpikes, RectifiedLinearBuilder):
+    """Rates of `nengo.SpikingRectifiedLinear`."""
+
+
+class _GivenRates(_RatesOfSpikes):
+    """Rates of neurons whose input is a rate."""
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.amplitude = self.parameter(lambda neurons: neurons.amplitude)
+
+    def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor]:
+        """Return the rates."""
+        return (self.amplitude * J,)
+
+
 @register(nengo.neurons.SpikingRectifiedLinear, methods=("step",))
 class SpikingRectifiedLinearBuilder(NeuronBuilder):
     """Integrate-and-fire neurons without leak, `nengo.SpikingRectifiedLinear`."""
@@ -126,12 +239,24 @@ class SpikingRectifiedLinearBuilder(NeuronBuilder):
     def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
         super().__init__(ops, config)
         self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
+        self.floor = tf.floor
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder of rates, or of spikes with a surrogate derivative."""
+        if how.surrogate is None:
+            return _LinearRates(ops, config)
+        builder = cls(ops, config)
+        builder.floor = partial(whole_spikes, surrogate=how.surrogate, negative=False)
+        return builder
 
     def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the spikes and the voltage."""
         # selecting, like `rounded_product`, keeps the product from being contracted
         increment = tf.where(J <= 0, constant(0, J), J * self.config.dt)
-        n_spikes, voltage = integrate_and_fire_step(increment, voltage)
+        n_spikes, voltage = integrate_and_fire_step(increment, voltage, self.floor)
         return self.spike * n_spikes, voltage
 
 
@@ -171,9 +296,41 @@ class LIFRateBuilder(NeuronBuilder):
         self.tau_ref = self.parameter(lambda neurons: neurons.tau_ref)
         self.amplitude = self.parameter(lambda neurons: neurons.amplitude)
 
+        #: Width of the smoothed threshold; set in training.
+        self.sigma: Parameter | None = None
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder of rates, smoothed where that is configured."""
+        builder = cls(ops, config)
+        builder.sigma = how.smoothing
+        return builder
+
     def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the rates."""
-        return (lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude),)
+        if self.sigma is None:
+            return (lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude),)
+        return (
+            soft_lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude, self.sigma),
+        )
+
+
+@register(SoftLIFRate, methods=("step",))
+class SoftLIFRateBuilder(LIFRateBuilder):
+    """LIF rates with a smoothed threshold, `nengo_dl.SoftLIFRate`."""
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.sigma = self.parameter(lambda neurons: neurons.sigma)
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return the same builder: it is differentiable."""
+        return cls(ops, config)
 
 
 @register(nengo.neurons.AdaptiveLIFRate, methods=("step",))
@@ -194,16 +351,61 @@ class AdaptiveLIFRateBuilder(LIFRateBuilder):
         return output, adaptation
 
 
+class _LIFRatesOfSpikes(_RatesOfSpikes, LIFRateBuilder):
+    """Rates of `nengo.LIF`."""
+
+
+class _AdaptiveLIFRatesOfSpikes(AdaptiveLIFRateBuilder):
+    """Rates of `nengo.AdaptiveLIF`; of the state, only the adaptation is used."""
+
+    @classmethod
+    def state_sets(cls, op: SimNeurons) -> tuple[int, ...]:
+        """Return where the whole state is; the group was planned with it."""
+        return AdaptiveLIFBuilder.state_sets(op)
+
+    def neuron_step(
+        self,
+        J: tf.Tensor,
+        voltage: tf.Tensor,
+        refractory_time: tf.Tensor,
+        adaptation: tf.Tensor,
+    ) -> tuple[tf.Tensor | None, ...]:
+        """Return the rates, and the state of which only the adaptation changes."""
+        output, adaptation = super().neuron_step(J, adaptation)
+        return output, None, None, adaptation
+
+
 @register(nengo.neurons.LIF, methods=("step",))
 class LIFBuilder(NeuronBuilder):
     """Leaky integrate-and-fire neurons, `nengo.LIF`; see `lif_step`."""
 
     state_names = ("voltage", "refractory_time")
 
-    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+    #: What stands for these neurons in training.
+    rates_builder: ClassVar[type[LIFRateBuilder]] = _LIFRatesOfSpikes
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder of rates, or of spikes with a surrogate derivative."""
+        if how.surrogate is None:
+            return cls.rates_builder.build_training(ops, config, how)
+        return cls(ops, config, how.surrogate)
+
+    def __init__(
+        self,
+        ops: Sequence[SimNeurons],
+        config: BuildConfig,
+        surrogate: Surrogate | None = None,
+    ):
         super().__init__(ops, config)
         self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
+        spike_function = None
+        if surrogate is not None:
+            spike_function = partial(spikes_above, surrogate=surrogate)
         self.lif = LIFParameters(
+            spike_function=spike_function,
             dt=config.dt,
             tau_rc=self.parameter(lambda neurons: neurons.tau_rc),
             inverse_tau_rc=self.parameter(lambda neurons: 1 / neurons.tau_rc),
@@ -234,6 +436,8 @@ class LIFBuilder(NeuronBuilder):
     ) -> tuple[tf.Tensor, ...]:
         """Return the spikes, the voltage and the refractory time."""
         spiked, *state = lif_step(J, voltage, refractory_time, self.lif)
+        if self.lif.spike_function is not None:
+            return self.spike * spiked, *state
         spikes = tf.where(spiked, constant(self.spike, J), constant(0, J))
         return spikes, *state
 
@@ -243,9 +447,15 @@ class AdaptiveLIFBuilder(LIFBuilder):
     """Adaptive leaky integrate-and-fire neurons, `nengo.AdaptiveLIF`."""
 
     state_names = ("voltage", "refractory_time", "adaptation")
+    rates_builder = _AdaptiveLIFRatesOfSpikes
 
-    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
-        super().__init__(ops, config)
+    def __init__(
+        self,
+        ops: Sequence[SimNeurons],
+        config: BuildConfig,
+        surrogate: Surrogate | None = None,
+    ):
+        super().__init__(ops, config, surrogate)
         self.dt_over_tau_n = self.parameter(lambda neurons: config.dt / neurons.tau_n)
         self.inc_n = self.parameter(lambda neurons: neurons.inc_n)
 
@@ -274,14 +484,32 @@ class IzhikevichBuilder(NeuronBuilder):
             name: self.parameter(lambda neurons, name=name: getattr(neurons, name))
             for name in ("tau_recovery", "coupling", "reset_voltage", "reset_recovery")
         }
+        self.spike_function: Callable[[tf.Tensor], tf.Tensor] | None = None
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder with a surrogate derivative: no formula gives the rates."""
+        builder = cls(ops, config)
+        surrogate = how.surrogate or Surrogate()
+        builder.spike_function = partial(spikes_above, surrogate=surrogate)
+        return builder
 
     def neuron_step(
         self, J: tf.Tensor, voltage: tf.Tensor, recovery: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
         """Return the spikes, the voltage and the recovery variable."""
         spiked, *state = izhikevich_step(
-            J, voltage, recovery, self.config.dt, **self.parameters
+            J,
+            voltage,
+            recovery,
+            self.config.dt,
+            **self.parameters,
+            spike_function=self.spike_function,
         )
+        if self.spike_function is not None:
+            return spiked * (1 / self.config.dt), *state
         spikes = tf.where(spiked, constant(1 / self.config.dt, J), constant(0, J))
         return spikes, *state
 
@@ -295,17 +523,57 @@ class RegularSpikingBuilder(NeuronBuilder):
     def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
         super().__init__(ops, config)
         self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
+        self.surrogate: Surrogate | None = None
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder of rates, or of spikes with a surrogate derivative."""
+        if how.surrogate is None:
+            return _GivenRates(ops, config)
+        builder = cls(ops, config)
+        builder.surrogate = how.surrogate
+        return builder
+
+    @classmethod
+    def merge_key(cls, op: SimNeurons) -> Hashable:
+        """Return where the state is listed, and whether rates may be negative."""
+        return super().merge_key(op), op.neurons.negative
+
+    def _floor(self, voltage: tf.Tensor) -> tf.Tensor:
+        if self.surrogate is None:
+            return tf.floor(voltage)
+        return whole_spikes(voltage, self.surrogate, self.ops[0].neurons.negative)
 
     def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the spikes and the voltage, given rates."""
         increment = rounded_product(J, self.config.dt)
-        n_spikes, voltage = integrate_and_fire_step(increment, voltage)
+        n_spikes, voltage = integrate_and_fire_step(increment, voltage, self._floor)
         return self.spike * n_spikes, voltage
 
 
 @register(StochasticRounding)
-class StochasticRoundingBuilder(OpBuilder):
-    """What `nengo.StochasticSpiking` does with random numbers drawn on the host."""
+class StochasticRoundingBuilder(_TrainedBuilder):
+    """What `nengo.StochasticSpiking` does with random numbers drawn on the host.
+
+    The mean of the output is the rate, so with any surrogate derivative the one of the
+    mean is used.
+    """
+
+    #: Whether outputs have the derivative of their mean.
+    is_trained = False
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder of rates, or of spikes with the derivative of the rates."""
+        if how.surrogate is None:
+            return _GivenRates(ops, config)
+        builder = cls(ops, config)
+        builder.is_trained = True
+        return builder
 
     def __init__(self, ops: Sequence[StochasticRounding], config: BuildConfig):
         super().__init__(ops, config)
@@ -329,4 +597,7 @@ class StochasticRoundingBuilder(OpBuilder):
         rates, draws = reads
         negative = self.ops[0].neurons.negative
         n_spikes = stochastic_rounding(rates, draws, self.config.dt, negative)
+        if self.is_trained:
+            mean = rates * self.config.dt
+            n_spikes = mean + tf.stop_gradient(n_spikes - mean)
         return Writes(sets=(self.spike * n_spikes,))

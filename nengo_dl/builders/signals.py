@@ -59,6 +59,8 @@ class ValueStore:
         self.start = dict(start)
         self.current: dict[int, tf.Tensor] = dict(start)
         self.next: dict[int, tf.Tensor] = {}
+        # which elements of partly updated blocks keep what they hold after increments
+        self.kept: dict[int, tf.Tensor] = {}
         self._pending: dict[int, list[tuple[Transfer, tf.Tensor]]] = {}
 
     # -- reading
@@ -67,31 +69,50 @@ class ValueStore:
         """Return an operand with its value after all sets and increments so far."""
         for piece in plan.pieces:
             self._settle(piece.block)
-        return _read(plan, self._values(plan, self.current))
+        return self._read(plan, self.current)
 
     def read_previous(self, plan: ReadPlan) -> tf.Tensor:
         """Return an operand with its value at the start of the step."""
-        if not plan.pieces:
-            return tf.zeros((1, *plan.shape), dtype=self.dtype)
-        return _read(plan, self._values(plan, self.start))
+        return self._read(plan, self.start)
 
     def read_final(self, plan: ReadPlan) -> tf.Tensor:
         """Return an operand as it is after the step, updates included."""
-        if not any(piece.block in self.next for piece in plan.pieces):
+        final = {
+            piece.block: self._final(piece.block)
+            for piece in plan.pieces
+            if piece.block in self.next
+        }
+        if not final:
             return self.read(plan)
         for piece in plan.pieces:
             self._settle(piece.block)
-        return _read(plan, self._values(plan, {**self.current, **self.next}))
+        return self._read(plan, {**self.current, **final})
+
+    def value_of(self, number: int) -> tf.Tensor:
+        """Return a whole block after all sets and increments so far."""
+        self._settle(number)
+        if number in self.current:
+            return self.current[number]
+        return self._zeros(self.blocks[number].size, self.blocks[number])
 
     def next_state(self, numbers: Sequence[int]) -> list[tf.Tensor]:
         """Return what state blocks hold at the start of the next step."""
         result = []
         for number in numbers:
-            self._settle(number)
-            value = self.next.get(number, self.current[number])
             shape = (self.minibatch_size, self.blocks[number].size)
-            result.append(tf.broadcast_to(value, shape))
+            result.append(tf.broadcast_to(self._final(number), shape))
         return result
+
+    def _final(self, number: int) -> tf.Tensor:
+        self._settle(number)
+        if number in self.kept:
+            return tf.where(self.kept[number], self.current[number], self.next[number])
+        return self.next.get(number, self.current.get(number))
+
+    def _read(self, plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
+        if not plan.pieces:
+            return tf.zeros((1, *plan.shape), dtype=self.dtype)
+        return _read(plan, self._values(plan, values))
 
     def _values(
         self, plan: ReadPlan, values: Mapping[int, tf.Tensor]
@@ -110,7 +131,7 @@ class ValueStore:
 
     def set(self, plan: WritePlan, value: tf.Tensor) -> None:
         """Define the value of signals in this step, before increments."""
-        flat = self._flatten(value)
+        flat = self._flatten(plan, value)
         for transfer in plan.transfers:
             block = self.blocks[transfer.block]
             if block.role is Role.TEMPORARY:
@@ -123,22 +144,32 @@ class ValueStore:
 
     def inc(self, plan: WritePlan, value: tf.Tensor) -> None:
         """Add to the value of signals in this step."""
-        flat = self._flatten(value)
+        flat = self._flatten(plan, value)
         for transfer in plan.transfers:
             self._pending.setdefault(transfer.block, []).append((transfer, flat))
 
     def update(self, plan: WritePlan, value: tf.Tensor) -> None:
         """Define the value of signals at the start of the next step."""
-        flat = self._flatten(value)
+        flat = self._flatten(plan, value)
         for transfer in plan.transfers:
             number = transfer.block
-            if transfer.mask is not None and number not in self.next:
-                self._settle(number)
-            old = self.next.get(number, self.current.get(number))
-            self.next[number] = self._replaced(transfer, flat, old)
+            if transfer.mask is None:
+                self.next[number] = self._expand(transfer, flat)
+                self.kept.pop(number, None)
+            elif number not in self.next:
+                # increments of the other elements may still come
+                self.next[number] = self._expand(transfer, flat)
+                self.kept[number] = tf.constant(~transfer.mask[None])
+            else:
+                self.next[number] = self._replaced(transfer, flat, self.next[number])
+                if number in self.kept:
+                    self.kept[number] &= tf.constant(~transfer.mask[None])
 
-    def _flatten(self, value: tf.Tensor) -> tf.Tensor:
+    def _flatten(self, plan: WritePlan, value: tf.Tensor) -> tf.Tensor:
         size = int(np.prod(value.shape[1:]))
+        for transfer in plan.transfers[:1]:  # one type for all signals of an operand
+            dtype = block_dtype(self.blocks[transfer.block], self.dtype)
+            value = tf.cast(value, dtype)
         return tf.reshape(value, (value.shape[0], size))
 
     def _replaced(
@@ -243,12 +274,14 @@ class ValueStore:
                 if value is not self.start.get(number)
             },
             "next": dict(self.next),
+            "kept": dict(self.kept),
         }
 
     def restore(self, values: Mapping[str, Mapping[int, tf.Tensor]]) -> None:
         """Take over what another store exported."""
         self.current.update(values["current"])
         self.next.update(values["next"])
+        self.kept = dict(values["kept"])
 
 
 def read_constant(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:

@@ -31,6 +31,10 @@ class StepProgram:
     ----------
     constant_blocks, state_blocks, input_blocks : list of Block
         The storage that the arguments of `step` stand for, in their order.
+    kernels : list of OpBuilder
+        Builders of the layout's groups.
+    fixed_plans : list of ReadPlan
+        Operands that are constant; `read_fixed` reads them in this order.
     """
 
     def __init__(self, layout: Layout, config: BuildConfig):
@@ -46,7 +50,7 @@ class StepProgram:
         ]
         self.segments = _split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
-        self._fixed_plans: list[ReadPlan] = [
+        self.fixed_plans: list[ReadPlan] = [
             plan
             for bound in layout.groups
             for plan in bound.reads
@@ -81,7 +85,7 @@ class StepProgram:
             block.number: value
             for block, value in zip(self.constant_blocks, constants, strict=True)
         }
-        return [read_constant(plan, values) for plan in self._fixed_plans]
+        return [read_constant(plan, values) for plan in self.fixed_plans]
 
     def step(
         self,
@@ -124,8 +128,7 @@ class StepProgram:
             for block, value in zip(blocks, values, strict=True)
         }
         fixed_values = {
-            id(plan): value
-            for plan, value in zip(self._fixed_plans, fixed, strict=True)
+            id(plan): value for plan, value in zip(self.fixed_plans, fixed, strict=True)
         }
         store = ValueStore(
             self.layout.blocks, self.config.dtype, self.config.minibatch_size, start
@@ -148,7 +151,7 @@ class StepProgram:
         for number, (segment, is_callback) in enumerate(self.segments):
             if is_callback or not jit_pieces:
                 for index in segment:
-                    self._run(index, store, fixed_values)
+                    self.run_group(index, store, fixed_values)
                 if number == last:
                     return finish(store)
                 continue
@@ -160,15 +163,30 @@ class StepProgram:
             store.restore(result)
         return finish(store)
 
-    def _run(
+    def run_group(
         self, index: int, store: ValueStore, fixed: Mapping[int, tf.Tensor]
     ) -> None:
+        """Compute one group: read its operands from a store, and write its results.
+
+        Parameters
+        ----------
+        index : int
+            Number of the group.
+        store : ValueStore
+            Values of signals.
+        fixed : mapping of {int: tf.Tensor}
+            Operands that were read before, by the identity of their plan.
+        """
         bound = self.layout.groups[index]
         reads = [
             fixed[id(plan)] if id(plan) in fixed else store.read(plan)
             for plan in bound.reads
         ]
-        previous = [store.read_previous(plan) for plan in bound.previous]
+        previous = [
+            store.read_previous(plan)
+            for plan in bound.previous
+            if not self.kernels[index].ignores_state
+        ]
         with tf.name_scope(type(self.kernels[index]).__name__):
             writes = self.kernels[index].step(reads, previous)
             for plan, value in zip(bound.sets, writes.sets, strict=True):
@@ -199,7 +217,7 @@ class StepProgram:
             inner = ValueStore(store.blocks, store.dtype, store.minibatch_size, start)
             inner.restore(values)
             for index in segment:
-                self._run(index, inner, fixed_values)
+                self.run_group(index, inner, fixed_values)
             return inner.export() if finish is None else finish(inner)
 
         return piece(store.start, store.export(), used)

@@ -435,11 +435,11 @@ def test_subclasses_find_a_builder_unless_they_override_the_step():
     check_parity([sim_neurons(SameLIF(), 9)], slow_input(-2, 8), n_steps=50)
 
 
-def test_poisson_spiking_has_no_builder():
+def test_poisson_spiking_runs_on_the_host():
     neurons = nengo.PoissonSpiking(nengo.RectifiedLinear())
     state = neurons.make_state(3, rng=np.random.RandomState(0))
     signals = [Signal(np.zeros(3), name=name) for name in ("J", "output")]
-    assert find_builder(SimNeurons(neurons, *signals, state=state)) is None
+    assert find_builder(SimNeurons(neurons, *signals, state=state)).is_callback
 
 
 def test_state_that_the_step_does_not_take_raises():

@@ -1,0 +1,122 @@
+"""Neuron types that Nengo does not have; they work in any Nengo simulator."""
+
+from __future__ import annotations
+
+import numpy as np
+from nengo.neurons import LIFRate
+from nengo.params import NumberParam
+
+__all__ = ["SoftLIFRate", "soft_lif_rates"]
+
+#: Where ``exp(z)`` is below the rounding of 1 + exp(z) even in double precision.
+_FAR_BELOW = -40.0
+
+
+def soft_lif_rates(
+    J: np.ndarray, tau_rc: float, tau_ref: float, amplitude: float, sigma: float
+) -> np.ndarray:
+    """Return LIF firing rates with a smoothed threshold; see `SoftLIFRate`.
+
+    Parameters
+    ----------
+    J : ndarray
+        Input currents.
+    tau_rc, tau_ref, amplitude, sigma : float
+        Parameters of the neurons.
+
+    Returns
+    -------
+    ndarray
+        Rates in Hz times the amplitude, of the shape of ``J``.
+    """
+    z = (J - 1) / sigma
+    far = z < _FAR_BELOW
+    j = sigma * np.logaddexp(0, np.where(far, _FAR_BELOW, z))
+    # where 1 / j would overflow, log(1 + 1 / j) is -log(j) to rounding
+    log = np.where(far, -z - np.log(sigma), np.log1p(1 / j))
+    return amplitude / (tau_ref + tau_rc * log)
+
+
+class SoftLIFRate(LIFRate):
+    r"""Rates of leaky integrate-and-fire neurons with a smoothed threshold.
+
+    The derivative of LIF rates is infinite at the firing threshold and zero below,
+    which hinders training; here it is finite and positive everywhere.
+
+    Parameters
+    ----------
+    sigma : float
+        Width of the smoothed threshold; the rates approach those of `nengo.LIFRate` as
+        it goes to zero.
+    tau_rc : float
+        Membrane time constant, in seconds.
+    tau_ref : float
+        Refractory period, in seconds.
+    amplitude : float
+        Scale of the output.
+    initial_state : dict of {str: Distribution or array_like}, optional
+        Initial values of state variables; there are none.
+
+    Notes
+    -----
+    With the softplus function of the current above the threshold [1]_,
+
+    .. math::
+
+        j(J) = \sigma \log\left(1 + e^{(J - 1) / \sigma}\right), \qquad
+        r = \frac{a}{\tau_{ref} + \tau_{rc} \log(1 + 1 / j)}
+
+    References
+    ----------
+    .. [1] E. Hunsberger, C. Eliasmith. Spiking deep networks with LIF neurons.
+       arXiv:1510.08829, 2015.
+
+    Examples
+    --------
+    >>> with nengo.Network() as net:
+    ...     ens = nengo.Ensemble(10, 1, neuron_type=nengo_dl.SoftLIFRate(sigma=0.1))
+    """
+
+    sigma = NumberParam("sigma", low=0, low_open=True)
+
+    def __init__(
+        self,
+        sigma: float = 1.0,
+        tau_rc: float = 0.02,
+        tau_ref: float = 0.002,
+        amplitude: float = 1,
+        initial_state=None,
+    ):
+        super().__init__(
+            tau_rc=tau_rc,
+            tau_ref=tau_ref,
+            amplitude=amplitude,
+            initial_state=initial_state,
+        )
+        self.sigma = sigma
+
+    def rates(self, x, gain, bias):
+        """Return the firing rates for some inputs.
+
+        Parameters
+        ----------
+        x : (n_samples,) or (n_samples, n_neurons) array_like
+            Inputs, projected onto the encoders.
+        gain, bias : (n_neurons,) array_like
+            Gains and biases of the neurons.
+
+        Returns
+        -------
+        (n_samples, n_neurons) ndarray
+            Rates.
+        """
+        J = self.current(x, gain, bias)
+        output = np.zeros_like(J)
+        SoftLIFRate.step(self, dt=1, J=J, output=output)
+        return output
+
+    def step(self, dt, J, output):
+        """Write the rates for the currents ``J`` to ``output``."""
+        output[...] = soft_lif_rates(
+            J, self.tau_rc, self.tau_ref, self.amplitude, self.sigma
+        )

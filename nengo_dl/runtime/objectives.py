@@ -1,0 +1,214 @@
+"""What users may pass as objectives and metrics, in one form."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import nengo
+import tensorflow as tf
+from nengo.exceptions import SimulationError, ValidationError
+
+from nengo_dl.objectives import mse
+
+__all__ = ["Term", "find_terms", "first_line"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a loss.
+
+    Attributes
+    ----------
+    probes : tuple of Probe
+        Whose outputs it takes.
+    function : callable
+        ``f(outputs, targets)``, each a tensor, or a tuple of tensors for several probes.
+    name : str
+        For messages.
+    needs_size : bool
+        Whether targets must have the shape of the outputs.
+    """
+
+    probes: tuple[nengo.Probe, ...]
+    function: Callable[[Any, Any], tf.Tensor]
+    name: str
+    needs_size: bool = False
+
+    def __call__(
+        self, outputs: Sequence[tf.Tensor], targets: Sequence[tf.Tensor | None]
+    ) -> tf.Tensor:
+        """Return the value as a number; larger results are averaged.
+
+        Raises
+        ------
+        SimulationError
+            If the function fails, or does not return numbers.
+        """
+        single = len(self.probes) == 1
+        arguments = [
+            values[0] if single else tuple(values) for values in (outputs, targets)
+        ]
+        shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
+        try:
+            value = self.function(*arguments)
+        except Exception as error:
+            given = ", ".join(
+                "none" if target is None else str(tuple(target.shape))
+                for target in targets
+            )
+            raise SimulationError(
+                f"The objective {self.name} failed for outputs of shape {shapes} and "
+                f"targets of shape {given}: {first_line(error)}"
+            ) from error
+        try:
+            value = tf.cast(tf.convert_to_tensor(value), outputs[0].dtype)
+        except (TypeError, ValueError) as error:
+            raise SimulationError(
+                f"The objective {self.name} must return a number as a tensor "
+                f"(got {value!r} of type {type(value).__name__})"
+            ) from error
+        return tf.reduce_mean(value)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def find_terms(
+    objective: Any,
+    targets: Sequence[nengo.Probe],
+    probes: Sequence[nengo.Probe],
+    owner: object,
+    attribute: str = "objective",
+) -> list[Term]:
+    """Return the summands of a loss.
+
+    Parameters
+    ----------
+    objective : str or callable or None or dict
+        As passed to ``Simulator.train``.
+    targets : sequence of Probe
+        Probes with targets.
+    probes : sequence of Probe
+        All probes of the network.
+    owner : object
+        For error messages.
+    attribute : str
+        The argument, for error messages.
+
+    Returns
+    -------
+    list of Term
+        At least one.
+
+    Raises
+    ------
+    ValidationError
+        If an objective is unknown, or belongs to something that is no probe.
+    """
+    if not isinstance(objective, Mapping):
+        objective = {probe: objective for probe in targets}
+    terms = []
+    for key, value in objective.items():
+        members = key if isinstance(key, tuple) else (key,)
+        for probe in members:
+            if probe not in probes:
+                raise ValidationError(
+                    f"{probe} is not a probe of the simulated network",
+                    attr=attribute,
+                    obj=owner,
+                )
+        terms.append(_term(members, value, owner, attribute))
+    covered = {probe for term in terms for probe in term.probes}
+    for probe in targets:
+        if probe not in covered:
+            raise ValidationError(
+                f"There is a target for {probe}, but no objective",
+                attr=attribute,
+                obj=owner,
+            )
+    for term in terms:
+        if term.needs_size and not set(term.probes) <= set(targets):
+            raise ValidationError(
+                f"The objective {term.name} of {term.probes[0]} needs a target",
+                attr=attribute,
+                obj=owner,
+            )
+    if not terms:
+        raise ValidationError(
+            "There is nothing to minimize: give a target or an objective for at least "
+            "one probe",
+            attr=attribute,
+            obj=owner,
+        )
+    return terms
+
+
+def _term(probes, objective, owner, attribute) -> Term:
+    if objective is None:
+        if len(probes) > 1:
+            raise ValidationError(
+                "Output gradients (objective None) are given for each probe on its own",
+                attr=attribute,
+                obj=owner,
+            )
+        return Term(probes, _given_gradient, "None", needs_size=True)
+    if objective == "mse" or objective is mse:
+        if len(probes) > 1:
+            raise ValidationError(
+                "'mse' is an objective of one probe, not of a tuple of probes",
+                attr=attribute,
+                obj=owner,
+            )
+        return Term(probes, mse, "'mse'", needs_size=True)
+    if isinstance(objective, str):
+        try:
+            found = keras.losses.get(objective)
+        except ValueError:
+            raise ValidationError(
+                f"{objective!r} is not known; use 'mse', a function f(output, target), "
+                "None (targets are output gradients), a Keras loss, or its name: "
+                f"{', '.join(_keras_names())}",
+                attr=attribute,
+                obj=owner,
+            ) from None
+        return Term(probes, _swapped(found), repr(objective))
+    if not callable(objective):
+        raise ValidationError(
+            "Must be a name, a function f(output, target), a Keras loss, None, or a "
+            f"dict of these by probe (got {objective!r})",
+            attr=attribute,
+            obj=owner,
+        )
+    name = getattr(objective, "__name__", type(objective).__name__)
+    module = getattr(objective, "__module__", "") or ""
+    if isinstance(objective, keras.losses.Loss) or (
+        inspect.isfunction(objective) and module.partition(".")[0] == "keras"
+    ):
+        return Term(probes, _swapped(objective), name)
+    return Term(probes, objective, name)
+
+
+def _given_gradient(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Return a number whose gradient with respect to the output is the target."""
+    return tf.reduce_sum(output * target)
+
+
+def _swapped(loss: Callable) -> Callable:
+    """Turn a Keras loss, whose first argument is the target, into an objective."""
+    return lambda output, target: loss(target, output)
+
+
+def _keras_names() -> list[str]:
+    return [
+        name
+        for name in dir(keras.losses)
+        if name.islower()
+        and not name.startswith("_")
+        and name not in ("deserialize", "get", "serialize")
+    ]
