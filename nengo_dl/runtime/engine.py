@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -377,25 +378,29 @@ class Engine:
         self._move_state_to_device()
         end = self.n_steps + n_steps
         first = self.n_steps
-        # user code runs in this thread, the device's loop in another
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            batch = self._prepare(first, self.n_steps, end, feeds)
+        batch = self._prepare(first, first, end, feeds)
+        with contextlib.ExitStack() as stack:
+            pool = None
             while True:
                 frames, slots, count, error = batch
                 if count:
-                    offset = self.n_steps - first
-                    rows = self._rows(feeds, offset, count)
+                    rows = self._rows(feeds, self.n_steps - first, count)
                     self.program.host.start_chunk(self.n_steps, rows)
                     began = time.perf_counter()
-                    job = pool.submit(self._call, count, frames, slots)
-                    try:
-                        if error is None and self.n_steps + count < end:
-                            batch = self._prepare(
-                                first, self.n_steps + count, end, feeds
-                            )
-                    finally:
-                        outputs = self._collect(job, count)
-                        self._advance(count, began)
+                    if error is not None or self.n_steps + count >= end:
+                        results = self._call(count, frames, slots)
+                    else:
+                        # the device's loop runs in another thread, so that user code
+                        # stays in this one while it makes the inputs that follow
+                        pool = pool or stack.enter_context(ThreadPoolExecutor(1))
+                        job = pool.submit(self._call, count, frames, slots)
+                        try:
+                            following = self.n_steps + count
+                            batch = self._prepare(first, following, end, feeds)
+                        finally:
+                            results = job.result()
+                    outputs = self._kept(results, count)
+                    self._advance(count, began)
                     yield Chunk(count, outputs)
                 if error is not None:
                     raise error
@@ -436,22 +441,26 @@ class Engine:
             row[:count] = np.cumsum(kept) - kept
         return slots
 
-    def _call(self, count, frames, slots):
-        with tf.device(self.device):
-            return self._function()(count, frames, slots)
-
-    def _collect(self, job, count: int) -> list[np.ndarray]:
+    def _call(self, count, frames, slots) -> list[np.ndarray]:
         try:
-            result = job.result()
+            with tf.device(self.device):
+                results = self._function()(count, frames, slots)
         except tf.errors.OpError as error:
             original, self.program.host.error = self.program.host.error, None
             if original is not None:
                 raise original from error
             raise SimulationError(f"TensorFlow failed: {error.message}") from error
+        return [values.numpy() for values in results]
+
+    def _kept(self, results, count: int) -> list[np.ndarray]:
+        """Return the part of the outputs that was written."""
         steps = np.arange(self.n_steps + 1, self.n_steps + count + 1)
+        n_kept = {
+            period: int((steps % period < 1).sum()) for period in self._clock_periods
+        }
         return [
-            values.numpy()[: int((steps % period < 1).sum())]
-            for values, period in zip(result, self.periods, strict=True)
+            values[: n_kept[period]]
+            for values, period in zip(results, self.periods, strict=True)
         ]
 
     def _rows(self, feeds, start, count):

@@ -155,13 +155,21 @@ class _Source:
         """Call a function of time, without the reference's overhead per call."""
         rows = np.empty((len(times), 1, *self.shape), dtype=self.dtype)
         function, passes_time = self.op.fn, self.op.t_passed
+        keeps = self.output is not None
         done = 0
         try:
-            for row, t in zip(rows[:, 0], times.tolist(), strict=True):
+            for t in times.tolist():
                 result = function(t) if passes_time else function()
-                if self.output is not None:
-                    assign_result(row, result)
+                if keeps:
+                    # what is neither a number nor an array gets the full check
+                    if type(result) is not float and not isinstance(result, np.number):
+                        assign_result(rows[done, 0], result)
+                    else:
+                        rows[done] = result
                 done += 1
+            if keeps and not np.isfinite(rows).all():
+                done = int(np.argmin(np.isfinite(rows).reshape(len(rows), -1).all(1)))
+                assign_result(rows[done, 0], rows[done, 0].copy())
         except Exception as error:
             failure = SimulationError(
                 f"{describe(self.op)} failed at t={times[done]:g}: {error}"
