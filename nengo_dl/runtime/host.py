@@ -94,8 +94,8 @@ class HostOperators:
     def _make_step(self, op: Operator, item: int, rng: np.random.RandomState):
         signals = self.signals[item]
         for signal in op.all_signals:
-            if signal.base in self.constants and signal.base not in signals:
-                self._init_constant(signals, signal.base)
+            if signal.base in self.constants:
+                self._init_constant(signals, signal)
         op.init_signals(signals)
         if type(op) is SimPyFunc:
             step = _make_function_step(op, signals)
@@ -126,14 +126,26 @@ class HostOperators:
                     del steps[op]
 
     def _init_constant(self, signals: SignalDict, signal: Signal) -> None:
-        value = self.constants[signal]
-        if signal.sparse:
+        """Give a replaced constant, or a view of one, its array."""
+        if signal in signals:
+            return
+        if signal.is_view:
+            self._init_constant(signals, signal.base)
+            live = np.ndarray(
+                signal.shape,
+                signal.dtype,
+                buffer=signals[signal.base],
+                offset=signal.offset,
+                strides=signal.strides,
+            )
+        elif signal.sparse:
             rows, cols, _ = coo(signal.initial_value)
-            matrix = SparseMatrix(np.stack([rows, cols], 1), value, signal.shape)
-            dict.__setitem__(signals, signal, matrix.allocate())
+            indices = np.stack([rows, cols], 1)
+            values = self.constants[signal]
+            live = SparseMatrix(indices, values, signal.shape).allocate()
         else:
-            live = value.astype(signal.dtype).reshape(signal.shape)
-            dict.__setitem__(signals, signal, live)
+            live = self.constants[signal].astype(signal.dtype).reshape(signal.shape)
+        dict.__setitem__(signals, signal, live)
 
     def step_function(self, op: Operator, item: int):
         """Return the step of an operator for one item of the minibatch."""
