@@ -136,6 +136,14 @@ def _aligned(signal, ndim: int) -> tuple[int, ...]:
     return (1,) * (ndim - signal.ndim) + signal.shape
 
 
+def _of_one_type(a: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Convert whole numbers if only one of two factors consists of them."""
+    if a.dtype == x.dtype:
+        return a, x
+    dtype = a.dtype if a.dtype.is_floating else x.dtype
+    return tf.cast(a, dtype), tf.cast(x, dtype)
+
+
 @register(ElementwiseInc)
 class ElementwiseIncBuilder(OpBuilder):
     """Add products, element by element: ``Y += A * X``.
@@ -151,7 +159,7 @@ class ElementwiseIncBuilder(OpBuilder):
 
     def step(self, reads, previous):
         """Return the products, in the shape of Y."""
-        a, x = reads
+        a, x = _of_one_type(*reads)
         op = self.ops[0]
         if not self.flat(op):
             ndim = op.Y.ndim
@@ -170,7 +178,7 @@ class DotIncBuilder(OpBuilder):
 
     def step(self, reads, previous):
         """Return the products, in the shape of Y."""
-        a, x = reads
+        a, x = _of_one_type(*reads)
         op = self.ops[0]
         n_ops = len(self.ops)
         if op.A.ndim == 0 or op.X.ndim == 0:

@@ -476,8 +476,9 @@ class Generated:
 
 
 class _Generator:
-    def __init__(self, draw):
+    def __init__(self, draw, basic):
         self.draw = draw
+        self.basic = basic
         self.operators = []
         self.n_signals = 0
         # signals whose values are final at this point of the step
@@ -556,6 +557,8 @@ class _Generator:
         elif how == "reset and copy":
             self.add(Reset(target))
             self.write(target, increment=True)
+        elif how == "callback" and self.basic:
+            self.add(Reset(target, value=2))
         elif how == "callback":
             source = self.source(n)
             if source.size != n:
@@ -583,14 +586,16 @@ def _contiguous(signal):
 
 
 @st.composite
-def generated_programs(draw):
+def generated_programs(draw, basic=False):
     """Draw operators over bases that are written part by part.
+
+    All operators are nengo's own if ``basic``.
 
     The parts of all bases are written in a random order, each from parts that were
     finished before; so bases can copy parts of each other in a circle, as passthrough
     Nodes do.
     """
-    make = _Generator(draw)
+    make = _Generator(draw, basic)
     inputs = [make.base((n,), "input") for n in draw(st.lists(st.integers(1, 4)))[:2]]
     constants = [
         make.base((3,), "constant"),
@@ -600,7 +605,9 @@ def generated_programs(draw):
     make.readable += constants + inputs
 
     # states that change at the end of the step are readable at any time
-    delayed = [make.base((make.number(1, 4),), "delayed") for _ in range(2)]
+    delayed = [
+        make.base((make.number(1, 4),), "delayed") for _ in range(0 if basic else 2)
+    ]
     make.readable += delayed
 
     parts, whole = [], {}
@@ -627,7 +634,7 @@ def generated_programs(draw):
         if whole[base] == 0 and target is not base:
             make.readable.append(base)
 
-    if draw(st.booleans()):
+    if not basic and draw(st.booleans()):
         n = make.number(1, 4)
         state, output = make.base((n,), "voltage"), make.base((n,), "output")
         make.add(Integrate(make.full(n), state, output))
