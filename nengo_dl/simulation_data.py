@@ -126,9 +126,9 @@ class SimulationData(Mapping):
         ValidationError
             If the object is not part of the simulated network.
         """
-        if obj in self._histories:
-            return self._histories[obj].array()
         try:
+            if obj in self._histories:
+                return self._histories[obj].array()
             record = self.raw[obj.ensemble if isinstance(obj, Neurons) else obj]
         except (KeyError, TypeError):
             raise UnknownObjectError(
