@@ -71,7 +71,11 @@ def split_inputs(
     in_step = any(
         is_callback(op)
         for op in operators
-        if not (isinstance(op, (TimeUpdate, SimProbe)) or _depends_on_time_only(op))
+        if not (
+            isinstance(op, (TimeUpdate, SimProbe))
+            or _depends_on_time_only(op)
+            or _rounds_at_random(op)
+        )
     )
     for op in operators:
         if isinstance(op, SimProbe):
@@ -82,7 +86,7 @@ def split_inputs(
             split.inputs.extend([op.step, op.time])
         elif _depends_on_time_only(op) and not (in_step and isinstance(op, SimPyFunc)):
             _move_to_host(op, split)
-        elif type(op) is SimNeurons and type(op.neurons) is StochasticSpiking:
+        elif _rounds_at_random(op):
             _draw_on_host(op, split)
         else:
             split.device.append(op)
@@ -95,6 +99,10 @@ def _depends_on_time_only(op: Operator) -> bool:
     if type(op) is SimProcess:
         return op.input is None and op.mode in ("set", "inc")
     return False
+
+
+def _rounds_at_random(op: Operator) -> bool:
+    return type(op) is SimNeurons and type(op.neurons) is StochasticSpiking
 
 
 def _move_to_host(op: Operator, split: HostSplit) -> None:

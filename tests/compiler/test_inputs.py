@@ -163,6 +163,21 @@ def test_random_numbers_of_stochastic_neurons_are_drawn_on_the_host():
     assert sample.rng is original.state_extra["rng"]
 
 
+def test_random_numbers_of_stochastic_neurons_are_no_callbacks():
+    def build():
+        nengo.Node(np.sin)
+        nengo.Ensemble(
+            10, 1, neuron_type=nengo.StochasticSpiking(nengo.RectifiedLinear())
+        )
+
+    # whoever asks for the builder of an operator that is rewritten gets a warning
+    def is_callback(op):
+        return isinstance(getattr(op, "neurons", None), nengo.StochasticSpiking)
+
+    _, split = split_network(build, is_callback)
+    assert "SimPyFunc" in types(split.host)
+
+
 def test_every_operator_has_a_place():
     def build():
         a = nengo.Node(np.sin)
