@@ -82,7 +82,9 @@ class TextProgressBar(ProgressBar):
             ]
             end = progress.max_steps
         stream = self.stream if self.stream is not None else sys.stdout
-        return progressbar.ProgressBar(max_value=end, widgets=widgets, fd=stream)
+        return progressbar.ProgressBar(
+            max_value=end, widgets=widgets, fd=stream, line_breaks=False
+        )
 
 
 def track(

@@ -322,5 +322,12 @@ def _concatenate(parts: Sequence[tf.Tensor]) -> tf.Tensor:
     )
 
 
+#: Longer tables are passed to compiled functions instead of being written into them.
+_LONGEST_LITERAL = 4096
+
+
 def _index(positions: np.ndarray) -> tf.Tensor:
-    return tf.constant(positions, dtype=tf.int32)
+    if positions.size <= _LONGEST_LITERAL:
+        return tf.constant(positions, dtype=tf.int32)
+    with tf.init_scope():
+        return tf.constant(positions, dtype=tf.int32)
