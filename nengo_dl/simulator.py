@@ -35,8 +35,10 @@ from nengo_dl.runtime.arguments import (
     temporary_values,
 )
 from nengo_dl.runtime.engine import Chunk, Engine
+from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.pipeline import compile_model
+from nengo_dl.runtime.training import Training
 from nengo_dl.signal_values import SignalValues
 from nengo_dl.simulation_data import ProbeHistory, SimulationData
 
@@ -409,6 +411,166 @@ class Simulator:
         ):
             history.append(values)
 
+    # -- training
+
+    def train(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        optimizer: Any = None,
+        n_epochs: int = 1,
+        objective: Any = "mse",
+        shuffle: bool = True,
+        truncation: int | None = None,
+        summaries: Any = None,
+        profile: bool | Mapping[str, Any] = False,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
+        validation: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+        callbacks: Any = None,
+        recompute: int | None = None,
+        progress_bar: bool | ProgressBar | None = None,
+    ) -> TrainingHistory:
+        """Optimize the trainable parameters by gradient descent.
+
+        Each minibatch starts from the initial state of the network. The state of the
+        simulation, its probe data and its random streams stay as they are. Spiking
+        neurons are trained with their rates, unless settings say otherwise (see
+        `nengo_dl.configure_settings`).
+
+        Parameters
+        ----------
+        inputs : dict of {Node: ndarray}, or ndarray, or int, or iterable
+            Values of input Nodes, shape ``(n_items, n_steps, node.size_out)``. One
+            array is enough if there is one input Node; a number of time steps if none
+            is fed. An iterable, such as a `tf.data.Dataset`, or a function that returns
+            a generator, gives pairs of inputs and targets, one minibatch at a time.
+        targets : dict of {Probe: ndarray}, or ndarray
+            Target outputs, shape ``(n_items, n_steps, size)``; for objectives other
+            than ``"mse"`` and None, whatever they expect after the axis of items. One
+            array is enough if there is one Probe.
+        optimizer : keras.optimizers.Optimizer or tf.compat.v1.train.Optimizer or str
+            Optimizer, or the name of one in Keras. Its state is kept for further calls
+            with the same object (or name).
+        n_epochs : int
+            Number of passes through the data.
+        objective : "mse" or callable or None or str or dict
+            What is minimized: ``"mse"``, the mean squared error without targets that
+            are NaN; a function ``f(output, target)`` of tensors of shape ``(minibatch,
+            n_steps, size)``; a Keras loss or the name of one; None, where targets are
+            the gradients of the loss with respect to outputs. A dict gives one for each
+            Probe, or tuple of Probes (whose function gets tuples of tensors). Values
+            that are not scalar are averaged; those of several Probes are summed.
+        shuffle : bool
+            Whether items are divided into different minibatches in each epoch.
+        truncation : int, optional
+            Backpropagate through this many time steps only, and update parameters after
+            each such part of a minibatch; state is handed on from part to part.
+        summaries : list, optional
+            Data to collect for TensorBoard.
+        profile : bool or dict
+            Record a profile of the training.
+        extra_feeds : dict of {tf.Variable.ref(): ndarray}, optional
+            Values that variables have during this call only.
+        validation : tuple of (inputs, targets), or iterable, optional
+            Data to evaluate after each epoch, as the network is simulated (with
+            spikes).
+        metrics : dict of {str: callable}, optional
+            What else to measure, in the forms of objectives.
+        callbacks : list of keras.callbacks.Callback, optional
+            Objects to call between minibatches and epochs.
+        recompute : int, optional
+            Keep intermediate results for this many time steps only, and compute the
+            rest again for the gradients: less memory, the same result.
+        progress_bar : bool or nengo.utils.progress.ProgressBar, optional
+            Whether to show progress. Default: as given to the simulator.
+
+        Returns
+        -------
+        TrainingHistory
+            Losses and metrics of all epochs.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an argument is of the wrong kind or shape, or nothing can be trained.
+        SimulationError
+            If a loss or gradient is not finite; parameters then are those before the
+            bad update.
+
+        Notes
+        -----
+        Probes show every time step here, whatever their ``sample_every``. A last
+        minibatch that is not full is left out, with a warning.
+        """
+        self._check_open("train")
+        return self._get_training().train(
+            inputs,
+            targets,
+            optimizer,
+            n_epochs,
+            objective,
+            shuffle,
+            truncation,
+            extra_feeds,
+            validation,
+            metrics,
+            callbacks,
+            recompute,
+            self.progress_bar if progress_bar is None else progress_bar,
+        )
+
+    def loss(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        objective: Any = "mse",
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
+        training: bool = False,
+    ) -> float:
+        """Compute a loss; nothing is changed.
+
+        Parameters
+        ----------
+        inputs, targets, objective, extra_feeds
+            As for `train`.
+        training : bool
+            Whether neurons behave as in training, or as in simulation (with spikes).
+
+        Returns
+        -------
+        float
+            Mean over the minibatches.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an argument is of the wrong kind or shape.
+        """
+        self._check_open("compute a loss")
+        return self._get_training().loss(
+            inputs, targets, objective, extra_feeds, training
+        )
+
+    @property
+    def trainable_variables(self) -> list[tf.Variable]:
+        """Variables that `train` changes; each holds parameters of one or more objects.
+
+        Their shapes are ``(1, n_values)``, their names those of the objects.
+        """
+        return self._get_training().trainer.variables
+
+    def _get_training(self) -> Training:
+        if self._training is None:
+            self._training = Training(
+                self._engine, self.model, self._input_signals, self.seed, self
+            )
+        return self._training
+
     # -- state
 
     def reset(self, seed: int | None = None) -> None:
@@ -428,6 +590,8 @@ class Simulator:
         if seed is not None:
             self.seed = seed
         self._engine.reset(self.seed)
+        self._engine.reset_parameters()
+        self._training: Training | None = None
         self.clear_probes()
 
     def soft_reset(
@@ -449,6 +613,8 @@ class Simulator:
         """
         self._check_open("reset")
         self._engine.soft_reset()
+        if include_trainable:
+            self._engine.reset_parameters()
         if include_probes:
             self.clear_probes()
 

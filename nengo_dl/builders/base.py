@@ -142,6 +142,9 @@ class OpBuilder(abc.ABC):
     #: True for builders whose step calls Python (see `builders.callbacks`).
     is_callback: ClassVar[bool] = False
 
+    #: False for builders through which no gradient flows, even in training.
+    has_gradient: ClassVar[bool] = True
+
     #: True for builders whose step neither needs nor changes the state that their
     #: operators list (spiking neurons that are trained with their rates).
     ignores_state: bool = False

@@ -31,6 +31,7 @@ class CallbackBuilder(OpBuilder):
     """
 
     is_callback = True
+    has_gradient = False
 
     #: True if the host only computes a result, with no other effect in Python.
     is_pure: ClassVar[bool] = False
@@ -94,6 +95,7 @@ class PoissonSpikingBuilder(CallbackBuilder):
     """
 
     is_pure = True
+    has_gradient = True
 
     @classmethod
     def build(cls, ops, config):

@@ -125,6 +125,13 @@ class Engine:
         """Return to the initial state; random streams go on."""
         self.set_state_values(self._initial_state)
 
+    def reset_parameters(self) -> None:
+        """Return to the initial values of all constants."""
+        if self._variables is not None:
+            blocks = self.program.step.constant_blocks
+            values = self.program.step.initial_values(blocks)
+            self._set_constants(dict(zip(blocks, values, strict=True)))
+
     def state_values(self) -> list[np.ndarray]:
         """Return the current values of the state blocks, shapes (minibatch, size)."""
         if self._state_on_host:
@@ -137,6 +144,16 @@ class Engine:
         """Replace the values of the state blocks."""
         self._state_on_host = False
         self._state = [np.asarray(value) for value in values]
+
+    @property
+    def variables(self) -> Variables:
+        """Parameters and state on the device; made when first asked for."""
+        return self._device_variables()
+
+    @property
+    def initial_state(self) -> list[np.ndarray]:
+        """Values of the state blocks after a reset, shapes (minibatch, size)."""
+        return self._initial_state
 
     def _device_variables(self) -> Variables:
         if self._variables is None:

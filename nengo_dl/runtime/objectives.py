@@ -26,17 +26,20 @@ class Term:
     probes : tuple of Probe
         Whose outputs it takes.
     function : callable
-        ``f(outputs, targets)``, each a tensor, or a tuple of tensors for several probes.
+        ``f(outputs, targets)``, tensors, or tuples of them for several probes.
     name : str
         For messages.
     needs_size : bool
         Whether targets must have the shape of the outputs.
+    key : object
+        What the user passed; equal terms have equal keys.
     """
 
     probes: tuple[nengo.Probe, ...]
     function: Callable[[Any, Any], tf.Tensor]
     name: str
     needs_size: bool = False
+    key: Any = None
 
     def __call__(
         self, outputs: Sequence[tf.Tensor], targets: Sequence[tf.Tensor | None]
@@ -157,7 +160,7 @@ def _term(probes, objective, owner, attribute) -> Term:
                 attr=attribute,
                 obj=owner,
             )
-        return Term(probes, _given_gradient, "None", needs_size=True)
+        return Term(probes, _given_gradient, "None", True, "None")
     if objective == "mse" or objective is mse:
         if len(probes) > 1:
             raise ValidationError(
@@ -165,7 +168,7 @@ def _term(probes, objective, owner, attribute) -> Term:
                 attr=attribute,
                 obj=owner,
             )
-        return Term(probes, mse, "'mse'", needs_size=True)
+        return Term(probes, mse, "'mse'", True, "mse")
     if isinstance(objective, str):
         try:
             found = keras.losses.get(objective)
@@ -177,7 +180,7 @@ def _term(probes, objective, owner, attribute) -> Term:
                 attr=attribute,
                 obj=owner,
             ) from None
-        return Term(probes, _swapped(found), repr(objective))
+        return Term(probes, _swapped(found), repr(objective), key=objective)
     if not callable(objective):
         raise ValidationError(
             "Must be a name, a function f(output, target), a Keras loss, None, or a "
@@ -190,8 +193,8 @@ def _term(probes, objective, owner, attribute) -> Term:
     if isinstance(objective, keras.losses.Loss) or (
         inspect.isfunction(objective) and module.partition(".")[0] == "keras"
     ):
-        return Term(probes, _swapped(objective), name)
-    return Term(probes, objective, name)
+        return Term(probes, _swapped(objective), name, key=objective)
+    return Term(probes, objective, name, key=objective)
 
 
 def _given_gradient(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

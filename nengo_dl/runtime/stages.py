@@ -2,9 +2,9 @@
 
 Most of a network need not wait for the step before: whatever depends on inputs and
 parameters only can be computed for all steps together, as one large batch, and so can
-whatever nothing in later steps depends on. What is left in between is the loop. An input
-product of fifty steps is then one matrix product, and a network without any state has no
-loop at all.
+whatever nothing in later steps depends on. What is left in between is the loop. An
+input product of fifty steps is then one matrix product, and a network without any state
+has no loop at all.
 """
 
 from __future__ import annotations
@@ -178,6 +178,59 @@ class Stages:
         run = _Run(self, constants, state, frames, n_steps, outputs)
         return run.execute(recompute)
 
+    def run_segments(
+        self,
+        constants: Sequence[tf.Tensor],
+        state: Sequence[tf.Tensor],
+        frames: Sequence[tf.Tensor],
+        n_steps: int,
+        outputs: Sequence[int],
+        length: int,
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Simulate in segments, of which only the first state is kept.
+
+        Parameters
+        ----------
+        constants, state, frames, n_steps, outputs
+            As in `run`.
+        length : int
+            Number of steps of a segment; it divides ``n_steps``. A derivative computes
+            each segment once more, and needs memory for one segment at a time.
+
+        Returns
+        -------
+        state, outputs
+            As of `run`.
+        """
+        minibatch = self.program.config.minibatch_size
+        count = n_steps // length
+        moving = [f for f, moves in zip(frames, self.moving, strict=True) if moves]
+        still = [f for f, moves in zip(frames, self.moving, strict=True) if not moves]
+
+        def segment(invariants, state, items):
+            given = iter(invariants[len(constants) :])
+            items = iter(items)
+            parts = [next(items) if moves else next(given) for moves in self.moving]
+            return self.run(invariants[: len(constants)], state, parts, length, outputs)
+
+        plans = [self.program.layout.outputs[i] for i in outputs]
+        shapes = [
+            (
+                tf.as_dtype(self.program.dtype_of(self._blocks[p.pieces[0].block])),
+                (length, minibatch, *p.shape),
+            )
+            for p in plans
+        ]
+        state, found = scan(
+            segment,
+            [*constants, *still],
+            state,
+            [tf.reshape(f, (count, length, *f.shape[1:])) for f in moving],
+            count,
+            shapes,
+        )
+        return state, [tf.reshape(f, (n_steps, *f.shape[2:])) for f in found]
+
 
 class _Run:
     """The tensors of one traced simulation."""
@@ -262,7 +315,7 @@ class _Run:
         return found
 
     def _spread(self, blocks: set[int]) -> dict[int, tf.Tensor]:
-        """Repeat values that stay the same in all steps, unless all items share them."""
+        """Repeat values that stay the same, unless all items share them."""
         spread = {}
         for number in blocks & set(self.still):
             value = self.still[number]
@@ -361,7 +414,7 @@ class _Run:
         return [by_number[n] for n in self.state_numbers], results
 
     def _is_looped(self, plan: ReadPlan) -> bool:
-        """Whether an output shows state, which is read at a certain moment of a step."""
+        """Whether an output shows state, which changes within a step."""
         return any(piece.block in self.looped for piece in plan.pieces)
 
     def _exported(self, groups, in_loop) -> list[int]:

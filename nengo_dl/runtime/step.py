@@ -60,7 +60,7 @@ class StepProgram:
     @functools.cached_property
     def has_callbacks(self) -> bool:
         """Whether a step calls Python."""
-        return any(bound.group.is_callback for bound in self.layout.groups)
+        return any(kernel.is_callback for kernel in self.kernels)
 
     def dtype_of(self, block) -> np.dtype:
         """Return the type of a block's elements."""

@@ -1,0 +1,116 @@
+"""What training gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import nengo
+import numpy as np
+
+__all__ = ["TrainingHistory"]
+
+
+#: Lines that are printed of the beginning and of the end.
+_MOST_LINES = 10
+
+
+class TrainingHistory:
+    """Losses and metrics of a call of ``Simulator.train``.
+
+    Attributes
+    ----------
+    history : dict of {str: list of float}
+        One number for each epoch: ``"loss"``, metrics, and with validation data the
+        same with ``"val_"`` before the name.
+    probe_losses : dict of {Probe or tuple of Probe: list of float}
+        The summands of the loss.
+    batch_losses : list of float
+        Loss of each minibatch (of each part of one, with truncation).
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.probe_losses: dict[Any, list[float]] = {}
+        self.batch_losses: list[float] = []
+
+    @property
+    def loss(self) -> list[float]:
+        """Mean loss of each epoch."""
+        return self.history.get("loss", [])
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs that were completed."""
+        return len(self.loss)
+
+    def add_epoch(self, values: dict[str, float]) -> None:
+        """Add the numbers of an epoch."""
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(float(value))
+
+    def add_probe_losses(
+        self, keys: Sequence[tuple[nengo.Probe, ...]], values: np.ndarray
+    ) -> None:
+        """Add the summands of an epoch's loss."""
+        for key, value in zip(keys, values, strict=True):
+            single = key[0] if len(key) == 1 else key
+            self.probe_losses.setdefault(single, []).append(float(value))
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.history[name]
+
+    def __repr__(self) -> str:
+        if not self.loss:
+            return "<TrainingHistory without epochs>"
+        parts = [f"{name}={values[-1]:.4g}" for name, values in self.history.items()]
+        plural = "s" if self.n_epochs > 1 else ""
+        return f"<TrainingHistory of {self.n_epochs} epoch{plural}: {', '.join(parts)}>"
+
+    def __str__(self) -> str:
+        names = list(self.history)
+        lines = ["epoch  " + "  ".join(f"{name:>12}" for name in names)]
+        for epoch in self._shown_epochs():
+            if epoch is None:
+                lines.append("  ...")
+                continue
+            values = [self.history[name] for name in names]
+            shown = [
+                f"{column[epoch]:12.5g}" if epoch < len(column) else " " * 12
+                for column in values
+            ]
+            lines.append(f"{epoch + 1:5d}  " + "  ".join(shown))
+        return "\n".join(lines)
+
+    def _shown_epochs(self) -> list[int | None]:
+        """Return the epochs to print: all, or some of the first and of the last."""
+        epochs: list[int | None] = list(range(self.n_epochs))
+        if len(epochs) <= 2 * _MOST_LINES:
+            return epochs
+        return [*epochs[:_MOST_LINES], None, *epochs[-_MOST_LINES:]]
+
+    def plot(self, names: Sequence[str] | None = None, ax: Any = None) -> Any:
+        """Draw the numbers over epochs with matplotlib.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            Which ones. Default: all.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw. Default: a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Where it was drawn.
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.figure().add_subplot()
+        for name in self.history if names is None else names:
+            values = self.history[name]
+            ax.plot(np.arange(1, len(values) + 1), values, label=name)
+        ax.set_xlabel("epoch")
+        ax.legend()
+        return ax

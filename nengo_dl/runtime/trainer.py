@@ -1,0 +1,550 @@
+"""Training and evaluation: what happens with minibatches, epochs and parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder import Model
+from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+from nengo.builder.processes import SimProcess
+from nengo.builder.signal import Signal
+from nengo.exceptions import SimulationError, ValidationError
+
+from nengo_dl.builders.base import NeuronTraining
+from nengo_dl.compiler.trainability import name_of_parameter
+from nengo_dl.config import Settings
+from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.feeds import InputFeeds
+from nengo_dl.runtime.gradient_paths import check_paths
+from nengo_dl.runtime.history import TrainingHistory
+from nengo_dl.runtime.host import HostOperators
+from nengo_dl.runtime.interrupts import DeferredInterrupt
+from nengo_dl.runtime.objectives import Term, first_line
+from nengo_dl.runtime.optimizers import Apply, Optimizers
+from nengo_dl.runtime.stages import Stage, Stages
+from nengo_dl.runtime.step import StepProgram
+from nengo_dl.runtime.training_data import ArrayData, Minibatch, StreamData
+
+__all__ = ["Trainer", "TrainingOptions", "neuron_training"]
+
+#: Number of compiled functions that are kept.
+_MOST_FUNCTIONS = 32
+
+
+@dataclasses.dataclass
+class TrainingOptions:
+    """How to train.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Number of passes through the data.
+    shuffle : bool
+        Whether each epoch has an order of its own.
+    truncation : int or None
+        Number of steps after which parameters are updated and gradients end.
+    segment : int or None
+        Number of steps whose intermediate results are kept at once.
+    metrics : dict of {str: Term}
+        What to measure besides the loss.
+    validation : ArrayData or StreamData or None
+        Data to measure the loss with after each epoch.
+    callbacks : sequence
+        Objects whose methods are called between minibatches and epochs.
+    report : callable
+        Called with epoch, number of epochs and loss after each minibatch.
+    """
+
+    n_epochs: int = 1
+    shuffle: bool = True
+    truncation: int | None = None
+    segment: int | None = None
+    metrics: Mapping[str, Term] = dataclasses.field(default_factory=dict)
+    validation: ArrayData | StreamData | None = None
+    callbacks: Any = None
+    report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
+
+
+def neuron_training(model: Model) -> Callable[[Operator], NeuronTraining]:
+    """Return a function that tells how the neurons of an operator are trained."""
+    known: dict[Signal, NeuronTraining] = {}
+    if model.toplevel is not None:
+        settings = Settings(model.toplevel)
+        for ens in model.toplevel.all_ensembles:
+            how = NeuronTraining(
+                settings.value(ens, "lif_smoothing"), settings.value(ens, "surrogate")
+            )
+            for name in ("out", "rate_out"):
+                signal = model.sig[ens.neurons].get(name)
+                if signal is not None:
+                    known[signal] = how
+    default = NeuronTraining()
+    return lambda op: known.get(op.sets[0], default)
+
+
+class Trainer:
+    """Trains the parameters of an engine; its state and random streams stay as they are.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the simulation.
+    model : Model
+        What Nengo built.
+    seed : int
+        Seed of the order of minibatches, and of random inputs during training.
+    owner : object
+        For error messages.
+    """
+
+    def __init__(self, engine: Engine, model: Model, seed: int, owner: object):
+        self.engine = engine
+        self.model = model
+        self.owner = owner
+        self.rng = np.random.RandomState(seed)
+        self.probes = list(model.probes)
+        program = engine.program
+        self.minibatch = program.step.config.minibatch_size
+        host = program.host
+        self.host = HostOperators(
+            host.order,
+            host.replaced,
+            host.on_host,
+            host.time_update,
+            host.dt,
+            host.minibatch_size,
+        )
+        self.feeds = InputFeeds(program.split.host, self.host)
+        self._programs: dict[bool, StepProgram] = {}
+        self._functions: dict[Any, Callable] = {}
+        self._optimizers: Optimizers | None = None
+        self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
+        self.state = [tf.constant(v) for v in engine.initial_state]
+
+    # -- what is trained
+
+    def program(self, training: bool) -> StepProgram:
+        """Return the program of a step, for training or as it is simulated."""
+        if training not in self._programs:
+            step = self.engine.program.step
+            config = dataclasses.replace(
+                step.config,
+                host=self.host,
+                training=neuron_training(self.model) if training else None,
+            )
+            self._programs[training] = StepProgram(step.layout, config)
+        return self._programs[training]
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """Everything that training changes."""
+        step = self.engine.program.step
+        found = [
+            variable
+            for variable, block in zip(
+                self.engine.variables.constants, step.constant_blocks, strict=True
+            )
+            if block.trainable and block.size
+        ]
+        for kernel in self.program(True).kernels:
+            found.extend(getattr(kernel, "trainable_variables", ()))
+        return found
+
+    def check_parameters(self, terms: Sequence[Term]) -> None:
+        """Raise if no parameter can be trained; warn of those without a gradient."""
+        probes = {probe for term in terms for probe in term.probes}
+        check_paths(
+            self.engine.program.split.device,
+            [self.model.sig[probe]["in"].base for probe in probes],
+            {
+                p.signal.base: name_of_parameter(p)
+                for p in self.engine.program.trainable
+            },
+            any(
+                getattr(kernel, "trainable_variables", ())
+                for kernel in self.program(True).kernels
+            ),
+            self.owner,
+        )
+
+    # -- training and evaluation
+
+    def train(
+        self,
+        data: ArrayData | StreamData,
+        optimizer: Any,
+        terms: Sequence[Term],
+        options: TrainingOptions,
+    ) -> TrainingHistory:
+        """Train; see ``Simulator.train``."""
+        self.check_parameters(terms)
+        if self._optimizers is None:
+            self._optimizers = Optimizers(self.variables, self.owner)
+        optimizer, apply = self._optimizers.prepare(optimizer)
+        history = TrainingHistory()
+        callbacks = options.callbacks
+        if callbacks is not None:
+            callbacks.begin(self, optimizer, data, options)
+        try:
+            with DeferredInterrupt() as interrupt:
+                for epoch in range(options.n_epochs):
+                    values = self._epoch(
+                        epoch, data, apply, terms, options, history, interrupt
+                    )
+                    history.add_epoch(values)
+                    if callbacks is not None and callbacks.end_epoch(epoch, values):
+                        break
+        finally:
+            self._publish()
+        if callbacks is not None:
+            callbacks.end(history)
+            self._publish()
+        return history
+
+    def _epoch(self, epoch, data, apply, terms, options, history, interrupt):
+        callbacks = options.callbacks
+        if callbacks is not None:
+            callbacks.begin_epoch(epoch)
+        losses, metrics = [], {name: [] for name in options.metrics}
+        minibatches = data.epoch(self.rng if options.shuffle else None)
+        for number, minibatch in enumerate(self._prepared(minibatches)):
+            batch_losses = []
+            for result in self._steps(minibatch, terms, apply, options, True):
+                found = result["losses"].numpy()
+                where = f"epoch {epoch + 1}, minibatch {number + 1}"
+                self._check_finite(found, result, terms, where)
+                batch_losses.append(found)
+                history.batch_losses.append(float(found.sum()))
+                for name, value in result["metrics"].items():
+                    metrics[name].append(float(value))
+            losses.append(np.mean(batch_losses, axis=0))
+            options.report(epoch, options.n_epochs, float(losses[-1].sum()))
+            if callbacks is not None:
+                logs = {"loss": float(losses[-1].sum())}
+                callbacks.end_batch(number, logs)
+            interrupt.check()
+        if not losses:
+            raise ValidationError(
+                "There is no minibatch in this epoch; give data that can be iterated "
+                "again, such as a function that returns a generator",
+                attr="inputs",
+                obj=self.owner,
+            )
+        mean = np.mean(losses, axis=0)
+        history.add_probe_losses([term.probes for term in terms], mean)
+        values = {"loss": float(mean.sum())}
+        values.update((name, float(np.mean(found))) for name, found in metrics.items())
+        if options.validation is not None:
+            self._publish()
+            found = self.evaluate(options.validation, terms, options.metrics)
+            values.update((f"val_{name}", value) for name, value in found.items())
+        return values
+
+    def evaluate(
+        self,
+        data: ArrayData | StreamData,
+        terms: Sequence[Term],
+        metrics: Mapping[str, Term],
+        training: bool = False,
+    ) -> dict[str, float]:
+        """Return the mean loss and metrics over data."""
+        options = TrainingOptions(metrics=metrics)
+        losses, found = [], {name: [] for name in metrics}
+        for minibatch in self._prepared(data.epoch(None)):
+            for result in self._steps(minibatch, terms, None, options, training):
+                losses.append(result["losses"].numpy())
+                for name, value in result["metrics"].items():
+                    found[name].append(float(value))
+        values = {"loss": float(np.mean(losses, axis=0).sum())}
+        values.update((name, float(np.mean(v))) for name, v in found.items())
+        return values
+
+    def _check_finite(self, losses, result, terms, where) -> None:
+        if bool(result["ok"].numpy()):
+            return
+        bad = [term for term, v in zip(terms, losses) if not np.isfinite(v)]
+        if bad:
+            probes = ", ".join(str(p) for term in bad for p in term.probes)
+            value = losses[[np.isfinite(v) for v in losses].index(False)]
+            what = f"The loss of {probes} is {value}"
+        else:
+            names = [
+                variable.name
+                for variable, fine in zip(
+                    self.variables, result["fine"].numpy(), strict=True
+                )
+                if not fine
+            ]
+            what = f"The gradient of {', '.join(names)} is not finite"
+        raise SimulationError(
+            f"{what} in {where}. Parameters are as they were before. A smaller learning "
+            "rate, or clipping of gradients by the optimizer, may help"
+        )
+
+    def _publish(self) -> None:
+        """Show trained values to whatever else holds them."""
+        blocks = self.engine.program.step.constant_blocks
+        self.engine.publish_constants([b for b in blocks if b.trainable])
+
+    # -- minibatches
+
+    def _prepared(self, minibatches: Iterator[Minibatch]) -> Iterator[Any]:
+        """Yield minibatches with the values of inputs that are not fed."""
+        pairs = ((m, self._host_inputs(m)) for m in minibatches)
+        # functions in Python share their state on the host with what is made ahead
+        if self.engine.program.step.has_callbacks:
+            return pairs
+        return _ahead(pairs)
+
+    def _host_inputs(self, minibatch: Minibatch) -> dict[Signal, np.ndarray]:
+        """Return the values of inputs that are not fed, shape (steps, items, ...)."""
+        key = (minibatch.n_steps, frozenset(minibatch.inputs))
+        has_callbacks = self.engine.program.step.has_callbacks
+        if self._made is not None and self._made[0] == key and not has_callbacks:
+            return self._made[1]
+        self.host.reset(int(self.rng.randint(2**31 - 1)))
+        self.feeds.reset()
+        values, _, error = self.feeds.make(0, minibatch.n_steps, minibatch.inputs)
+        if error is not None:
+            raise error
+        if not any(_is_random(op) for op in self.engine.program.split.host):
+            self._made = (key, values)
+        return values
+
+    def _steps(self, prepared, terms, apply, options, training) -> Iterator[dict]:
+        """Run one minibatch, in parts if gradients are truncated."""
+        minibatch, made = prepared
+        length = options.truncation or minibatch.n_steps
+        state = self.state
+        for start in range(0, minibatch.n_steps, length):
+            end = min(start + length, minibatch.n_steps)
+            part = minibatch
+            if end - start < minibatch.n_steps:
+                part = _cut(minibatch, start, end)
+            pieces = self._pieces(part, made, start, end)
+            overrides = {s: _rows(v, end - start) for s, v in part.inputs.items()}
+            self.host.start_chunk(start, overrides)
+            call = self._function(part, pieces, terms, apply, options, training)
+            targets = {
+                i: tf.convert_to_tensor(part.targets[probe])
+                for i, probe in enumerate(self.probes)
+                if probe in part.targets
+            }
+            try:
+                with tf.device(self.engine.device):
+                    result = call(state, pieces, targets)
+            except tf.errors.OpError as error:
+                original, self.host.error = self.host.error, None
+                if original is not None:
+                    raise original from error
+                raise SimulationError(
+                    f"TensorFlow failed: {first_line(error)}"
+                ) from error
+            state = result["state"]
+            yield result
+
+    def _pieces(self, minibatch, made, start, end):
+        """Return values of all inputs, by block and signal, as tensors."""
+        program = self.engine.program.step
+        blocks = []
+        for block in program.input_blocks:
+            dtype = program.dtype_of(block)
+            parts = []
+            for signal in block.signals:
+                size = max(signal.size, 1)
+                if signal in minibatch.inputs:
+                    rows = minibatch.inputs[signal]
+                elif signal in self.engine.fixed_inputs:
+                    value = self.engine.fixed_inputs[signal]
+                    rows = np.reshape(value, (1, 1, -1))
+                else:
+                    rows = made[signal]
+                    rows = rows.reshape(len(rows), -1, size)
+                    rows = rows[start:end] if len(rows) > 1 else rows
+                parts.append(tf.convert_to_tensor(rows.astype(dtype, copy=False)))
+            blocks.append(parts)
+        return blocks
+
+    # -- compiled functions
+
+    def _function(self, minibatch, pieces, terms, apply, options, training):
+        moving = tuple(any(p.shape[0] > 1 for p in parts) for parts in pieces)
+        targets = tuple(
+            (probe, array.shape, array.dtype.str)
+            for probe, array in minibatch.targets.items()
+        )
+        key = (
+            training,
+            minibatch.n_steps,
+            moving,
+            tuple(tuple(p.shape for p in parts) for parts in pieces),
+            targets,
+            tuple((term.probes, term.key) for term in terms),
+            tuple((name, t.probes, t.key) for name, t in options.metrics.items()),
+            apply,
+            options.segment if training else None,
+        )
+        if key not in self._functions:
+            while len(self._functions) >= _MOST_FUNCTIONS:
+                del self._functions[next(iter(self._functions))]
+            self._functions[key] = self._make_function(
+                minibatch.n_steps, moving, terms, apply, options, training
+            )
+        return self._functions[key]
+
+    def simulate(
+        self,
+        stages: Stages,
+        state: Sequence[tf.Tensor],
+        pieces: Sequence[Sequence[tf.Tensor]],
+        n_steps: int,
+        outputs: Sequence[int],
+        differentiable: bool,
+        segment: int | None = None,
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Return the state after some steps, and outputs (minibatch, n_steps, size)."""
+        frames = [_frame(parts) for parts in pieces]
+        constants = [tf.convert_to_tensor(v) for v in self.engine.variables.constants]
+        loop_kernels = [stages.program.kernels[n] for n in stages.groups[Stage.LOOP]]
+        recompute = differentiable and not any(
+            kernel.is_callback or getattr(kernel, "trainable_variables", ())
+            for kernel in loop_kernels
+        )
+        if segment is not None and recompute and segment < n_steps:
+            state, values = stages.run_segments(
+                constants, state, frames, n_steps, outputs, segment
+            )
+        else:
+            state, values = stages.run(
+                constants, state, frames, n_steps, outputs, recompute
+            )
+        return state, [tf.transpose(value, (1, 0, 2)) for value in values]
+
+    def _make_function(self, n_steps, moving, terms, apply, options, training):
+        program = self.program(training)
+        stages = Stages(program, moving)
+        metrics = options.metrics
+        used = [*terms, *metrics.values()]
+        probes = list(dict.fromkeys(probe for term in used for probe in term.probes))
+        numbers = [self.probes.index(probe) for probe in probes]
+        variables = self.variables
+        jit = self.engine.jit_compile is not False and not program.has_callbacks
+
+        def forward(state, pieces, targets):
+            state, values = self.simulate(
+                stages,
+                state,
+                pieces,
+                n_steps,
+                numbers,
+                apply is not None,
+                options.segment,
+            )
+            shown = dict(zip(probes, values, strict=True))
+            wanted = {probe: targets.get(self.probes.index(probe)) for probe in probes}
+
+            def value_of(term):
+                return term(
+                    [shown[p] for p in term.probes], [wanted[p] for p in term.probes]
+                )
+
+            losses = [value_of(term) for term in terms]
+            measured = {name: value_of(term) for name, term in metrics.items()}
+            return state, losses, measured
+
+        @tf.function(jit_compile=jit, autograph=False)
+        def call(state, pieces, targets):
+            if apply is None:
+                state, losses, measured = forward(state, pieces, targets)
+                return {
+                    "state": state,
+                    "losses": tf.stack(losses),
+                    "metrics": measured,
+                }
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(variables)
+                state, losses, measured = forward(state, pieces, targets)
+                total = tf.add_n(losses)
+            gradients = tape.gradient(
+                total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+            # a sum that is not finite has a term that is not
+            fine = tf.stack(
+                [tf.math.is_finite(tf.reduce_sum(tf.abs(g))) for g in gradients]
+            )
+            ok = tf.math.is_finite(total) & tf.reduce_all(fine)
+
+            def update():
+                apply(gradients)
+                return tf.constant(True)
+
+            ok = tf.cond(ok, update, lambda: tf.constant(False))
+            return {
+                "state": state,
+                "losses": tf.stack(losses),
+                "metrics": measured,
+                "fine": fine,
+                "ok": ok,
+            }
+
+        return call
+
+
+def _ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield items that are made one ahead, in another thread."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done = object()
+        waiting = pool.submit(next, items, done)
+        while True:
+            item = waiting.result()
+            if item is done:
+                return
+            waiting = pool.submit(next, items, done)
+            yield item
+
+
+def _frame(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Join the values of signals along their last axis."""
+    if len(parts) == 1:
+        return parts[0]
+    n_steps = max(int(part.shape[0]) for part in parts)
+    items = max(int(part.shape[1]) for part in parts)
+    return tf.concat(
+        [tf.broadcast_to(p, (n_steps, items, p.shape[2])) for p in parts], axis=2
+    )
+
+
+def _cut(minibatch: Minibatch, start: int, end: int) -> Minibatch:
+    return Minibatch(
+        {s: v[start:end] if len(v) > 1 else v for s, v in minibatch.inputs.items()},
+        {
+            p: v[:, start:end] if v.ndim > 1 and v.shape[1] == minibatch.n_steps else v
+            for p, v in minibatch.targets.items()
+        },
+        end - start,
+    )
+
+
+def _rows(values: np.ndarray, n_steps: int) -> np.ndarray:
+    return np.broadcast_to(values, (n_steps, *values.shape[1:]))
+
+
+def _is_random(op: Operator) -> bool:
+    """Whether the values of an operator on the host differ between minibatches."""
+    if isinstance(op, SimPyFunc | TimeUpdate):
+        return False
+    return not (isinstance(op, SimProcess) and op.process.seed is not None)
+
+
+def count_minibatches(data: ArrayData | StreamData, n_epochs: int) -> int | None:
+    """Return the number of minibatches of all epochs, if it is known."""
+    count = data.n_minibatches
+    return None if count is None else count * n_epochs

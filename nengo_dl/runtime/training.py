@@ -1,0 +1,246 @@
+"""``train``, ``loss`` and ``check_gradients`` of the simulator: checks, then the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder import Model
+from nengo.builder.signal import Signal
+from nengo.exceptions import ValidationError
+
+from nengo_dl.progress import track
+from nengo_dl.runtime.arguments import (
+    check_extra_feeds,
+    check_positive,
+    temporary_values,
+)
+from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.history import TrainingHistory
+from nengo_dl.runtime.objectives import Term, find_terms
+from nengo_dl.runtime.trainer import Trainer, TrainingOptions
+from nengo_dl.runtime.training_data import ArrayData, DataChecker, StreamData
+
+__all__ = ["Training"]
+
+
+class Training:
+    """Everything about training that one simulator keeps.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the simulation.
+    model : Model
+        What Nengo built.
+    signals : mapping of {Node: Signal}
+        The nodes that can be fed.
+    seed : int
+        Seed of the order of minibatches, and of random inputs during training.
+    owner : object
+        For error messages.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: Model,
+        signals: Mapping[nengo.Node, Signal],
+        seed: int,
+        owner: object,
+    ):
+        self.owner = owner
+        self.model = model
+        self.signals = signals
+        self.trainer = Trainer(engine, model, seed, owner)
+        self.checker = DataChecker(
+            signals,
+            model.probes,
+            engine.program.step.config.dtype,
+            self.trainer.minibatch,
+            owner,
+        )
+
+    def train(
+        self,
+        inputs: Any,
+        targets: Any,
+        optimizer: Any,
+        n_epochs: int,
+        objective: Any,
+        shuffle: bool,
+        truncation: int | None,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None,
+        validation: Any,
+        metrics: Any,
+        callbacks: Any,
+        segment: int | None,
+        progress_bar: Any,
+    ) -> TrainingHistory:
+        """Train the parameters; see ``Simulator.train``."""
+        n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
+        if truncation is not None:
+            truncation = check_positive(truncation, "truncation", self.owner)
+        data, terms = self._data(inputs, targets, objective)
+        options = TrainingOptions(
+            n_epochs,
+            bool(shuffle),
+            truncation,
+            self._segment(segment, data, truncation),
+            self._metrics(metrics, data, terms),
+            None,
+        )
+        if validation is not None:
+            options.validation = self._validation(validation, terms)
+        if callbacks is not None:
+            options.callbacks = callbacks
+        if truncation is not None:
+            self._check_truncation(data, truncation)
+        count = data.n_minibatches
+        total = None if count is None else count * n_epochs
+        with (
+            temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)),
+            track(progress_bar, "Training", "Training", total) as tracker,
+        ):
+            progress = tracker.total_progress
+
+            def report(epoch: int, n_epochs: int, loss: float) -> None:
+                progress.name_during = (
+                    f"Training (epoch {epoch + 1} of {n_epochs}, loss {loss:.4g})"
+                )
+                progress.step()
+
+            options.report = report
+            return self.trainer.train(data, optimizer, terms, options)
+
+    def loss(
+        self,
+        inputs: Any,
+        targets: Any,
+        objective: Any,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None,
+        training: bool,
+    ) -> float:
+        """Return the loss; see ``Simulator.loss``."""
+        data, terms = self._data(inputs, targets, objective)
+        with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
+            return self.trainer.evaluate(data, terms, {}, training)["loss"]
+
+    # -- checks
+
+    def _data(self, inputs, targets, objective):
+        if not self.model.probes:
+            raise ValidationError(
+                "The network has no probes, so it has no output to compare with",
+                attr="targets",
+                obj=self.owner,
+            )
+        data = self.checker.read(inputs, targets)
+        if isinstance(data, ArrayData):
+            probes = data.probes
+        elif isinstance(objective, Mapping):
+            probes = list(objective)
+        else:
+            probes = list(self.model.probes)
+            if len(probes) > 1:
+                raise ValidationError(
+                    "With an iterable of inputs and targets, and several probes, pass "
+                    "a dict of {Probe: objective}",
+                    attr="objective",
+                    obj=self.owner,
+                )
+        terms = find_terms(objective, probes, self.model.probes, self.owner)
+        if isinstance(data, ArrayData):
+            self._check_shapes(data, terms)
+        return data, terms
+
+    def _check_shapes(self, data: ArrayData, terms: Sequence[Term]) -> None:
+        """Raise if targets do not have the shape of outputs where they must."""
+        for term in terms:
+            for probe in term.probes if term.needs_size else ():
+                size = self.model.sig[probe]["in"].size
+                expected = (data.n_items, data.n_steps, size)
+                found = data.targets[probe].shape
+                if found != expected:
+                    raise ValidationError(
+                        f"Targets of {probe} must have shape (n_items, n_steps, size) "
+                        f"= {expected} (got {found})",
+                        attr="targets",
+                        obj=self.owner,
+                    )
+
+    def _check_truncation(self, data: ArrayData | StreamData, truncation: int) -> None:
+        if not isinstance(data, ArrayData):
+            return
+        for probe, array in data.targets.items():
+            if array.ndim < 2 or array.shape[1] != data.n_steps:
+                raise ValidationError(
+                    f"With truncation, targets of {probe} need one value for each of "
+                    f"the {data.n_steps} time steps (got shape {array.shape})",
+                    attr="truncation",
+                    obj=self.owner,
+                )
+
+    def _segment(self, segment, data, truncation) -> int | None:
+        if segment is None:
+            return None
+        segment = check_positive(segment, "recompute", self.owner)
+        n_steps = truncation or getattr(data, "n_steps", None)
+        if n_steps is not None and n_steps % segment:
+            raise ValidationError(
+                f"Must divide the number of time steps, {n_steps} (got {segment})",
+                attr="recompute",
+                obj=self.owner,
+            )
+        return segment
+
+    def _metrics(self, metrics, data, terms) -> dict[str, Term]:
+        if metrics is None:
+            return {}
+        if not isinstance(metrics, Mapping):
+            raise ValidationError(
+                "Must be a dict of {name: function} or {name: {Probe: function}} (got "
+                f"{type(metrics).__name__})",
+                attr="metrics",
+                obj=self.owner,
+            )
+        probes = list(dict.fromkeys(p for term in terms for p in term.probes))
+        found = {}
+        for name, metric in metrics.items():
+            if not isinstance(metric, Mapping):
+                if len(probes) > 1:
+                    raise ValidationError(
+                        f"With several probes, {name!r} must be a dict of "
+                        "{Probe: function}",
+                        attr="metrics",
+                        obj=self.owner,
+                    )
+                metric = {probes[0]: metric}
+            for key, function in metric.items():
+                members = key if isinstance(key, tuple) else (key,)
+                (term,) = find_terms(
+                    {key: function}, members, self.model.probes, self.owner, "metrics"
+                )
+                label = name if len(metric) == 1 else f"{name}_{key.label or key}"
+                found[label] = term
+        return found
+
+    def _validation(self, validation, terms) -> ArrayData | StreamData:
+        if isinstance(validation, (tuple, list)) and len(validation) == 2:
+            data = self.checker.read(*validation)
+        else:
+            data = self.checker.read(validation, None)
+        if isinstance(data, ArrayData):
+            missing = {p for term in terms if term.needs_size for p in term.probes}
+            missing -= set(data.targets)
+            if missing:
+                raise ValidationError(
+                    f"There is no target for {', '.join(map(str, missing))}",
+                    attr="validation",
+                    obj=self.owner,
+                )
+            self._check_shapes(data, terms)
+        return data
