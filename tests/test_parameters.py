@@ -13,6 +13,7 @@ from nengo.exceptions import SimulatorClosed, ValidationError
 
 import nengo_dl
 from nengo_dl.parameters.arguments import FixedWeights
+from nengo_dl.runtime import engine
 
 from . import networks
 from .networks import FIXED, assert_equal_data, recorded, reference_data
@@ -36,6 +37,17 @@ def no_decoder_cache():
     nengo.rc.set("decoder_cache", "enabled", "False")
     yield
     nengo.rc.set("decoder_cache", "enabled", before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def steps_are_not_compiled():
+    """Single steps run in NumPy, also those of larger networks: compiling takes long.
+
+    With ``jit_compile=True`` a simulator compiles nevertheless.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "_SHORT_RUN", 0.05)
+        yield
 
 
 def simulator(net, **kwargs):
@@ -221,7 +233,7 @@ def test_learned_weights_equal_those_of_nengo(learning):
     with nengo.Simulator(learning, seed=SEED, progress_bar=False) as reference:
         reference.run_steps(30)
         expected = reference.signals[reference.model.sig[learning.conn]["weights"]]
-    with simulator(learning) as sim:
+    with simulator(learning, jit_compile=True) as sim:
         sim.run_steps(30)
     np.testing.assert_allclose(sim.data[learning.conn].weights, expected)
 
@@ -295,7 +307,9 @@ def trained_feed_forward():
         hidden = nengo.Ensemble(30, 2)
         output = nengo.Ensemble(20, 1, neuron_type=nengo.SpikingRectifiedLinear())
         nengo.Connection(stim, hidden.neurons, transform=nengo.dists.Gaussian(0, 0.5))
-        nengo.Connection(hidden.neurons, output.neurons, transform=nengo.dists.Gaussian(0, 0.02))
+        nengo.Connection(
+            hidden.neurons, output.neurons, transform=nengo.dists.Gaussian(0, 0.02)
+        )
         nengo.Connection(hidden, output, function=np.prod)
         probes = [nengo.Probe(hidden.neurons), nengo.Probe(output.neurons)]
         probes.append(nengo.Probe(output, synapse=0.01))
@@ -367,7 +381,7 @@ def test_frozen_generated_network_gives_the_same_in_nengo(seed):
 
 def test_frozen_network_gives_the_same_as_the_compiled_simulation():
     case = trained_feed_forward()
-    with simulator(case.net) as sim:
+    with simulator(case.net, jit_compile=True) as sim:
         perturb(sim)
         sim.freeze_params(case.net)
         sim.run_steps(200)

@@ -164,6 +164,12 @@ def load_parameters(
         if place.signal is not None:
             signals[place.signal] = value
         elif not np.array_equal(value, values.gain(place.obj)):
+            if values.learns_encoders(place.obj):
+                raise source.refusal(
+                    f"it has other gains of {place.obj} than Nengo built, and a "
+                    "learning rule of the built network computes with them; build the "
+                    "network with the same seed as when it was saved"
+                )
             gains[place.obj] = value
     with_extras = include_global and objects is None
     chosen: list[tuple[Extra, dict[str, np.ndarray]]] = []

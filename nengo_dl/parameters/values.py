@@ -74,6 +74,7 @@ class ParameterValues:
             (parameter.obj, parameter.attribute): parameter.signal
             for parameter in self.parameters
         }
+        self._learned = {p.signal for p in self.parameters if p.learned}
         self._unread: dict[Signal, np.ndarray] = {}
         self._gains: dict[nengo.Ensemble, np.ndarray] = {}
 
@@ -87,13 +88,6 @@ class ParameterValues:
     def signal_of(self, obj: Any, attribute: str) -> Signal | None:
         """Return the signal of a parameter, or None if the object has no such one."""
         return self._signals.get((obj, attribute))
-
-    def is_learned(self, signal: Signal) -> bool:
-        """Whether items of a minibatch have values of their own."""
-        try:
-            return not self.engine.values_of([signal])[0][1]
-        except KeyError:
-            return False
 
     def read(self, signals: Iterable[Signal]) -> dict[Signal, tuple[np.ndarray, bool]]:
         """Return the values that the simulation uses, in its own precision.
@@ -151,6 +145,10 @@ class ParameterValues:
     def gain(self, ens: nengo.Ensemble) -> np.ndarray | None:
         """Return the gains of an ensemble, shape (n_neurons,); None in Direct mode."""
         return self._gains.get(ens, self.model.params[ens].gain)
+
+    def learns_encoders(self, ens: nengo.Ensemble) -> bool:
+        """Whether a learning rule changes encoders: its operator then holds gains."""
+        return self._signals[ens, "encoders"] in self._learned
 
     def _gain_signals(
         self, gains: Mapping[nengo.Ensemble, np.ndarray]
