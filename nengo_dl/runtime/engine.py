@@ -110,6 +110,8 @@ class Engine:
         self._clock_periods = sorted(set(self.periods)) or [1.0]
         self._shape = self._loop_shape()
         self._seconds_per_step = 0.0
+        # steps since the last reset, whatever soft_reset did to the time
+        self._stream_steps = 0
 
     # -- state
 
@@ -119,6 +121,7 @@ class Engine:
         self.program.feeds.reset()
         self.interpreter.reset()
         self.n_steps = 0
+        self._stream_steps = 0
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -177,6 +180,8 @@ class Engine:
             constants = [variable.numpy() for variable in self._variables.constants]
         return {
             "n_steps": self.n_steps,
+            "stream_steps": self._stream_steps,
+            "streams": self.program.host.save_streams(),
             "state": self.state_values(),
             "constants": constants,
         }
@@ -199,12 +204,15 @@ class Engine:
             )
         self.set_state_values(saved["state"])
         self.n_steps = saved["n_steps"]
-        self.program.feeds.skip(self.n_steps)
+        self._stream_steps = saved["stream_steps"]
+        self.program.host.load_streams(saved["streams"])
+        self.program.feeds.skip(self._stream_steps, self.n_steps)
 
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
         self.n_steps = 0
         self.program.feeds.reset()
+        self.program.feeds.reset_state()
         self.reset_state()
 
     def value_of(self, signal: Signal) -> tuple[np.ndarray, bool]:
@@ -377,12 +385,11 @@ class Engine:
             values, made, error = self.program.feeds.make(self.n_steps, count, feeds)
             values = self._with_feeds(values, feeds, done, made)
             host.start_chunk(self.n_steps, self._rows(feeds, done, made))
-            before = self.interpreter.read_state() if n_steps > 1 else None
+            before = self.interpreter.copy_state()
             try:
                 outputs = self.interpreter.run(self.n_steps, made, values, self.periods)
             except BaseException:
-                if before is not None:
-                    self.interpreter.write_state(before)
+                self.interpreter.restore_state(before)
                 raise
             self._advance(made, began)
             done += made
@@ -404,18 +411,25 @@ class Engine:
                     rows = self._rows(feeds, self.n_steps - first, count)
                     self.program.host.start_chunk(self.n_steps, rows)
                     began = time.perf_counter()
-                    if error is not None or self.n_steps + count >= end:
+                    job = None
+                    last = error is not None or self.n_steps + count >= end
+                    if last or self.program.step.has_callbacks:
+                        # Python code of the model never runs in two threads at once
                         results = self._call(count, frames, slots)
                     else:
                         # the device's loop runs in another thread, so that user code
                         # stays in this one while it makes the inputs that follow
                         pool = pool or stack.enter_context(ThreadPoolExecutor(1))
                         job = pool.submit(self._call, count, frames, slots)
+                    if not last:
                         try:
                             following = self.n_steps + count
                             batch = self._prepare(first, following, end, feeds)
-                        finally:
-                            results = job.result()
+                        except BaseException as problem:
+                            # the chunk that is under way counts nevertheless
+                            batch = [], None, 0, problem
+                    if job is not None:
+                        results = job.result()
                     outputs = self._kept(results, count)
                     self._advance(count, began)
                     yield Chunk(count, outputs)
@@ -441,6 +455,8 @@ class Engine:
         frame = np.zeros(shape, dtype=self.program.step.dtype_of(block))
         for signal in block.signals:
             rows = values[signal]
+            if not len(rows):  # the first step failed already
+                continue
             rows = rows.reshape(len(rows), -1, max(signal.size, 1))
             start = block.starts[signal]
             n = len(rows) if len(rows) > 1 else self._shape.capacity
@@ -465,7 +481,7 @@ class Engine:
         except tf.errors.OpError as error:
             original, self.program.host.error = self.program.host.error, None
             if original is not None:
-                raise original from error
+                raise original from original.__cause__ or error
             raise SimulationError(f"TensorFlow failed: {error.message}") from error
         return [values.numpy() for values in results]
 
@@ -495,6 +511,7 @@ class Engine:
 
     def _advance(self, n_steps: int, began: float) -> None:
         self.n_steps += n_steps
+        self._stream_steps += n_steps
         self.program.feeds.consume(n_steps)
         if n_steps:
             self._seconds_per_step = (time.perf_counter() - began) / n_steps
