@@ -35,6 +35,7 @@ from nengo_dl.runtime.arguments import (
     temporary_values,
 )
 from nengo_dl.runtime.engine import Chunk, Engine
+from nengo_dl.runtime.gradients import GradientReport
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.pipeline import compile_model
@@ -69,8 +70,9 @@ class Simulator:
         TensorFlow device, such as ``"/cpu:0"`` or ``"/gpu:0"``. Default: TensorFlow's
         choice.
     unroll_simulation : int
-        Number of time steps in the body of the simulation loop. Never changes results;
-        it only pays without XLA.
+        Number of time steps in the body of the simulation loop. Never changes results.
+        It pays only without XLA (``jit_compile=False``); XLA's loops are unrolled four
+        times at most, since more would take minutes to compile.
     minibatch_size : int, optional
         Number of inputs that are simulated in parallel. Default: one, and no batch axis
         in the data.
@@ -81,8 +83,8 @@ class Simulator:
     jit_compile : bool, optional
         Whether to compile with XLA. By default everything is compiled that can be,
         except where the call of a compiled function would take longer than the steps
-        themselves with NumPy: single steps, and small networks that call Python in each
-        step. These run Nengo's own operators, in the precision in which Nengo built
+        themselves with NumPy: single steps and runs of a few, and small networks that
+        call Python in each step. These run Nengo's own operators, in the precision in which Nengo built
         the model. False runs TensorFlow's graphs without XLA.
     optimize : bool
         Accepted because `nengo.Simulator` has it. Operators are always merged here.
@@ -356,8 +358,9 @@ class Simulator:
             Record a profile of the run (not implemented yet).
         progress_bar : bool or nengo.utils.progress.ProgressBar, optional
             Whether to show progress. Default: as given to the simulator.
-        extra_feeds : dict of {tf.Variable: ndarray}, optional
-            Values that variables have during this run only.
+        extra_feeds : dict of {reference of tf.Variable: ndarray}, optional
+            Values that variables have during this run only; the keys are
+            ``variable.ref()``, since variables cannot be keys of a dict.
 
         Raises
         ------
@@ -555,6 +558,42 @@ class Simulator:
         return self._get_training().loss(
             inputs, targets, objective, extra_feeds, training
         )
+
+    def check_gradients(
+        self,
+        outputs: Any = None,
+        atol: float = 1e-5,
+        rtol: float = 1e-3,
+        inputs: Any = None,
+    ) -> GradientReport:
+        """Compare the gradients that `train` uses with differences of outputs.
+
+        Gradients with respect to inputs and trainable parameters are compared, from the
+        initial state and with neurons as in training. Nothing is changed.
+
+        Parameters
+        ----------
+        outputs : Probe or list of Probe, optional
+            Whose gradients. Default: those of all probes.
+        atol, rtol : float
+            Tolerated is ``atol + rtol * abs(numeric)`` for each entry, and what the
+            rounding of outputs may cause in the precision of the simulation.
+        inputs : dict of {Node: ndarray} or int, optional
+            Values of input Nodes, as for `train`, or a number of time steps for random
+            values. Default: five steps.
+
+        Returns
+        -------
+        GradientReport
+            The entry with the largest error, in multiples of what is tolerated.
+
+        Raises
+        ------
+        SimulationError
+            If an entry differs more; the worst one is named.
+        """
+        self._check_open("check gradients")
+        return self._get_training().check_gradients(outputs, atol, rtol, inputs)
 
     @property
     def trainable_variables(self) -> list[tf.Variable]:

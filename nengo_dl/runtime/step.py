@@ -187,7 +187,7 @@ class StepProgram:
             for plan in bound.previous
             if not self.kernels[index].ignores_state
         ]
-        with tf.name_scope(type(self.kernels[index]).__name__):
+        with tf.name_scope(type(self.kernels[index]).__name__.lstrip("_")):
             writes = self.kernels[index].step(reads, previous)
             for plan, value in zip(bound.sets, writes.sets, strict=True):
                 if value is not None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import nengo
 import numpy as np
 import tensorflow as tf
 from nengo.builder import Model
@@ -27,7 +25,7 @@ from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.host import HostOperators
 from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.objectives import Term, first_line
-from nengo_dl.runtime.optimizers import Apply, Optimizers
+from nengo_dl.runtime.optimizers import Optimizers
 from nengo_dl.runtime.stages import Stage, Stages
 from nengo_dl.runtime.step import StepProgram
 from nengo_dl.runtime.training_data import ArrayData, Minibatch, StreamData
@@ -90,7 +88,7 @@ def neuron_training(model: Model) -> Callable[[Operator], NeuronTraining]:
 
 
 class Trainer:
-    """Trains the parameters of an engine; its state and random streams stay as they are.
+    """Trains the parameters of an engine; its state and random streams stay.
 
     Parameters
     ----------
@@ -284,8 +282,8 @@ class Trainer:
             ]
             what = f"The gradient of {', '.join(names)} is not finite"
         raise SimulationError(
-            f"{what} in {where}. Parameters are as they were before. A smaller learning "
-            "rate, or clipping of gradients by the optimizer, may help"
+            f"{what} in {where}. Parameters are as they were before. A smaller "
+            "learning rate, or clipping of gradients by the optimizer, may help"
         )
 
     def _publish(self) -> None:
@@ -297,13 +295,13 @@ class Trainer:
 
     def _prepared(self, minibatches: Iterator[Minibatch]) -> Iterator[Any]:
         """Yield minibatches with the values of inputs that are not fed."""
-        pairs = ((m, self._host_inputs(m)) for m in minibatches)
+        pairs = ((m, self.host_inputs(m)) for m in minibatches)
         # functions in Python share their state on the host with what is made ahead
         if self.engine.program.step.has_callbacks:
             return pairs
         return _ahead(pairs)
 
-    def _host_inputs(self, minibatch: Minibatch) -> dict[Signal, np.ndarray]:
+    def host_inputs(self, minibatch: Minibatch) -> dict[Signal, np.ndarray]:
         """Return the values of inputs that are not fed, shape (steps, items, ...)."""
         key = (minibatch.n_steps, frozenset(minibatch.inputs))
         has_callbacks = self.engine.program.step.has_callbacks
@@ -328,18 +326,18 @@ class Trainer:
             part = minibatch
             if end - start < minibatch.n_steps:
                 part = _cut(minibatch, start, end)
-            pieces = self._pieces(part, made, start, end)
-            overrides = {s: _rows(v, end - start) for s, v in part.inputs.items()}
-            self.host.start_chunk(start, overrides)
-            call = self._function(part, pieces, terms, apply, options, training)
+            pieces = self.pieces(part, made, start, end)
+            self.start_chunk(part, start)
             targets = {
                 i: tf.convert_to_tensor(part.targets[probe])
                 for i, probe in enumerate(self.probes)
                 if probe in part.targets
             }
+            given = (state, pieces, targets)
+            call = self._function(part, given, terms, apply, options, training)
             try:
                 with tf.device(self.engine.device):
-                    result = call(state, pieces, targets)
+                    result = call(*given)
             except tf.errors.OpError as error:
                 original, self.host.error = self.host.error, None
                 if original is not None:
@@ -350,7 +348,20 @@ class Trainer:
             state = result["state"]
             yield result
 
-    def _pieces(self, minibatch, made, start, end):
+    def start_chunk(self, minibatch: Minibatch, start: int) -> None:
+        """Tell the host at which step the next call starts, and which nodes are fed."""
+        n_steps = minibatch.n_steps
+        self.host.start_chunk(
+            start, {s: _rows(v, n_steps) for s, v in minibatch.inputs.items()}
+        )
+
+    def pieces(
+        self,
+        minibatch: Minibatch,
+        made: Mapping[Signal, np.ndarray],
+        start: int,
+        end: int,
+    ) -> list[list[tf.Tensor]]:
         """Return values of all inputs, by block and signal, as tensors."""
         program = self.engine.program.step
         blocks = []
@@ -374,7 +385,8 @@ class Trainer:
 
     # -- compiled functions
 
-    def _function(self, minibatch, pieces, terms, apply, options, training):
+    def _function(self, minibatch, given, terms, apply, options, training):
+        pieces = given[1]
         moving = tuple(any(p.shape[0] > 1 for p in parts) for parts in pieces)
         targets = tuple(
             (probe, array.shape, array.dtype.str)
@@ -394,14 +406,18 @@ class Trainer:
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
                 del self._functions[next(iter(self._functions))]
-            self._functions[key] = self._make_function(
+            function = self._make_function(
                 minibatch.n_steps, moving, terms, apply, options, training
             )
+            # TensorFlow warns of functions that are defined repeatedly, not of these
+            with tf.device(self.engine.device):
+                self._functions[key] = function.get_concrete_function(*given)
         return self._functions[key]
 
     def simulate(
         self,
         stages: Stages,
+        constants: Sequence[tf.Tensor],
         state: Sequence[tf.Tensor],
         pieces: Sequence[Sequence[tf.Tensor]],
         n_steps: int,
@@ -411,7 +427,6 @@ class Trainer:
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Return the state after some steps, and outputs (minibatch, n_steps, size)."""
         frames = [_frame(parts) for parts in pieces]
-        constants = [tf.convert_to_tensor(v) for v in self.engine.variables.constants]
         loop_kernels = [stages.program.kernels[n] for n in stages.groups[Stage.LOOP]]
         recompute = differentiable and not any(
             kernel.is_callback or getattr(kernel, "trainable_variables", ())
@@ -438,8 +453,10 @@ class Trainer:
         jit = self.engine.jit_compile is not False and not program.has_callbacks
 
         def forward(state, pieces, targets):
+            constants = self.engine.variables.constants
             state, values = self.simulate(
                 stages,
+                [tf.convert_to_tensor(v) for v in constants],
                 state,
                 pieces,
                 n_steps,

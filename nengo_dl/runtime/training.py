@@ -1,4 +1,4 @@
-"""``train``, ``loss`` and ``check_gradients`` of the simulator: checks, then the work."""
+"""What `train`, `loss` and `check_gradients` of the simulator check and call."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
+from nengo.utils.numpy import is_integer
 
 from nengo_dl.progress import track
 from nengo_dl.runtime.arguments import (
@@ -19,12 +20,16 @@ from nengo_dl.runtime.arguments import (
     temporary_values,
 )
 from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.gradients import GradientReport, compare_gradients
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.objectives import Term, find_terms
 from nengo_dl.runtime.trainer import Trainer, TrainingOptions
 from nengo_dl.runtime.training_data import ArrayData, DataChecker, StreamData
 
 __all__ = ["Training"]
+
+#: Number of time steps over which gradients are checked by default.
+_CHECKED_STEPS = 5
 
 
 class Training:
@@ -128,6 +133,46 @@ class Training:
         data, terms = self._data(inputs, targets, objective)
         with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
+
+    def check_gradients(
+        self, outputs: Any, atol: float, rtol: float, inputs: Any
+    ) -> GradientReport:
+        """Compare gradients; see ``Simulator.check_gradients``."""
+        if outputs is None:
+            outputs = self.model.probes
+        elif isinstance(outputs, nengo.Probe):
+            outputs = [outputs]
+        for probe in outputs:
+            if probe not in self.model.probes:
+                raise ValidationError(
+                    f"{probe} is not a probe of the simulated network",
+                    attr="outputs",
+                    obj=self.owner,
+                )
+        if not outputs:
+            raise ValidationError(
+                "The network has no probes", attr="outputs", obj=self.owner
+            )
+        n_items = self.trainer.minibatch
+        if inputs is None:
+            inputs = _CHECKED_STEPS
+        if is_integer(inputs) and self.signals:
+            rng = np.random.RandomState(0)
+            inputs = {
+                node: rng.uniform(-1, 1, (n_items, int(inputs), node.size_out))
+                for node in self.signals
+            }
+        data = self.checker.read(inputs, None)
+        if not isinstance(data, ArrayData):
+            raise ValidationError(
+                "Must be arrays or a number of steps", attr="inputs", obj=self.owner
+            )
+        minibatch = next(data.epoch(None))
+        by_signal = {signal: node for node, signal in self.signals.items()}
+        nodes = [by_signal[signal] for signal in minibatch.inputs]
+        return compare_gradients(
+            self.trainer, minibatch, nodes, list(outputs), atol, rtol
+        )
 
     # -- checks
 
