@@ -72,6 +72,7 @@ class SignalValues(Mapping):
     def __iter__(self) -> Iterator[Signal]:
         yield self._model.step
         yield self._model.time
+        yield from self._engine.fixed_inputs
         for block in self._engine.program.step.layout.blocks:
             if block.role in (Role.CONSTANT, Role.STATE):
                 yield from block.signals

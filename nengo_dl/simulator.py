@@ -84,8 +84,8 @@ class Simulator:
         Whether to compile with XLA. By default everything is compiled that can be,
         except where the call of a compiled function would take longer than the steps
         themselves with NumPy: single steps and runs of a few, and small networks that
-        call Python in each step. These run Nengo's own operators, in the precision in which Nengo built
-        the model. False runs TensorFlow's graphs without XLA.
+        call Python in each step. These run Nengo's own operators, in the precision in
+        which Nengo built the model. False runs TensorFlow's graphs without XLA.
     optimize : bool
         Accepted because `nengo.Simulator` has it. Operators are always merged here.
 

@@ -960,3 +960,97 @@ def test_ctrl_c_during_a_run_keeps_finished_chunks():
         np.testing.assert_array_equal(
             sim.data[probe][:, 0], np.arange(1, sim.n_steps + 1)
         )
+
+
+# -- state of the host
+
+
+def noisy_network():
+    with nengo.Network(seed=0) as net:
+        noise = nengo.Node(nengo.processes.FilteredNoise(nengo.Alpha(0.01)), size_out=2)
+        ens = nengo.Ensemble(
+            10, 1, neuron_type=nengo.PoissonSpiking(nengo.LIFRate()), seed=1
+        )
+        nengo.Connection(noise[0], ens)
+        net.probes_of_test = [nengo.Probe(noise), nengo.Probe(ens.neurons)]
+    return net
+
+
+@pytest.mark.parametrize("n_before", [0, 4])
+@pytest.mark.parametrize("softly_reset", [False, True])
+def test_unpickled_simulator_continues_all_random_streams(n_before, softly_reset):
+    net = noisy_network()
+    with simulator(net, dtype="float64") as sim:
+        if n_before:
+            sim.run_steps(n_before)
+        if softly_reset:
+            sim.soft_reset(include_probes=True)
+        with pickle.loads(pickle.dumps(sim)) as copy:
+            sim.run_steps(6)
+            copy.run_steps(6)
+            for ours, theirs in zip(sim.model.probes, copy.model.probes, strict=True):
+                np.testing.assert_array_equal(sim.data[ours], copy.data[theirs])
+            assert copy.n_steps == sim.n_steps
+
+
+def test_failed_single_step_leaves_the_state_as_it_was():
+    fail = [False]
+
+    def function(t, x):
+        if fail[0]:
+            raise RuntimeError("no")
+        return x
+
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(10, 1)
+        node = nengo.Node(function, size_in=1)
+        nengo.Connection(ens, node, synapse=None)
+        nengo.Probe(ens.neurons, "voltage")
+    with simulator(net) as sim:
+        voltage = sim.model.sig[ens.neurons]["voltage"]
+        sim.run_steps(3)
+        before = sim.signals[voltage]
+        fail[0] = True
+        with pytest.raises(SimulationError, match=r"at t=0\.004: no"):
+            sim.step()
+        np.testing.assert_array_equal(sim.signals[voltage], before)
+        assert sim.n_steps == 3
+
+
+def test_soft_reset_empties_filters_of_noise():
+    net = noisy_network()
+    probe = net.probes_of_test[0]
+    with simulator(net, dtype="float64") as sim:
+        sim.run_steps(50)
+        sim.soft_reset(include_probes=True)
+        sim.run_steps(1)
+        after_reset = np.abs(sim.data[probe]).max()
+    with simulator(net, dtype="float64") as sim:
+        sim.run_steps(51)
+        assert after_reset < 0.1 * np.abs(sim.data[probe][-10:]).max()
+
+
+def test_signals_show_the_output_of_constant_nodes():
+    with nengo.Network() as net:
+        node = nengo.Node([0.25, 0.5])
+        nengo.Probe(node)
+    with simulator(net) as sim:
+        np.testing.assert_array_equal(
+            sim.signals[sim.model.sig[node]["out"]], [0.25, 0.5]
+        )
+
+
+def test_variables_have_other_values_during_a_run_only():
+    variable = tf.Variable([1.0, 2.0])
+    seen = []
+    with nengo.Network() as net:
+        nengo.Node(lambda t: seen.append(variable.numpy().tolist()))
+    seen.clear()  # Nengo calls the function to find out what it returns
+    with simulator(net) as sim:
+        sim.run_steps(1, extra_feeds={variable.ref(): [3.0, 4.0]})
+        sim.run_steps(1)
+        with pytest.raises(ValidationError, match=r"shape \(2,\).*got \(3,\)"):
+            sim.run_steps(1, extra_feeds={variable.ref(): np.zeros(3)})
+        with pytest.raises(ValidationError, match=r"tf.Variable"):
+            sim.run_steps(1, extra_feeds={"variable": np.zeros(2)})
+    assert seen == [[3.0, 4.0], [1.0, 2.0]]

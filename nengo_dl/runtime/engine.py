@@ -39,6 +39,10 @@ _CHUNK_SECONDS = 0.5
 #: the compiled loop.
 _SHORT_RUN = 5e-4
 
+#: XLA gains nothing from an unrolled loop, and its compile time explodes: fifty steps
+#: of a network of two ensembles took more than ten minutes.
+_MOST_UNROLLED = 4
+
 #: Measured cost (in seconds) of a callback in a graph loop, and of a compiled piece.
 _CALLBACK_SECONDS = 1.5e-4
 _PIECE_SECONDS = 3e-5
@@ -110,6 +114,7 @@ class Engine:
         self._clock_periods = sorted(set(self.periods)) or [1.0]
         self._shape = self._loop_shape()
         self._seconds_per_step = 0.0
+        self._just_compiled = False
         # steps since the last reset, whatever soft_reset did to the time
         self._stream_steps = 0
 
@@ -182,6 +187,7 @@ class Engine:
             "n_steps": self.n_steps,
             "stream_steps": self._stream_steps,
             "streams": self.program.host.save_streams(),
+            "inputs": self.program.feeds.save_state(),
             "state": self.state_values(),
             "constants": constants,
         }
@@ -207,6 +213,7 @@ class Engine:
         self._stream_steps = saved["stream_steps"]
         self.program.host.load_streams(saved["streams"])
         self.program.feeds.skip(self._stream_steps, self.n_steps)
+        self.program.feeds.load_state(saved["inputs"])
 
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
@@ -239,7 +246,10 @@ class Engine:
         KeyError
             If a signal is neither constant nor state.
         """
-        blocks = {self._block_of(signal.base) for signal in signals}
+        given = {
+            s: self.fixed_inputs[s.base] for s in signals if s.base in self.fixed_inputs
+        }
+        blocks = {self._block_of(s.base) for s in signals if s not in given}
         state_blocks = self.program.step.state_blocks
         values = {b: self._constant_values(b) for b in blocks - set(state_blocks)}
         if len(values) < len(blocks):
@@ -247,6 +257,10 @@ class Engine:
         result = []
         for signal in signals:
             base = signal.base
+            if signal in given:
+                found = np.reshape(given[signal], (1, -1))[:, elements(signal)]
+                result.append((found.reshape(1, *signal.shape), True))
+                continue
             block = self._block_of(base)
             start = block.starts[base]
             found = values[block][:, start : start + n_values(base)]
@@ -513,8 +527,9 @@ class Engine:
         self.n_steps += n_steps
         self._stream_steps += n_steps
         self.program.feeds.consume(n_steps)
-        if n_steps:
+        if n_steps and not self._just_compiled:
             self._seconds_per_step = (time.perf_counter() - began) / n_steps
+        self._just_compiled = False
 
     def _steps_per_chunk(self, most: int) -> int:
         seconds = self._seconds_per_step or self.interpreter.estimated_seconds
@@ -522,13 +537,16 @@ class Engine:
 
     def _function(self):
         if self._compiled is None:
+            self._just_compiled = True
             callbacks = self.program.step.has_callbacks
             jit = self.jit_compile is not False
             self._compiled = make_chunk_function(
                 self.program.step,
                 self._device_variables(),
                 self._shape,
-                self.unroll,
+                min(self.unroll, _MOST_UNROLLED)
+                if jit and not callbacks
+                else self.unroll,
                 jit_compile=jit and not callbacks,
                 jit_pieces=jit and callbacks,
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 from nengo.builder.processes import SimProcess
-from nengo.builder.signal import Signal
+from nengo.builder.signal import Signal, SignalDict
 from nengo.exceptions import SimulationError
 from nengo.processes import Piecewise, PresentInput
 
@@ -91,17 +92,49 @@ class InputFeeds:
             values = {signal: rows[:n_made] for signal, rows in values.items()}
         return values, n_made, error
 
-    def skip(self, n_steps: int) -> None:
+    def reset_state(self) -> None:
+        """Return processes to their initial state; their random streams go on."""
+        for signals, signal in self._state():
+            signals.reset(signal)
+
+    def _state(self) -> list[tuple[SignalDict, Signal]]:
+        return [
+            (signals, signal)
+            for source in self._sources
+            for signals in self.host.signals
+            for signal in source.op.updates
+            if signal in signals
+        ]
+
+    def save_state(self) -> list[np.ndarray]:
+        """Return the state of all processes."""
+        return [signals[signal].copy() for signals, signal in self._state()]
+
+    def load_state(self, saved: Sequence[np.ndarray]) -> None:
+        """Continue from a state that `save_state` returned."""
+        for (signals, signal), value in zip(self._state(), saved, strict=True):
+            signals[signal] = value
+
+    def skip(self, n_steps: int, now: int | None = None) -> None:
         """Advance processes and random streams as if steps had been simulated.
 
         Functions of Nodes are not called.
+
+        Parameters
+        ----------
+        n_steps : int
+            How many steps.
+        now : int, optional
+            Number of the last one; smaller than ``n_steps`` after a soft reset.
         """
-        steps = np.arange(1, n_steps + 1)
+        if now is None:
+            now = n_steps
+        steps = np.arange(now - n_steps + 1, now + 1)
         for source in self._sources:
-            source.first = n_steps
-            if type(source.op) is not SimPyFunc:
-                source.take(0, steps, steps * self.host.dt)
+            if type(source.op) is not SimPyFunc and n_steps:
+                source.take(now - n_steps, steps, steps * self.host.dt)
                 source.consume(n_steps)
+            source.first = now
 
     def consume(self, n_steps: int) -> None:
         """Forget the first values: they were simulated."""
@@ -161,15 +194,12 @@ class _Source:
             for t in times.tolist():
                 result = function(t) if passes_time else function()
                 if keeps:
-                    # what is neither a number nor an array gets the full check
-                    if type(result) is not float and not isinstance(result, np.number):
-                        assign_result(rows[done, 0], result)
-                    else:
+                    # the usual case is checked without NumPy's overhead
+                    if isinstance(result, float) and math.isfinite(result):
                         rows[done] = result
+                    else:
+                        assign_result(rows[done, 0], result)
                 done += 1
-            if keeps and not np.isfinite(rows).all():
-                done = int(np.argmin(np.isfinite(rows).reshape(len(rows), -1).all(1)))
-                assign_result(rows[done, 0], rows[done, 0].copy())
         except Exception as error:
             failure = SimulationError(
                 f"{describe(self.op)} failed at t={times[done]:g}: {error}"
@@ -195,7 +225,7 @@ class _Source:
                     for column, function, value in zip(
                         row, functions, live, strict=True
                     ):
-                        run_step(function, self.op)
+                        run_step(function, self.op, step * self.host.dt)
                         column[...] = value
                     done += 1
         except BaseException as error:

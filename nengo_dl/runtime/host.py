@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
@@ -68,6 +69,7 @@ class HostOperators:
         self._unused_rng = np.random.RandomState(0)
         self._counts: dict[Operator, int] = {}
         self._clocks: list[tuple[np.ndarray, np.ndarray]] = []
+        self._streams: list[np.random.RandomState] = []
         self._n_steps = 0
 
     def reset(self, seed: int) -> None:
@@ -75,6 +77,7 @@ class HostOperators:
         self.signals = [SignalDict() for _ in range(self.minibatch_size)]
         self._steps = [{} for _ in range(self.minibatch_size)]
         self._clocks = []
+        self._streams = []
         for item in range(self.minibatch_size):
             rng = np.random.RandomState(_item_seed(seed, item))
             for original in self.order:
@@ -96,11 +99,13 @@ class HostOperators:
         for signal in op.all_signals:
             if signal.base in self.constants:
                 self._init_constant(signals, signal)
-        op.init_signals(signals)
+        _init_signals(op, signals)
         if type(op) is SimPyFunc:
             step = _make_function_step(op, signals)
         else:
-            step = with_own_stream(op, item).make_step(signals, self.dt, rng)
+            own = with_own_stream(op, item)
+            self._streams.extend(getattr(own, "state_extra", {}).values())
+            step = own.make_step(signals, self.dt, rng)
         self._steps[item][op] = step
         return step
 
@@ -154,6 +159,15 @@ class HostOperators:
             # these draw nothing, or nothing that is used
             step = self._make_step(op, item, self._unused_rng)
         return step
+
+    def save_streams(self) -> list[Any]:
+        """Return the states of the random streams that operators keep."""
+        return [stream.get_state() for stream in self._streams]
+
+    def load_streams(self, states: Sequence[Any]) -> None:
+        """Continue random streams where `save_streams` found them."""
+        for stream, state in zip(self._streams, states, strict=True):
+            stream.set_state(state)
 
     def start_chunk(
         self,
@@ -232,13 +246,27 @@ class HostOperators:
                     rows = self.overrides[op.sets[0]][row]
                     signals[op.sets[0]][...] = rows[min(item, len(rows) - 1)]
                 else:
-                    run_step(step, op)
+                    run_step(step, op, (self._n_steps + row + 1) * self.dt)
         return [
             np.array(signals[signal])
             for kind in ("sets", "incs", "updates")
             for op in ops
             for signal in getattr(op, kind)
         ]
+
+
+def _init_signals(op: Operator, signals: SignalDict) -> None:
+    """Give an operator its live arrays, at any time of a simulation.
+
+    Nengo's own way is meant for the start: it refuses views of what changed since.
+    """
+    for signal in op.all_signals:
+        if signal.base not in signals:
+            signals.init(signal.base)
+        if signal not in signals:
+            signals[signal]  # makes the view
+    if type(op).init_signals is not Operator.init_signals:
+        op.init_signals(signals)
 
 
 def _item_seed(seed: int, item: int) -> int:
@@ -293,8 +321,8 @@ def assign_result(output: np.ndarray, result: object) -> None:
         raise SimulationError(f"it returned non-finite values, {result!r}; {needed}")
 
 
-def run_step(step, op: Operator) -> None:
-    """Run one step function; name its owner if it fails.
+def run_step(step: Callable[[], None], op: Operator, time: float) -> None:
+    """Run one step function; name its owner, and the time, if it fails.
 
     Raises
     ------
@@ -304,7 +332,9 @@ def run_step(step, op: Operator) -> None:
     try:
         step()
     except Exception as error:
-        raise SimulationError(f"{describe(op)} failed: {error}") from error
+        raise SimulationError(
+            f"{describe(op)} failed at t={time:g}: {error}"
+        ) from error
 
 
 def describe(op: Operator) -> str:

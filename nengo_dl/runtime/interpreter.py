@@ -104,6 +104,16 @@ class Interpreter:
             result.append(values)
         return result
 
+    def copy_state(self) -> list[np.ndarray]:
+        """Return copies of all live arrays of state, for `restore_state`."""
+        return [live.copy() for item in self._prepare() for live in item.state]
+
+    def restore_state(self, copies: Sequence[np.ndarray]) -> None:
+        """Return to what `copy_state` found."""
+        arrays = (live for item in self._prepare() for live in item.state)
+        for live, copy in zip(arrays, copies, strict=True):
+            live[...] = copy
+
     def write_state(self, values: Sequence[np.ndarray]) -> None:
         """Set the state, one array of shape (minibatch, size) for each block."""
         self._prepare()
@@ -175,6 +185,7 @@ class _Item:
     def __init__(self, program: Program, number: int, inputs: list[Signal]):
         host = program.host
         self.number = number
+        self.dt = host.dt
         self.signals = host.signals[number]
         self.ops = program.host_order
         self.functions = [host.step_function(op, number) for op in self.ops]
@@ -182,6 +193,11 @@ class _Item:
             if signal not in self.signals:
                 self.signals.init(signal)
         self.inputs = [(signal, self.signals[signal]) for signal in inputs]
+        self.state = [
+            self.signals[signal]
+            for block in program.step.state_blocks
+            for signal in block.signals
+        ]
         self.probed = [self.signals[signal] for signal in program.output_signals]
         self.running = list(zip(self.functions, self.ops, strict=True))
         self.varying: list[tuple[np.ndarray, np.ndarray]] = []
@@ -227,7 +243,8 @@ class _Item:
                 position += 1
         except Exception as error:
             raise SimulationError(
-                f"{describe(self.ops[position])} failed: {error}"
+                f"{describe(self.ops[position])} failed at t={number * self.dt:g}: "
+                f"{error}"
             ) from error
         for live, period, rows in self.outputs:
             if period <= 1 or number % period < 1:

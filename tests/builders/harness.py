@@ -1,4 +1,4 @@
-"""Run one group of operators through its builder and through nengo's own NumPy steps."""
+"""Run a group of operators through its builder and through nengo's NumPy steps."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,7 @@ from nengo_dl.compiler.sparse import coo
 
 
 def to_operand(arrays, flat):
-    """Arrange arrays of shape ``(batch,) + signal.shape`` as a builder receives them."""
+    """Arrange arrays ``(batch,) + signal.shape`` as a builder receives them."""
     if flat:
         return np.concatenate([a.reshape(len(a), -1) for a in arrays], axis=1)
     return np.stack(arrays, axis=1)
