@@ -630,6 +630,7 @@ class Simulator:
             self.seed = seed
         self._engine.reset(self.seed)
         self._engine.reset_parameters()
+        self._parameters.forget()
         self._training: Training | None = None
         self.clear_probes()
 
@@ -654,6 +655,7 @@ class Simulator:
         self._engine.soft_reset()
         if include_trainable:
             self._engine.reset_parameters()
+            self._parameters.forget()
         if include_probes:
             self.clear_probes()
 
