@@ -80,11 +80,11 @@ def compare_gradients(
 
     Notes
     -----
-    For weights :math:`w_i` drawn once, :math:`f = \sum_i w_i y_i` over all
-    elements of all outputs is differentiated. Its central differences are summed in double
-    precision, and what rounding of the outputs can contribute is tolerated in addition.
-    Where the two one-sided differences disagree (at a kink), a gradient between them is
-    right.
+    For weights :math:`w_i` drawn once, :math:`f = \sum_i w_i y_i` over all elements of
+    all outputs is differentiated. Its central differences are summed in double
+    precision, and what rounding of the outputs can contribute is tolerated as well.
+    Where the two one-sided differences disagree (at a kink), a gradient between them
+    is right.
     """
     return _Comparison(trainer, minibatch, nodes, probes).worst(atol, rtol)
 

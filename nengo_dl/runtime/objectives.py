@@ -68,7 +68,12 @@ class Term:
                 f"targets of shape {given}: {first_line(error)}"
             ) from error
         try:
-            value = tf.cast(tf.convert_to_tensor(value), outputs[0].dtype)
+            value = tf.convert_to_tensor(value)
+            if not (
+                value.dtype.is_floating or value.dtype.is_integer or value.dtype.is_bool
+            ):
+                raise TypeError(f"{value.dtype.name} is no type of numbers")
+            value = tf.cast(value, outputs[0].dtype)
         except (TypeError, ValueError) as error:
             raise SimulationError(
                 f"The objective {self.name} must return a number as a tensor "

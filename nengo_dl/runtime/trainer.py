@@ -200,10 +200,10 @@ class Trainer:
                     if callbacks is not None and callbacks.end_epoch(epoch, values):
                         break
         finally:
-            self._publish()
+            self.publish()
         if callbacks is not None:
             callbacks.end(history)
-            self._publish()
+            self.publish()
         return history
 
     def _epoch(self, epoch, data, apply, terms, options, history, interrupt):
@@ -213,6 +213,8 @@ class Trainer:
         losses, metrics = [], {name: [] for name in options.metrics}
         minibatches = data.epoch(self.rng if options.shuffle else None)
         for number, minibatch in enumerate(self._prepared(minibatches)):
+            if callbacks is not None:
+                callbacks.begin_batch(number)
             batch_losses = []
             for result in self._steps(minibatch, terms, apply, options, True):
                 found = result["losses"].numpy()
@@ -226,7 +228,8 @@ class Trainer:
             options.report(epoch, options.n_epochs, float(losses[-1].sum()))
             if callbacks is not None:
                 logs = {"loss": float(losses[-1].sum())}
-                callbacks.end_batch(number, logs)
+                if callbacks.end_batch(number, logs):
+                    break
             interrupt.check()
         if not losses:
             raise ValidationError(
@@ -240,7 +243,7 @@ class Trainer:
         values = {"loss": float(mean.sum())}
         values.update((name, float(np.mean(found))) for name, found in metrics.items())
         if options.validation is not None:
-            self._publish()
+            self.publish()
             found = self.evaluate(options.validation, terms, options.metrics)
             values.update((f"val_{name}", value) for name, value in found.items())
         return values
@@ -286,7 +289,7 @@ class Trainer:
             "learning rate, or clipping of gradients by the optimizer, may help"
         )
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
         """Show trained values to whatever else holds them."""
         blocks = self.engine.program.step.constant_blocks
         self.engine.publish_constants([b for b in blocks if b.trainable])

@@ -24,6 +24,7 @@ from nengo_dl.runtime.gradients import GradientReport, compare_gradients
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.objectives import Term, find_terms
 from nengo_dl.runtime.trainer import Trainer, TrainingOptions
+from nengo_dl.runtime.training_callbacks import KerasCallbacks
 from nengo_dl.runtime.training_data import ArrayData, DataChecker, StreamData
 
 __all__ = ["Training"]
@@ -87,6 +88,12 @@ class Training:
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
         n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
+        if optimizer is None:
+            raise ValidationError(
+                "Give an optimizer, such as 'adam' or keras.optimizers.Adam(1e-3)",
+                attr="optimizer",
+                obj=self.owner,
+            )
         if truncation is not None:
             truncation = check_positive(truncation, "truncation", self.owner)
         data, terms = self._data(inputs, targets, objective)
@@ -101,7 +108,7 @@ class Training:
         if validation is not None:
             options.validation = self._validation(validation, terms)
         if callbacks is not None:
-            options.callbacks = callbacks
+            options.callbacks = KerasCallbacks(callbacks, self.owner)
         if truncation is not None:
             self._check_truncation(data, truncation)
         count = data.n_minibatches

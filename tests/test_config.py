@@ -1,0 +1,206 @@
+"""Settings in Nengo's configuration system, and what they make trainable."""
+
+import pickle
+
+import nengo
+import numpy as np
+import pytest
+from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
+
+import nengo_dl
+from nengo_dl import configure_settings, get_setting
+from nengo_dl.builders import surrogates
+from nengo_dl.config import SURROGATE_SHAPES, Surrogate
+
+
+@pytest.fixture
+def net():
+    """Ensembles ``a`` and, in a subnetwork, ``b``, each with a connection to a node."""
+    with nengo.Network(seed=0) as net:
+        configure_settings(trainable=None)
+        net.a = nengo.Ensemble(5, 1, label="a")
+        net.node = nengo.Node(size_in=1)
+        net.c = nengo.Connection(net.a, net.node)
+        with nengo.Network() as net.sub:
+            net.b = nengo.Ensemble(5, 1, label="b")
+        net.d = nengo.Connection(net.b, net.node)
+        net.probe = nengo.Probe(net.a)
+    return net
+
+
+def trained(net):
+    """What a simulator would train, as pairs of objects and attributes."""
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        return {(p.obj, p.attribute) for p in sim._engine.program.trainable}
+
+
+def everything(net, *ensembles):
+    found = {(net.c, "weights"), (net.d, "weights")}
+    for ens in ensembles or (net.a, net.b):
+        found |= {(ens, "encoders"), (ens.neurons, "bias")}
+    return found
+
+
+def test_default_is_everything_but_probes(net):
+    assert trained(net) == everything(net)
+
+
+def test_default_needs_no_settings():
+    with nengo.Network() as net:
+        ens = nengo.Ensemble(5, 1)
+        conn = nengo.Connection(ens, nengo.Node(size_in=1))
+    assert trained(net) == {
+        (ens, "encoders"),
+        (ens.neurons, "bias"),
+        (conn, "weights"),
+    }
+
+
+def test_setting_for_all_objects(net):
+    with net:
+        configure_settings(trainable=False)
+    assert trained(net) == set()
+
+
+def test_setting_of_a_class(net):
+    net.config[nengo.Ensemble].trainable = False
+    net.config[nengo.ensemble.Neurons].trainable = False
+    assert trained(net) == {(net.c, "weights"), (net.d, "weights")}
+
+
+def test_setting_of_an_instance_beats_the_class(net):
+    net.config[nengo.Connection].trainable = False
+    net.config[net.d].trainable = True
+    assert trained(net) == everything(net) - {(net.c, "weights")}
+
+
+def test_setting_of_neurons(net):
+    net.config[net.b.neurons].trainable = False
+    assert trained(net) == everything(net) - {(net.b.neurons, "bias")}
+
+
+def test_setting_of_an_inner_network_beats_the_outer_one(net):
+    net.config[nengo.Ensemble].trainable = False
+    with net.sub:
+        configure_settings(trainable=None)
+    net.sub.config[nengo.Ensemble].trainable = True
+    assert trained(net) == everything(net) - {(net.a, "encoders")}
+
+
+def test_instance_in_an_outer_network_beats_the_class_in_an_inner_one(net):
+    with net.sub:
+        configure_settings(trainable=False)
+    net.config[net.b].trainable = True
+    assert trained(net) == everything(net) - {(net.b.neurons, "bias")}
+
+
+def test_setting_of_a_probe_makes_its_weights_trainable(net):
+    net.config[net.probe].trainable = True
+    found = trained(net) - everything(net)
+    ((conn, attribute),) = found
+    assert conn.post_obj is net.probe and attribute == "weights"
+
+
+def test_direct_ensembles_have_no_parameters():
+    with nengo.Network() as net:
+        nengo.Ensemble(5, 1, neuron_type=nengo.Direct())
+    assert trained(net) == set()
+
+
+def learning_network():
+    with nengo.Network(seed=0) as net:
+        configure_settings(trainable=None)
+        net.a = nengo.Ensemble(5, 1)
+        post = nengo.Node(size_in=1)
+        net.learned = nengo.Connection(net.a, post, learning_rule_type=nengo.PES())
+        nengo.Connection(post, net.learned.learning_rule)
+    return net
+
+
+def test_learned_connections_are_not_trainable():
+    net = learning_network()
+    with net:
+        configure_settings(trainable=True)
+    assert (net.learned, "weights") not in trained(net)
+
+
+def test_learned_connection_set_trainable_warns():
+    net = learning_network()
+    net.config[net.learned].trainable = True
+    with pytest.warns(UserWarning, match="learning rule changes it"):
+        trained(net)
+
+
+def test_trainable_and_other_signals_share_no_block(net):
+    net.config[net.c].trainable = False
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        signals = {p.signal.base for p in sim._engine.program.trainable}
+        for block in sim._engine.program.step.layout.blocks:
+            assert {signal in signals for signal in block.signals} <= {block.trainable}
+        sizes = [int(v.shape[1]) for v in sim.trainable_variables]
+        assert sum(sizes) == sum(signal.size for signal in signals)
+
+
+def test_unknown_setting_lists_the_known_ones():
+    with nengo.Network(), pytest.raises(ConfigError, match=r"'trainible'.*trainable"):
+        configure_settings(trainible=False)
+    with pytest.raises(ConfigError, match=r"'x'.*trainable"):
+        get_setting(nengo.Network(), None, "x")
+
+
+def test_settings_outside_of_a_network_raise():
+    with pytest.raises(NetworkContextError, match="inside a network"):
+        configure_settings(trainable=False)
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("trainable", "yes", "True, False or None"),
+        ("lif_smoothing", -1, "positive number"),
+        ("lif_smoothing", True, "positive number"),
+        ("surrogate", "foo", "one of fast_sigmoid"),
+        ("surrogate", 3, "one of"),
+    ],
+)
+def test_values_are_checked(name, value, message):
+    with nengo.Network(), pytest.raises(ValidationError, match=message):
+        configure_settings(**{name: value})
+
+
+def test_values_of_instances_are_checked(net):
+    with pytest.raises(ValidationError, match="True, False or None"):
+        net.config[net.a].trainable = "yes"
+
+
+def test_slope_of_a_surrogate_is_checked():
+    with pytest.raises(ValidationError, match="positive"):
+        Surrogate("arctan", slope=0)
+
+
+def test_values_are_found(net):
+    with net:
+        configure_settings(surrogate="arctan", lif_smoothing=0.1)
+    net.config[net.b].surrogate = Surrogate("gaussian", 2)
+    assert get_setting(net, net.a, "surrogate") == Surrogate("arctan")
+    assert get_setting(net, net.b, "surrogate") == Surrogate("gaussian", 2)
+    assert get_setting(net, net.b, "lif_smoothing") == 0.1
+    assert get_setting(net, net.a, "trainable") is None
+
+
+@pytest.mark.filterwarnings("ignore:'Node.size_out' is being overwritten")
+def test_networks_with_settings_can_be_pickled(net):
+    net.config[net.b].trainable = False
+    net.config[nengo.Connection].trainable = False
+    copy = pickle.loads(pickle.dumps(net))
+    assert {attribute for _, attribute in trained(copy)} == {"encoders", "bias"}
+    assert len(trained(copy)) == 3
+
+
+def test_all_surrogate_shapes_exist():
+    x = np.linspace(-2, 2, 101).astype(np.float32)
+    for shape in SURROGATE_SHAPES:
+        values = surrogates.derivative(Surrogate(shape, 3), x).numpy()
+        assert values.shape == x.shape
+        assert values[50] == 1 and np.all(values >= 0)
+        np.testing.assert_allclose(values, values[::-1], atol=1e-6)
