@@ -24,6 +24,7 @@ from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
 from nengo_dl.parameters.freezing import Frozen, freeze
 from nengo_dl.parameters.loading import LoadReport, load_parameters
 from nengo_dl.parameters.saving import Extra, save_parameters
+from nengo_dl.parameters.training_state import TrainingState
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.progress import track
 from nengo_dl.runtime.arguments import (
@@ -231,8 +232,6 @@ class Simulator:
         self._parameters = ParameterValues(
             self._engine, model, self.minibatch_size is not None
         )
-        # what is saved with the parameters, by the prefix of its entries in the file
-        self._extras: dict[str, Extra] = {}
         self.data = SimulationData(self._parameters, self._histories)
         self.signals: SignalValues | None = SignalValues(
             self._engine, model, self.minibatch_size is not None
@@ -749,7 +748,7 @@ class Simulator:
         """
         self._check_open("save parameters")
         return save_parameters(
-            self._parameters, path, include_global, include_local, self._extras
+            self._parameters, path, include_global, include_local, self._extras()
         )
 
     def load_params(
@@ -799,8 +798,18 @@ class Simulator:
             include_local,
             objects,
             item,
-            self._extras,
+            self._extras(),
         )
+
+    def _extras(self) -> dict[str, Extra]:
+        """Return what is saved with parameters, by the prefix of its entries."""
+        return {
+            "optimizer": TrainingState(
+                self._parameters,
+                None if self._training is None else self._training.trainer,
+                lambda: self._get_training().trainer,
+            )
+        }
 
     def freeze_params(self, objs: Any, item: int = 0) -> Frozen:
         """Store current parameters in the definitions of the user's objects.
@@ -924,6 +933,7 @@ class Simulator:
             },
             "engine": self._engine.save(),
             "parameters": self._parameters.save(),
+            "extras": {name: extra.save() for name, extra in self._extras().items()},
             "histories": list(self._histories.values()),
             "closed": self.closed,
         }
@@ -932,6 +942,8 @@ class Simulator:
         self.__init__(network=None, **state["arguments"])  # type: ignore[misc]
         self._engine.load(state["engine"])
         self._parameters.load(state["parameters"])
+        for name, extra in self._extras().items():
+            extra.load(state["extras"][name])
         self._histories.update(zip(self._histories, state["histories"], strict=True))
         if state["closed"]:
             self.close()

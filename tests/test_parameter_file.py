@@ -500,7 +500,7 @@ def test_extras_are_saved_with_parameters_and_checked_before_loading(small, tmp_
     report = loading.load_parameters(values, path, extras={"optimizer": counter})
     assert counter.step == 7
     assert "optimizer/step" in report.loaded
-    report = small.load_params(path)
+    report = loading.load_parameters(values, path)
     assert report.skipped == {"optimizer/step": "not asked for"}
     bad = saving.save_parameters(
         values, tmp_path / "bad", extras={"optimizer": Counter([7, 8])}

@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
-__all__ = ["Optimizers"]
+__all__ = ["OptimizerState", "Optimizers", "SavedOptimizer", "array_of"]
 
 #: Applies gradients, one for each variable.
 Apply = Callable[[Sequence[tf.Tensor]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizerState:
+    """What an optimizer remembers.
+
+    Attributes
+    ----------
+    kind : str
+        Name of its class.
+    own : list of variables
+        Those of the optimizer as a whole, such as the number of updates; not the
+        learning rate, which belongs to the user.
+    slots : dict of {(str, int): variable}
+        Those of a trained variable, by their name and the number of that variable.
+    """
+
+    kind: str
+    own: list[Any]
+    slots: dict[tuple[str, int], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedOptimizer:
+    """Values for an optimizer that may not exist yet.
+
+    Attributes
+    ----------
+    kind : str
+        Name of its class.
+    own : dict of {int: ndarray}
+        Values of `OptimizerState.own` by position.
+    slots : dict of {(str, int): list of (int, ndarray)}
+        Values of parts of `OptimizerState.slots`: first element, and values.
+    """
+
+    kind: str
+    own: dict[int, np.ndarray] = field(default_factory=dict)
+    slots: dict[tuple[str, int], list[tuple[int, np.ndarray]]] = field(
+        default_factory=dict
+    )
+
+
+def array_of(variable: Any) -> np.ndarray:
+    """Return a copy of the value of a variable of Keras or TensorFlow."""
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 class Optimizers:
@@ -31,6 +79,9 @@ class Optimizers:
         self.owner = owner
         self._by_name: dict[str, Any] = {}
         self._known: dict[int, tuple[Any, Apply]] = {}
+        self._pending: list[SavedOptimizer] = []
+        #: what the optimizers remember, in the order of their first use
+        self.states: list[OptimizerState] = []
 
     def prepare(self, optimizer: Any) -> tuple[Any, Apply]:
         """Return an optimizer object, and a function that applies gradients.
@@ -52,8 +103,62 @@ class Optimizers:
                 self._by_name[optimizer] = self._from_name(optimizer)
             optimizer = self._by_name[optimizer]
         if id(optimizer) not in self._known:
-            self._known[id(optimizer)] = (optimizer, self._make_apply(optimizer))
+            slots: dict[tuple[str, int], Any] = {}
+            self._known[id(optimizer)] = (optimizer, self._make_apply(optimizer, slots))
+            self.states.append(_state_of(optimizer, slots))
+            self._restore_pending()
         return self._known[id(optimizer)]
+
+    def restore(self, saved: Sequence[SavedOptimizer]) -> None:
+        """Let optimizers continue where others of the same class were.
+
+        The first saved one of each class is for the first one that is used, and so on;
+        those that do not exist yet continue when they are used first.
+        """
+        self._pending = list(saved)
+        self._restore_pending()
+
+    def _restore_pending(self) -> None:
+        left = []
+        numbers: dict[str, int] = {}
+        for saved in self._pending:
+            number = numbers.setdefault(saved.kind, 0)
+            numbers[saved.kind] += 1
+            same = [state for state in self.states if state.kind == saved.kind]
+            if number < len(same):
+                self._assign(same[number], saved)
+                saved = SavedOptimizer(saved.kind)  # keeps its number, does no more
+            left.append(saved)
+        self._pending = left
+
+    def _assign(self, state: OptimizerState, saved: SavedOptimizer) -> None:
+        values: list[tuple[Any, np.ndarray]] = []
+        for number, value in saved.own.items():
+            if (
+                number >= len(state.own)
+                or tuple(state.own[number].shape) != value.shape
+            ):
+                raise ValidationError(
+                    f"The {state.kind} optimizer differs from the saved one: it has no "
+                    f"variable {number} of shape {value.shape}",
+                    attr="optimizer",
+                    obj=self.owner,
+                )
+            values.append((state.own[number], value))
+        for key, pieces in saved.slots.items():
+            if key not in state.slots:
+                raise ValidationError(
+                    f"The {state.kind} optimizer differs from the saved one: it keeps "
+                    f"no {key[0]!r} of parameters",
+                    attr="optimizer",
+                    obj=self.owner,
+                )
+            value = array_of(state.slots[key])
+            for start, piece in pieces:
+                value.reshape(-1)[start : start + piece.size] = piece.reshape(-1)
+            values.append((state.slots[key], value))
+        for variable, value in values:
+            variable.assign(value.astype(array_of(variable).dtype))
 
     def _from_name(self, name: str) -> keras.optimizers.Optimizer:
         try:
@@ -72,7 +177,7 @@ class Optimizers:
                 obj=self.owner,
             ) from None
 
-    def _make_apply(self, optimizer: Any) -> Apply:
+    def _make_apply(self, optimizer: Any, slots: dict[tuple[str, int], Any]) -> Apply:
         variables = self.variables
         if isinstance(optimizer, keras.optimizers.Optimizer):
             if optimizer.built:
@@ -82,7 +187,7 @@ class Optimizers:
                     attr="optimizer",
                     obj=self.owner,
                 )
-            optimizer.build(variables)
+            _build(optimizer, variables, slots)
             return lambda gradients: optimizer.apply(gradients, variables)
         if isinstance(optimizer, tf.compat.v1.train.Optimizer):
 
@@ -97,6 +202,11 @@ class Optimizers:
                 return tf.constant(0)
 
             create.get_concrete_function()
+            for number, variable in enumerate(variables):
+                for name in optimizer.get_slot_names():
+                    slot = optimizer.get_slot(variable, name)
+                    if slot is not None:
+                        slots[name, number] = slot
             return apply
         raise ValidationError(
             "Must be a Keras optimizer, a tf.compat.v1.train.Optimizer, or a name such "
@@ -104,3 +214,37 @@ class Optimizers:
             attr="optimizer",
             obj=self.owner,
         )
+
+
+def _build(
+    optimizer: keras.optimizers.Optimizer,
+    variables: Sequence[tf.Variable],
+    slots: dict[tuple[str, int], Any],
+) -> None:
+    """Build a Keras optimizer, and note which of its variables belong to which."""
+    make = optimizer.add_variable_from_reference
+
+    def make_and_note(reference_variable, name=None, *args, **kwargs):
+        made = make(reference_variable, name, *args, **kwargs)
+        for number, variable in enumerate(variables):
+            if variable is reference_variable:
+                slots[str(name), number] = made
+        return made
+
+    optimizer.add_variable_from_reference = make_and_note
+    try:
+        optimizer.build(variables)
+    finally:
+        del optimizer.add_variable_from_reference
+
+
+def _state_of(optimizer: Any, slots: Mapping[tuple[str, int], Any]) -> OptimizerState:
+    variables = optimizer.variables
+    known = {id(variable) for variable in slots.values()}
+    known.add(id(getattr(optimizer, "learning_rate", None)))
+    own = variables() if callable(variables) else variables
+    return OptimizerState(
+        type(optimizer).__name__,
+        [variable for variable in own if id(variable) not in known],
+        dict(slots),
+    )

@@ -155,6 +155,13 @@ class Trainer:
             found.extend(getattr(kernel, "trainable_variables", ()))
         return found
 
+    @property
+    def optimizers(self) -> Optimizers:
+        """The optimizers that were used, with what they remember."""
+        if self._optimizers is None:
+            self._optimizers = Optimizers(self.variables, self.owner)
+        return self._optimizers
+
     def check_parameters(self, terms: Sequence[Term]) -> None:
         """Raise if no parameter can be trained; warn of those without a gradient."""
         probes = {probe for term in terms for probe in term.probes}
@@ -183,9 +190,7 @@ class Trainer:
     ) -> TrainingHistory:
         """Train; see ``Simulator.train``."""
         self.check_parameters(terms)
-        if self._optimizers is None:
-            self._optimizers = Optimizers(self.variables, self.owner)
-        optimizer, apply = self._optimizers.prepare(optimizer)
+        optimizer, apply = self.optimizers.prepare(optimizer)
         history = TrainingHistory()
         callbacks = options.callbacks
         if callbacks is not None:
@@ -308,9 +313,11 @@ class Trainer:
         """Return the values of inputs that are not fed, shape (steps, items, ...)."""
         key = (minibatch.n_steps, frozenset(minibatch.inputs))
         has_callbacks = self.engine.program.step.has_callbacks
+        # drawn in any case: what is random later does not depend on what is kept here
+        seed = int(self.rng.randint(2**31 - 1))
         if self._made is not None and self._made[0] == key and not has_callbacks:
             return self._made[1]
-        self.host.reset(int(self.rng.randint(2**31 - 1)))
+        self.host.reset(seed)
         self.feeds.reset()
         values, _, error = self.feeds.make(0, minibatch.n_steps, minibatch.inputs)
         if error is not None:
