@@ -1,4 +1,4 @@
-"""Training and losses: forms of data, optimizers and objectives; convergence; errors."""
+"""Training and losses: forms of arguments, convergence, errors."""
 
 import keras
 import nengo
@@ -583,9 +583,9 @@ def test_learning_rule_and_training_side_by_side():
     x = np.random.RandomState(0).uniform(-1, 1, size=(8, 10, 1))
     with simulator(net) as sim:
         net_weights = sim.signals[sim.model.sig[conn]["weights"]].copy()
-        targets = {probe: x**2, learned: x}
+        targets = {probe: x**2, learned: 0 * x}
         history = sim.train(
-            {node: x}, targets, keras.optimizers.Adam(1e-2), n_epochs=60
+            {node: x}, targets, keras.optimizers.Adam(3e-4), n_epochs=100
         )
         assert history.loss[-1] < 0.5 * history.loss[0]
         found = sim.signals[sim.model.sig[conn]["weights"]]
@@ -677,15 +677,11 @@ BAD_DATA = [
 def test_bad_data(number):
     make, message = BAD_DATA[number]
     net = linear_network()
-    inputs, targets = make(net)
     with simulator(net) as sim:
-        for call in (
-            lambda: sim.train(inputs, targets, "sgd"),
-            lambda: sim.loss(inputs, targets),
-        ):
-            with pytest.raises(ValidationError, match=message):
-                call()
-            inputs, targets = make(net)
+        with pytest.raises(ValidationError, match=message):
+            sim.train(*make(net), "sgd")
+        with pytest.raises(ValidationError, match=message):
+            sim.loss(*make(net))
 
 
 @pytest.mark.parametrize(
