@@ -505,9 +505,14 @@ class Engine:
         n_kept = {
             period: int((steps % period < 1).sum()) for period in self._clock_periods
         }
-        return [
+        kept = [
             values[: n_kept[period]]
             for values, period in zip(results, self.periods, strict=True)
+        ]
+        # a view would keep all of a buffer that is mostly empty
+        return [
+            part.copy() if 2 * len(part) < len(values) else part
+            for part, values in zip(kept, results, strict=True)
         ]
 
     def _rows(self, feeds, start, count):
