@@ -18,18 +18,14 @@ from nengo.exceptions import SimulationError
 from nengo_dl.compiler.ir import elements, n_values
 from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.traits import Role
+from nengo_dl.runtime import chunks
+from nengo_dl.runtime.chunks import ChunkBuffers
 from nengo_dl.runtime.interpreter import Interpreter
-from nengo_dl.runtime.loop import LoopShape, make_chunk_function
+from nengo_dl.runtime.loop import make_chunk_function
 from nengo_dl.runtime.pipeline import Program
 from nengo_dl.runtime.variables import Variables
 
 __all__ = ["Chunk", "Engine"]
-
-#: Bytes of inputs and outputs that one call of the compiled loop may hold.
-_CHUNK_BYTES = 2**25
-
-#: Most steps of one call of the compiled loop.
-_MOST_STEPS = 1024
 
 #: A call should not take longer than this (in seconds), so that a run can be watched
 #: and interrupted.
@@ -110,9 +106,7 @@ class Engine:
             np.repeat(values, self._minibatch, axis=0)
             for values in program.step.initial_values(program.step.state_blocks)
         ]
-        # one clock for all outputs that share a sampling period
-        self._clock_periods = sorted(set(self.periods)) or [1.0]
-        self._shape = self._loop_shape()
+        self.buffers = ChunkBuffers(program.step, self.periods)
         self._seconds_per_step = 0.0
         self._just_compiled = False
         # steps since the last reset, whatever soft_reset did to the time
@@ -394,7 +388,7 @@ class Engine:
         host = self.program.host
         done = 0
         while done < n_steps:
-            count = min(n_steps - done, self._steps_per_chunk(_MOST_STEPS))
+            count = min(n_steps - done, self._steps_per_chunk(chunks.MOST_STEPS))
             began = time.perf_counter()
             values, made, error = self.program.feeds.make(self.n_steps, count, feeds)
             values = self._with_feeds(values, feeds, done, made)
@@ -444,7 +438,7 @@ class Engine:
                             batch = [], None, 0, problem
                     if job is not None:
                         results = job.result()
-                    outputs = self._kept(results, count)
+                    outputs = self.buffers.kept(results, self.n_steps, count)
                     self._advance(count, began)
                     yield Chunk(count, outputs)
                 if error is not None:
@@ -454,39 +448,12 @@ class Engine:
 
     def _prepare(self, first, now, end, feeds):
         """Return frames, slots and number of steps of the next call."""
-        shape = self._shape
-        count = min(end - now, self._steps_per_chunk(shape.capacity))
+        capacity = self.buffers.shape.capacity
+        count = min(end - now, self._steps_per_chunk(capacity))
         values, made, error = self.program.feeds.make(now, count, feeds)
         values = self._with_feeds(values, feeds, now - first, made)
-        frames = [self._frame(block, values) for block in self._input_blocks()]
-        return frames, self._slots(now, made), made, error
-
-    def _input_blocks(self) -> Sequence[Block]:
-        return self.program.step.input_blocks
-
-    def _frame(self, block: Block, values: Mapping[Signal, np.ndarray]) -> np.ndarray:
-        shape = (self._shape.capacity, self._minibatch, block.size)
-        frame = np.zeros(shape, dtype=self.program.step.dtype_of(block))
-        for signal in block.signals:
-            rows = values[signal]
-            if not len(rows):  # the first step failed already
-                continue
-            rows = rows.reshape(len(rows), -1, max(signal.size, 1))
-            start = block.starts[signal]
-            n = len(rows) if len(rows) > 1 else self._shape.capacity
-            frame[:n, :, start : start + signal.size] = rows
-        return frame
-
-    def _slots(self, now: int, count: int) -> np.ndarray:
-        """Return where each step's outputs go, for each sampling period."""
-        steps = np.arange(now + 1, now + count + 1)
-        slots = np.zeros(
-            (len(self._clock_periods), self._shape.capacity), dtype=np.int32
-        )
-        for row, period in zip(slots, self._clock_periods, strict=True):
-            kept = steps % period < 1
-            row[:count] = np.cumsum(kept) - kept
-        return slots
+        frames = self.buffers.frames(values)
+        return frames, self.buffers.slots(now, made), made, error
 
     def _call(self, count, frames, slots) -> list[np.ndarray]:
         try:
@@ -498,22 +465,6 @@ class Engine:
                 raise original from original.__cause__ or error
             raise SimulationError(f"TensorFlow failed: {error.message}") from error
         return [values.numpy() for values in results]
-
-    def _kept(self, results, count: int) -> list[np.ndarray]:
-        """Return the part of the outputs that was written."""
-        steps = np.arange(self.n_steps + 1, self.n_steps + count + 1)
-        n_kept = {
-            period: int((steps % period < 1).sum()) for period in self._clock_periods
-        }
-        kept = [
-            values[: n_kept[period]]
-            for values, period in zip(results, self.periods, strict=True)
-        ]
-        # a view would keep all of a buffer that is mostly empty
-        return [
-            part.copy() if 2 * len(part) < len(values) else part
-            for part, values in zip(kept, results, strict=True)
-        ]
 
     def _rows(self, feeds, start, count):
         return {signal: rows[start : start + count] for signal, rows in feeds.items()}
@@ -548,7 +499,7 @@ class Engine:
             self._compiled = make_chunk_function(
                 self.program.step,
                 self._device_variables(),
-                self._shape,
+                self.buffers.shape,
                 min(self.unroll, _MOST_UNROLLED)
                 if jit and not callbacks
                 else self.unroll,
@@ -556,21 +507,3 @@ class Engine:
                 jit_pieces=jit and callbacks,
             )
         return self._compiled
-
-    def _loop_shape(self) -> LoopShape:
-        step = self.program.step
-        itemsize = 8 * self._minibatch
-        sizes = [int(np.prod(plan.shape)) for plan in step.layout.outputs]
-        per_step = sum(block.size for block in step.input_blocks) + sum(
-            size / period for size, period in zip(sizes, self.periods, strict=True)
-        )
-        fit = _CHUNK_BYTES / max(per_step * itemsize, 1)
-        capacity = int(np.clip(fit, 1, _MOST_STEPS))
-        return LoopShape(
-            capacity,
-            tuple(
-                capacity if period <= 1 else int(capacity / period) + 2
-                for period in self.periods
-            ),
-            tuple(self._clock_periods.index(period) for period in self.periods),
-        )

@@ -4,7 +4,7 @@ import nengo
 import numpy as np
 from nengo.builder import Model
 
-from nengo_dl.runtime import engine as engine_module
+from nengo_dl.runtime import chunks
 from nengo_dl.runtime.engine import Engine
 from nengo_dl.runtime.pipeline import compile_model
 
@@ -35,7 +35,7 @@ def interpret(monkeypatch, always=True):
 
 def limit_chunks(monkeypatch, n_steps):
     """Let no call simulate more steps than this."""
-    monkeypatch.setattr(engine_module, "_MOST_STEPS", n_steps)
+    monkeypatch.setattr(chunks, "MOST_STEPS", n_steps)
 
 
 def run(engine, n_steps, feeds=None):

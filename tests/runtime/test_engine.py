@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from nengo.exceptions import SimulationError
 
-from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.chunks import ChunkBuffers
+from nengo_dl.runtime.loop import LoopShape
 from tests.runtime.engines import (
     core_data,
     counting_network,
@@ -79,7 +80,7 @@ def test_unrolling_does_not_change_results_or_steps(
 
 def test_little_room_makes_short_chunks(monkeypatch, reference):
     interpret(monkeypatch, False)
-    monkeypatch.setattr("nengo_dl.runtime.engine._CHUNK_BYTES", 2000)
+    monkeypatch.setattr("nengo_dl.runtime.chunks._CHUNK_BYTES", 2000)
     engine = make_engine(mixed_network())
     chunks = list(engine.run(N_STEPS, {}))
     assert len(chunks) > 2
@@ -234,13 +235,13 @@ def test_run_that_nobody_finishes_keeps_what_was_made(monkeypatch, interpreted):
 @pytest.mark.parametrize("period", [1.0, 1.5, 2.5, 3.0, 7.3, 40.0])
 @pytest.mark.parametrize("capacity", [1, 2, 5, 16])
 def test_slots_hold_what_sampling_keeps(period, capacity):
-    engine = Engine.__new__(Engine)
-    engine._clock_periods = [period]
-    engine._shape = type("Shape", (), {"capacity": capacity})
+    buffers = ChunkBuffers.__new__(ChunkBuffers)
+    buffers.clocks = [period]
+    buffers.shape = LoopShape(capacity, (), ())
     room = capacity if period <= 1 else int(capacity / period) + 2
     for now in range(60):
         for count in range(1, capacity + 1):
-            (row,) = engine._slots(now, count)
+            (row,) = buffers.slots(now, count)
             steps = np.arange(now + 1, now + count + 1)
             kept = steps % period < 1
             assert row.shape == (capacity,) and row.dtype == np.int32
@@ -257,8 +258,8 @@ def test_probes_with_one_period_share_a_clock():
         for sample_every in (None, 0.002, 0.005, 0.002):
             nengo.Probe(node, sample_every=sample_every)
     engine = make_engine(net)
-    assert engine._clock_periods == [1.0, 2.0, 5.0]
-    assert engine._shape.clocks == (0, 1, 2, 1)
+    assert engine.buffers.clocks == [1.0, 2.0, 5.0]
+    assert engine.buffers.shape.clocks == (0, 1, 2, 1)
 
 
 def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():

@@ -98,7 +98,7 @@ def test_callbacks_get_the_time_and_their_input_once_a_step(monkeypatch, interpr
 def test_callbacks_know_the_time_while_processes_run_ahead(monkeypatch, interpreted):
     """The next chunk of noise is made while the callbacks of this one run."""
     interpret(monkeypatch, interpreted)
-    monkeypatch.setattr("nengo_dl.runtime.engine._MOST_STEPS", 5)
+    monkeypatch.setattr("nengo_dl.runtime.chunks.MOST_STEPS", 5)
     log = []
 
     def wait():
