@@ -1,39 +1,54 @@
 """Many time steps at once, in the form that is cheapest to differentiate.
 
-Most of a network need not wait for the step before: whatever depends on inputs and
-parameters only can be computed for all steps together, as one large batch, and so can
-whatever nothing in later steps depends on. What is left in between is the loop. An
-input product of fifty steps is then one matrix product, and a network without any state
-has no loop at all.
+Most of a network need not wait for the step before. Whatever keeps no state and lies on
+no feedback path can be computed for all steps together, as one large batch: the
+products between the layers of a feed-forward network, whose neurons and synapses are
+then loops of their own. An input product of fifty steps becomes one matrix product, and
+a network without any state has no loop at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
 
 import tensorflow as tf
 
 from nengo_dl.builders.signals import ValueStore
-from nengo_dl.compiler.layout import ReadPlan
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.scan import scan
 from nengo_dl.runtime.step import StepProgram
 
-__all__ = ["Stage", "Stages"]
+__all__ = ["Kind", "Phase", "Stages"]
 
 
-class Stage(IntEnum):
-    """When a group is computed."""
+class Kind(Enum):
+    """How the groups of a phase are computed."""
 
-    #: once: it depends on parameters and on inputs that stay the same
-    ONCE = 0
-    #: for all steps together, before the loop
-    BEFORE = 1
-    #: in each step
-    LOOP = 2
-    #: for all steps together, after the loop
-    AFTER = 3
+    #: once: they depend on parameters and on inputs that stay the same
+    ONCE = "once"
+    #: for all steps together
+    BATCH = "batch"
+    #: step by step
+    LOOP = "loop"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Groups that are computed together.
+
+    Attributes
+    ----------
+    kind : Kind
+        How.
+    groups : list of int
+        Which, in order.
+    """
+
+    kind: Kind
+    groups: list[int]
 
 
 class Stages:
@@ -48,10 +63,8 @@ class Stages:
 
     Attributes
     ----------
-    stage_of : list of Stage
-        Stage of each group.
-    groups : dict of {Stage: list of int}
-        Groups of each stage.
+    phases : list of Phase
+        All groups, in the order in which they are computed.
     read, written : list of set of int
         Blocks that each group reads and writes.
     """
@@ -77,12 +90,14 @@ class Stages:
             self.read.append({piece.block for plan in plans for piece in plan.pieces})
             for block in written:
                 self._writers.setdefault(block, []).append(number)
-        self.stage_of = self._divide()
-        self.groups = {
-            stage: [n for n, found in enumerate(self.stage_of) if found is stage]
-            for stage in Stage
-        }
-        self.has_loop = bool(self.groups[Stage.LOOP])
+        #: state that some group changes
+        self.looped = {b for b in self._writers if self._is_state(b)}
+        self.phases = self._divide()
+
+    @property
+    def loop_groups(self) -> list[int]:
+        """Groups that are computed step by step."""
+        return [n for p in self.phases if p.kind is Kind.LOOP for n in p.groups]
 
     # -- analysis
 
@@ -97,48 +112,91 @@ class Stages:
             return False
         return kernel.ignores_state or not (bound.previous or bound.updates)
 
-    def stage_of_block(self, block: int, stages: Sequence[Stage]) -> Stage:
-        """Return when a block has its final value, given the stages of groups."""
-        role = self._blocks[block].role
-        if role is Role.INPUT:
-            index = [b.number for b in self.program.input_blocks].index(block)
-            return Stage.BEFORE if self.moving[index] else Stage.ONCE
-        writers = self._writers.get(block, ())
-        if role is Role.STATE:
-            return Stage.LOOP if writers else Stage.ONCE
-        return max((stages[n] for n in writers), default=Stage.ONCE)
+    def _divide(self) -> list[Phase]:
+        """Assign groups to phases: alternately batches (even) and loops (odd)."""
+        components = _components(self.predecessors)
+        once = self._still_blocks()
+        phase_of: dict[int, int] = {}
+        for members in components:
+            before = {
+                p for n in members for p in self.predecessors[n] if p not in members
+            }
+            is_loop = len(members) > 1 or not self._is_free(members[0])
+            if not is_loop and members[0] in once:
+                phase_of[members[0]] = -1
+                continue
+            latest = max((phase_of[p] for p in before), default=0)
+            latest = max(latest, 0)
+            # a batch can follow a batch in one phase, and a loop a loop
+            same_kind = latest % 2 == int(is_loop)
+            for member in members:
+                phase_of[member] = latest if same_kind else latest + 1
+        if self._needs_one_loop(phase_of):
+            phase_of = {n: min(found, 1) for n, found in phase_of.items()}
+        phases = []
+        for number in sorted(set(phase_of.values())):
+            kind = Kind.ONCE if number < 0 else (Kind.BATCH, Kind.LOOP)[number % 2]
+            groups = sorted(n for n, found in phase_of.items() if found == number)
+            phases.append(Phase(kind, groups))
+        return phases
 
-    def _divide(self) -> list[Stage]:
-        count = len(self.program.layout.groups)
-        stages = [
-            Stage.ONCE if self._is_free(number) else Stage.LOOP
-            for number in range(count)
-        ]
-        changed = True
-        while changed:
-            changed = False
-            for number in range(count):
-                reads = self.read[number]
-                found = max(
-                    (self.stage_of_block(block, stages) for block in reads),
-                    default=Stage.ONCE,
-                )
-                if found > stages[number]:
-                    stages[number] = found
-                    changed = True
-        after = {
-            n for n in range(count) if stages[n] is Stage.LOOP and self._is_free(n)
-        }
-        changed = True
-        while changed:
-            looped = [
-                n for n in range(count) if stages[n] is Stage.LOOP and n not in after
+    def _needs_one_loop(self, phase_of: Mapping[int, int]) -> bool:
+        """Whether loops cannot be separated.
+
+        Functions in Python may depend on each other's calls, and an output may show
+        state of one loop together with what is computed later.
+        """
+        if any(kernel.is_callback for kernel in self.program.kernels):
+            return True
+        for plan in self.program.layout.outputs:
+            blocks = {piece.block for piece in plan.pieces}
+            phases = [
+                max((phase_of[n] for n in self._writers.get(b, ())), default=-1)
+                for b in blocks
             ]
-            needed = set().union(*(self.read[n] for n in looped)) if looped else set()
-            kept = {n for n in after if not self.written[n] & needed}
-            changed = kept != after
-            after = kept
-        return [Stage.AFTER if n in after else stages[n] for n in range(count)]
+            shown = {phase for b, phase in zip(blocks, phases) if b in self.looped}
+            if shown and (len(shown) > 1 or max(phases) > max(shown)):
+                return True
+        return False
+
+    @cached_property
+    def predecessors(self) -> list[set[int]]:
+        """For each group, those whose results it needs, in this step or a later one."""
+        return [
+            {
+                writer
+                for block in self.read[number] | self._partly(number)
+                for writer in self._writers.get(block, ())
+                if writer != number
+            }
+            for number in range(len(self.read))
+        ]
+
+    def _partly(self, number: int) -> set[int]:
+        """Return the state that a group writes, which all its writers share."""
+        return {block for block in self.written[number] if self._is_state(block)}
+
+    def _still_blocks(self) -> set[int]:
+        """Return the groups that depend on nothing that differs between steps."""
+        moving = {
+            block.number
+            for block, moves in zip(self.program.input_blocks, self.moving, strict=True)
+            if moves
+        }
+        moving |= self.looped
+        groups = set(range(len(self.read)))
+        changed = True
+        while changed:
+            kept = {n for n in groups if self._is_free(n) and not self.read[n] & moving}
+            changed = kept != groups
+            groups = kept
+            moving |= {
+                block
+                for n in range(len(self.read))
+                if n not in groups
+                for block in self.written[n]
+            }
+        return groups
 
     # -- execution
 
@@ -258,13 +316,8 @@ class _Run:
         self.moving: dict[int, tf.Tensor] = {}
         self.state_numbers = [block.number for block in program.state_blocks]
         self.state = list(state)
-        self.looped = [
-            number
-            for number in self.state_numbers
-            if stages.stage_of_block(number, stages.stage_of) is Stage.LOOP
-        ]
         for number, value in zip(self.state_numbers, state, strict=True):
-            if number not in self.looped:
+            if number not in stages.looped:
                 self.still[number] = value
         for block, value, moves in zip(
             program.input_blocks, frames, stages.moving, strict=True
@@ -281,36 +334,39 @@ class _Run:
 
     def execute(self, recompute):
         """Run all stages; see `Stages.run`."""
-        groups = self.stages.groups
-        self.still.update(self._compute(groups[Stage.ONCE], self.still))
-        if groups[Stage.BEFORE]:
-            start = {**self._spread(self._needed(Stage.BEFORE)), **self.moving}
-            found = self._compute(groups[Stage.BEFORE], start)
-            rows = self.n_steps * self.minibatch
-            self.moving.update(
-                (number, tf.broadcast_to(value, (rows, value.shape[1])))
-                for number, value in found.items()
-            )
-        state, results = self._loop(recompute)
-        missing = [i for i, value in enumerate(results) if value is None]
-        if missing:
-            plans = [self.wanted[i] for i in missing]
-            blocks = {piece.block for plan in plans for piece in plan.pieces}
-            start = {**self._spread(self._needed(Stage.AFTER) | blocks), **self.moving}
-            store = self._store(start)
-            for number in groups[Stage.AFTER]:
-                self.program.run_group(number, store, self.fixed)
-            for i, plan in zip(missing, plans, strict=True):
+        by_number = dict(zip(self.state_numbers, self.state, strict=True))
+        results: list[tf.Tensor | None] = [None] * len(self.wanted)
+        phases = self.stages.phases
+        for number, phase in enumerate(phases):
+            if phase.kind is Kind.ONCE:
+                self.still.update(self._compute(phase.groups, self.still))
+            elif phase.kind is Kind.BATCH:
+                needed = self._needed(phase.groups)
+                found = self._compute(
+                    phase.groups, {**self._spread(needed), **self.moving}
+                )
+                rows = self.n_steps * self.minibatch
+                self.moving.update(
+                    (block, tf.broadcast_to(value, (rows, value.shape[1])))
+                    for block, value in found.items()
+                )
+            else:
+                later = [n for p in phases[number + 1 :] for n in p.groups]
+                self._loop(phase.groups, later, by_number, results, recompute)
+        for i, plan in enumerate(self.wanted):
+            if results[i] is None:
+                blocks = {piece.block for piece in plan.pieces}
+                store = self._store({**self._spread(blocks), **self.moving})
                 value = store.read(plan)
                 size = int(value.shape[-1])
                 rows = tf.broadcast_to(value, (self.n_steps * self.minibatch, size))
                 results[i] = tf.reshape(rows, (self.n_steps, self.minibatch, size))
-        return state, results
+        return [by_number[n] for n in self.state_numbers], results
 
-    def _needed(self, stage: Stage) -> set[int]:
-        """Return the blocks that groups of a stage read or add to."""
+    def _needed(self, groups: Sequence[int]) -> set[int]:
+        """Return the blocks that groups read or add to."""
         found: set[int] = set()
-        for number in self.stages.groups[stage]:
+        for number in groups:
             found |= self.stages.read[number] | self.stages.written[number]
         return found
 
@@ -335,14 +391,17 @@ class _Run:
             self.program.run_group(number, store, self.fixed)
         return dict(store.export()["current"])
 
-    def _loop(self, recompute):
-        """Run the loop; leave what later stages need in `moving`."""
-        groups = self.stages.groups[Stage.LOOP]
-        in_loop = [self._is_looped(plan) for plan in self.wanted]
-        if not groups:
-            return self.state, [None] * len(self.wanted)
-
-        reads = self._needed(Stage.LOOP)
+    def _loop(self, groups, later, by_number, results, recompute):
+        """Run a loop; leave what later phases need in `moving`."""
+        states = sorted(
+            {b for n in groups for b in self.stages.written[n] if b in by_number}
+        )
+        # outputs of state are read at a certain moment of a step
+        in_loop = [
+            result is None and any(piece.block in states for piece in plan.pieces)
+            for plan, result in zip(self.wanted, results, strict=True)
+        ]
+        reads = self._needed(groups)
         for plan, looped in zip(self.wanted, in_loop, strict=True):
             if looped:
                 reads |= {piece.block for piece in plan.pieces}
@@ -355,13 +414,13 @@ class _Run:
             if id(plan) in self.fixed
         ]
         fixed_plans = list(dict.fromkeys(fixed_plans))
-        exported = self._exported(groups, in_loop)
+        exported = self._exported(groups, later, in_loop)
 
         def step(invariants, state, items):
             fixed = dict(zip(fixed_plans, invariants[: len(fixed_plans)], strict=True))
             start = dict(zip(still, invariants[len(fixed_plans) :], strict=True))
             start.update(zip(moving, items, strict=True))
-            start.update(zip(self.looped, state, strict=True))
+            start.update(zip(states, state, strict=True))
             store = self._store(start)
             for number in groups:
                 self.program.run_group(number, store, fixed)
@@ -378,7 +437,7 @@ class _Run:
                 outputs.append(
                     tf.broadcast_to(store.value_of(number), (self.minibatch, size))
                 )
-            return store.next_state(self.looped), outputs
+            return store.next_state(states), outputs
 
         shapes = [
             (self._dtype(plan.pieces[0].block), (self.minibatch, *plan.shape))
@@ -393,40 +452,79 @@ class _Run:
             tf.reshape(self.moving[n], (self.n_steps, -1, self.layout.blocks[n].size))
             for n in moving
         ]
-        by_number = dict(zip(self.state_numbers, self.state, strict=True))
         last, found = scan(
             step,
             [
                 *(self.fixed[key] for key in fixed_plans),
                 *(self.still[n] for n in still),
             ],
-            [by_number[n] for n in self.looped],
+            [by_number[n] for n in states],
             sequences,
             self.n_steps,
             shapes,
             recompute,
         )
-        by_number.update(zip(self.looped, last, strict=True))
+        by_number.update(zip(states, last, strict=True))
         found = list(found)
-        results = [found.pop(0) if looped else None for looped in in_loop]
+        for i, looped in enumerate(in_loop):
+            if looped:
+                results[i] = found.pop(0)
         for number, value in zip(exported, found, strict=True):
             self.moving[number] = self._all_steps(value)
-        return [by_number[n] for n in self.state_numbers], results
 
-    def _is_looped(self, plan: ReadPlan) -> bool:
-        """Whether an output shows state, which changes within a step."""
-        return any(piece.block in self.looped for piece in plan.pieces)
-
-    def _exported(self, groups, in_loop) -> list[int]:
-        """Return the blocks of the loop that later stages or outputs read."""
-        written = set(self.looped)
-        for number in groups:
-            written |= self.stages.written[number]
-        later = self._needed(Stage.AFTER)
+    def _exported(self, groups, later, in_loop) -> list[int]:
+        """Return the blocks of a loop that later phases or outputs read."""
+        written = {block for n in groups for block in self.stages.written[n]}
+        needed = self._needed(later)
         for plan, looped in zip(self.wanted, in_loop, strict=True):
             if not looped:
-                later |= {piece.block for piece in plan.pieces}
-        return sorted(written & later)
+                needed |= {piece.block for piece in plan.pieces}
+        return sorted(written & needed)
 
     def _dtype(self, number: int) -> tf.DType:
         return tf.as_dtype(self.program.dtype_of(self.layout.blocks[number]))
+
+
+def _components(predecessors: Sequence[set[int]]) -> list[list[int]]:
+    """Return groups that depend on each other, each after those it depends on.
+
+    Tarjan's algorithm, without recursion.
+    """
+    index: dict[int, int] = {}
+    low: dict[int, int] = {}
+    stack: list[int] = []
+    found: list[list[int]] = []
+    on_stack: set[int] = set()
+    for root in range(len(predecessors)):
+        if root in index:
+            continue
+        work = [(root, iter(sorted(predecessors[root])))]
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        on_stack.add(root)
+        while work:
+            node, others = work[-1]
+            for other in others:
+                if other not in index:
+                    index[other] = low[other] = len(index)
+                    stack.append(other)
+                    on_stack.add(other)
+                    work.append((other, iter(sorted(predecessors[other]))))
+                    break
+                if other in on_stack:
+                    low[node] = min(low[node], index[other])
+            else:
+                work.pop()
+                if work:
+                    parent = work[-1][0]
+                    low[parent] = min(low[parent], low[node])
+                if low[node] == index[node]:
+                    members = []
+                    while True:
+                        member = stack.pop()
+                        on_stack.discard(member)
+                        members.append(member)
+                        if member == node:
+                            break
+                    found.append(sorted(members))
+    return found

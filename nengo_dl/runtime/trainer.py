@@ -26,7 +26,7 @@ from nengo_dl.runtime.host import HostOperators
 from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.objectives import Term, first_line
 from nengo_dl.runtime.optimizers import Optimizers
-from nengo_dl.runtime.stages import Stage, Stages
+from nengo_dl.runtime.stages import Stages
 from nengo_dl.runtime.step import StepProgram
 from nengo_dl.runtime.training_data import ArrayData, Minibatch, StreamData
 
@@ -437,7 +437,7 @@ class Trainer:
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Return the state after some steps, and outputs (minibatch, n_steps, size)."""
         frames = [_frame(parts) for parts in pieces]
-        loop_kernels = [stages.program.kernels[n] for n in stages.groups[Stage.LOOP]]
+        loop_kernels = [stages.program.kernels[n] for n in stages.loop_groups]
         recompute = differentiable and not any(
             kernel.is_callback or getattr(kernel, "trainable_variables", ())
             for kernel in loop_kernels
