@@ -578,7 +578,9 @@ def test_learning_rule_and_training_side_by_side():
         learner = nengo.Node(size_in=1)
         conn = nengo.Connection(ens, learner, learning_rule_type=nengo.PES())
         nengo.Connection(learner, conn.learning_rule)
-        probe = nengo.Probe(ens, synapse=None)
+        out = nengo.Node(size_in=1)
+        nengo.Connection(ens, out, synapse=None)
+        probe = nengo.Probe(out, synapse=None)
         learned = nengo.Probe(learner, synapse=None)
     x = np.random.RandomState(0).uniform(-1, 1, size=(8, 10, 1))
     with simulator(net) as sim:
@@ -587,7 +589,8 @@ def test_learning_rule_and_training_side_by_side():
         history = sim.train(
             {node: x}, targets, keras.optimizers.Adam(3e-4), n_epochs=100
         )
-        assert history.loss[-1] < 0.5 * history.loss[0]
+        losses = history.probe_losses[probe]
+        assert losses[-1] < 0.5 * losses[0]
         found = sim.signals[sim.model.sig[conn]["weights"]]
         assert np.array_equal(found, net_weights)
 
