@@ -469,9 +469,9 @@ class Simulator:
             Backpropagate through this many time steps only, and update parameters after
             each such part of a minibatch; state is handed on from part to part.
         summaries : list, optional
-            Data to collect for TensorBoard.
+            Data to collect for TensorBoard (not implemented yet).
         profile : bool or dict
-            Record a profile of the training.
+            Record a profile of the training (not implemented yet).
         extra_feeds : dict of {tf.Variable.ref(): ndarray}, optional
             Values that variables have during this call only.
         validation : tuple of (inputs, targets), or iterable, optional
@@ -508,6 +508,9 @@ class Simulator:
         minibatch that is not full is left out, with a warning.
         """
         self._check_open("train")
+        for name, value in (("summaries", summaries), ("profile", profile)):
+            if value:
+                raise NotImplementedError(f"{name!r} of train is not implemented yet")
         return self._get_training().train(
             inputs,
             targets,
