@@ -336,9 +336,20 @@ def run_step(step: Callable[[], None], op: Operator, time: float) -> None:
     try:
         step()
     except Exception as error:
-        raise SimulationError(
-            f"{describe(op)} failed at t={time:g}: {error}"
-        ) from error
+        raise failed(op, time, error) from error
+
+
+def failed(op: Operator, time: float, error: Exception) -> SimulationError:
+    """Return an exception that says where a user's code failed, and why.
+
+    The cause is named by its type, too, if it has no message but, say, a key.
+    """
+    reason = str(error)
+    if not reason or isinstance(error, KeyError):
+        reason = repr(error)
+    failure = SimulationError(f"{describe(op)} failed at t={time:g}: {reason}")
+    failure.__cause__ = error
+    return failure
 
 
 def describe(op: Operator) -> str:

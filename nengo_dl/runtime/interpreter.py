@@ -15,9 +15,8 @@ import numpy as np
 from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import DotInc
 from nengo.builder.signal import Signal
-from nengo.exceptions import SimulationError
 
-from nengo_dl.runtime.host import describe
+from nengo_dl.runtime.host import failed
 from nengo_dl.runtime.pipeline import Program
 
 __all__ = ["Interpreter"]
@@ -242,10 +241,7 @@ class _Item:
                 step()
                 position += 1
         except Exception as error:
-            raise SimulationError(
-                f"{describe(self.ops[position])} failed at t={number * self.dt:g}: "
-                f"{error}"
-            ) from error
+            raise failed(self.ops[position], number * self.dt, error) from error
         for live, period, rows in self.outputs:
             if period <= 1 or number % period < 1:
                 rows.append(live.flatten())
