@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
-from nengo.exceptions import SimulationError
 from nengo.processes import Piecewise, PresentInput
 
 from nengo_dl.compiler.operators import RandomSample
 from nengo_dl.runtime.host import (
     HostOperators,
     assign_result,
-    describe,
-    run_step,
+    failed,
 )
 
 __all__ = ["InputFeeds"]
@@ -79,18 +77,60 @@ class InputFeeds:
             times = times.astype(time.dtype, copy=False)
             values[step] = steps.astype(step.dtype, copy=False)
             values[time] = times
-        n_made, error = n_steps, None
-        for source in self._sources:
-            if source.output is not None and source.output in replaced:
-                continue
-            rows, problem = source.take(first, steps[:n_made], times[:n_made])
+        asked = [
+            source
+            for source in self._sources
+            if source.output is None or source.output not in replaced
+        ]
+        error = self._ask(asked, first, steps, times)
+        n_made = min([n_steps, *(source.count(first) for source in asked)])
+        for source in asked:
             if source.output is not None:
-                values[source.output] = rows
-            if problem is not None:
-                n_made, error = len(rows), problem
+                values[source.output] = source.rows(first, n_made)
         if n_made < n_steps:
             values = {signal: rows[:n_made] for signal, rows in values.items()}
         return values, n_made, error
+
+    def _ask(
+        self,
+        sources: Sequence[_Source],
+        first: int,
+        steps: np.ndarray,
+        times: np.ndarray,
+    ) -> BaseException | None:
+        """Let sources make the values of some steps that they have not made yet.
+
+        They take turns in each step, in the reference's order: functions can share a
+        random stream, or something that one of them changes.
+        """
+        makers = [source.begin(first, len(steps)) for source in sources]
+        had = [source.count(first) for source in sources]
+        turns = list(zip(had, makers, strict=True))
+        start = min([len(steps), *had])
+        sets_time = self.host.time_update is not None and any(
+            type(source.op) is not SimPyFunc for source in sources
+        )
+        # whole steps that were made, and how many sources had their turn in the next
+        done, position, failure = start, 0, None
+        try:
+            with np.errstate(invalid="raise", divide="ignore"):
+                for step, time in zip(
+                    steps[start:].tolist(), times[start:].tolist(), strict=True
+                ):
+                    if sets_time:
+                        self.host.set_time(step)
+                    for have, make in turns:
+                        if done >= have:
+                            make(done - have, time)
+                        position += 1
+                    done, position = done + 1, 0
+        except Exception as error:
+            failure = failed(sources[position].op, times[done], error)
+        except BaseException as error:
+            failure = error
+        for i, (have, source) in enumerate(zip(had, sources, strict=True)):
+            source.end(max(done + (i < position) - have, 0))
+        return failure
 
     def reset_state(self) -> None:
         """Return processes to their initial state; their random streams go on."""
@@ -130,10 +170,12 @@ class InputFeeds:
         if now is None:
             now = n_steps
         steps = np.arange(now - n_steps + 1, now + 1)
+        processes = [s for s in self._sources if type(s.op) is not SimPyFunc]
+        if n_steps:
+            self._ask(processes, now - n_steps, steps, steps * self.host.dt)
+        for source in processes:
+            source.consume(n_steps)
         for source in self._sources:
-            if type(source.op) is not SimPyFunc and n_steps:
-                source.take(now - n_steps, steps, steps * self.host.dt)
-                source.consume(n_steps)
             source.first = now
 
     def consume(self, n_steps: int) -> None:
@@ -159,23 +201,40 @@ class _Source:
         # values that were made but not consumed, and the step before the first of them
         self.ahead: np.ndarray | None = None
         self.first = 0
+        # rows that are being made
+        self._new: np.ndarray | None = None
 
-    def take(
-        self, first: int, steps: np.ndarray, times: np.ndarray
-    ) -> tuple[np.ndarray, BaseException | None]:
-        """Return values for some steps; ask the operator for those it did not give."""
+    def count(self, first: int) -> int:
+        """Return for how many steps there are values."""
+        return 0 if self.ahead is None else len(self.ahead) - (first - self.first)
+
+    def rows(self, first: int, n_steps: int) -> np.ndarray:
+        """Return values for some steps, all of which were made."""
+        if self.ahead is None:
+            return self._empty(0)
+        offset = first - self.first
+        return self.ahead[offset : offset + n_steps]
+
+    def begin(self, first: int, n_steps: int) -> Callable[[int, float], None]:
+        """Return a function that makes the values of one step, given their number."""
         if self.ahead is None:
             self.first = first
-        offset = first - self.first
-        have = 0 if self.ahead is None else len(self.ahead) - offset
-        error = None
-        if have < len(steps):
-            make = self._call_function if type(self.op) is SimPyFunc else self._run_op
-            rows, error = make(steps[have:], times[have:])
+        self._new = self._empty(max(n_steps - self.count(first), 0))
+        if type(self.op) is SimPyFunc:
+            return self._function_maker(self._new)
+        return self._process_maker(self._new)
+
+    def end(self, n_steps: int) -> None:
+        """Keep the values of those steps that were made."""
+        rows, self._new = self._new[:n_steps], None
+        if len(rows):
             self.ahead = (
                 rows if self.ahead is None else np.concatenate([self.ahead, rows])
             )
-        return self.ahead[offset : offset + len(steps)], error
+
+    def _empty(self, n_steps: int) -> np.ndarray:
+        items = 1 if self.shared else self.host.minibatch_size
+        return np.empty((n_steps, items, *self.shape), dtype=self.dtype)
 
     def consume(self, n_steps: int) -> None:
         """Forget the first values."""
@@ -184,53 +243,35 @@ class _Source:
             self.ahead = rest if len(rest) else None
             self.first += n_steps
 
-    def _call_function(self, steps, times):
+    def _function_maker(self, rows: np.ndarray) -> Callable[[int, float], None]:
         """Call a function of time, without the reference's overhead per call."""
-        rows = np.empty((len(times), 1, *self.shape), dtype=self.dtype)
         function, passes_time = self.op.fn, self.op.t_passed
         keeps = self.output is not None
-        done = 0
-        try:
-            for t in times.tolist():
-                result = function(t) if passes_time else function()
-                if keeps:
-                    # the usual case is checked without NumPy's overhead
-                    if isinstance(result, float) and math.isfinite(result):
-                        rows[done] = result
-                    else:
-                        assign_result(rows[done, 0], result)
-                done += 1
-        except Exception as error:
-            failure = SimulationError(
-                f"{describe(self.op)} failed at t={times[done]:g}: {error}"
-            )
-            failure.__cause__ = error
-            return rows[:done], failure
-        except BaseException as error:
-            return rows[:done], error
-        return rows, None
 
-    def _run_op(self, steps, times):
-        items = [0] if self.shared else range(self.host.minibatch_size)
-        rows = np.empty((len(steps), len(items), *self.shape), dtype=self.dtype)
+        def make(n: int, time: float) -> None:
+            result = function(time) if passes_time else function()
+            if keeps:
+                # the usual case is checked without NumPy's overhead
+                if isinstance(result, float) and math.isfinite(result):
+                    rows[n] = result
+                else:
+                    assign_result(rows[n, 0], result)
+
+        return make
+
+    def _process_maker(self, rows: np.ndarray) -> Callable[[int, float], None]:
+        items = range(rows.shape[1])
         live = [self.host.signals[item][self.output] for item in items]
         functions = [self.host.step_function(self.op, item) for item in items]
-        clock = self.host.time_update
-        done = 0
-        try:
-            with np.errstate(invalid="raise", divide="ignore"):
-                for row, step in zip(rows, steps.tolist(), strict=True):
-                    if clock is not None:
-                        self.host.set_time(step)
-                    for column, function, value in zip(
-                        row, functions, live, strict=True
-                    ):
-                        run_step(function, self.op, step * self.host.dt)
-                        column[...] = value
-                    done += 1
-        except BaseException as error:
-            return rows[:done], error
-        return rows, None
+        turns = list(zip(items, functions, live, strict=True))
+
+        def make(n: int, time: float) -> None:
+            row = rows[n]
+            for item, function, value in turns:
+                function()
+                row[item] = value
+
+        return make
 
 
 def _same_for_all_items(op: Operator) -> bool:
