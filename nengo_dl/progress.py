@@ -10,6 +10,7 @@ import sys
 from typing import TextIO
 
 import progressbar
+from nengo.exceptions import ValidationError
 from nengo.rc import rc
 from nengo.utils.progress import (
     AutoProgressBar,
@@ -115,6 +116,15 @@ def _to_bar(progress_bar: bool | ProgressBar | None) -> ProgressBar:
     if progress_bar is None or progress_bar is False:
         return NoProgressBar()
     if progress_bar is not True:
+        # Nengo asks for these two methods, not for its class
+        if not all(
+            callable(getattr(progress_bar, m, None)) for m in ("update", "close")
+        ):
+            raise ValidationError(
+                "Must be True, False, or a progress bar of nengo.utils.progress "
+                f"(got {progress_bar!r})",
+                attr="progress_bar",
+            )
         return progress_bar
     configured = rc["progress"]["progress_bar"].lower()
     if configured in ("auto", "true", "1", "yes", "on"):

@@ -47,8 +47,10 @@ class SignalValues(Mapping):
         Raises
         ------
         KeyError
-            If the signal is not kept between steps.
+            If it is no signal, or one that is not kept between steps.
         """
+        if not isinstance(signal, Signal):
+            raise KeyError(f"{signal!r} is not a Signal of the model")
         if signal is self._model.step:
             value = np.array(self._engine.n_steps, dtype=signal.dtype)
         elif signal is self._model.time:

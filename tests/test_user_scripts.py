@@ -5,7 +5,7 @@ import warnings
 import nengo
 import numpy as np
 import pytest
-from nengo.exceptions import SimulationError
+from nengo.exceptions import SimulationError, ValidationError
 
 import nengo_dl
 
@@ -126,3 +126,25 @@ def test_cause_without_message_is_named():
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
         with pytest.raises(SimulationError, match=r"t=0.002: StopIteration\(\)"):
             sim.run_steps(5)
+
+
+@pytest.mark.parametrize("wrong", [5, "yes", object()])
+def test_wrong_progress_bar_is_refused(wrong):
+    with nengo.Network() as net:
+        nengo.Node([1])
+    with pytest.raises(ValidationError, match="progress bar of nengo"):
+        nengo_dl.Simulator(net, progress_bar=wrong)
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        with pytest.raises(ValidationError, match="progress bar of nengo"):
+            sim.run_steps(2, progress_bar=wrong)
+        assert sim.n_steps == 0
+
+
+@pytest.mark.parametrize("wrong", [5, "x", None, [1]])
+def test_what_is_no_signal_has_no_value(wrong):
+    with nengo.Network() as net:
+        nengo.Ensemble(5, 1)
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        assert wrong not in sim.signals
+        with pytest.raises(KeyError, match="is not a Signal"):
+            sim.signals[wrong]
