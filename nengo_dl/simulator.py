@@ -17,7 +17,7 @@ from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 from nengo.cache import get_default_decoder_cache
 from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
-from nengo.utils.numpy import is_array_like, maxint
+from nengo.utils.numpy import is_array_like, is_number, maxint
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
@@ -33,6 +33,8 @@ from nengo_dl.runtime.arguments import (
     check_extra_feeds,
     check_feeds,
     check_positive,
+    check_seconds,
+    check_seed,
     temporary_values,
 )
 from nengo_dl.runtime.engine import Chunk, Engine
@@ -151,7 +153,7 @@ class Simulator:
                 attr="network",
                 obj=self,
             )
-        if jit_compile not in (None, True, False):
+        if jit_compile is not None and not isinstance(jit_compile, (bool, np.bool_)):
             raise ValidationError(
                 f"Must be None, True or False (got {jit_compile!r})",
                 attr="jit_compile",
@@ -172,9 +174,15 @@ class Simulator:
 
         if model is None:
             model = Model(
-                dt=float(dt),
+                dt=check_seconds(dt, "dt", self),
                 label=f"{network}, dt={dt:f}",
                 decoder_cache=get_default_decoder_cache(),
+            )
+        elif not isinstance(model, Model):
+            raise ValidationError(
+                f"Must be a nengo.builder.Model (got {type(model).__name__})",
+                attr="model",
+                obj=self,
             )
         self.model = model
         if seed is None:
@@ -182,7 +190,7 @@ class Simulator:
                 seed = network.seed + 1
             else:
                 seed = np.random.randint(maxint)
-        self.seed = seed
+        self.seed = check_seed(seed, self)
 
         with track(progress_bar, "Building", "Build") as tracker:
             if network is not None:
@@ -312,9 +320,9 @@ class Simulator:
         ValidationError
             If the time is negative.
         """
-        if not time_in_seconds >= 0:
+        if not is_number(time_in_seconds) or not 0 <= time_in_seconds < np.inf:
             raise ValidationError(
-                f"Must be positive (got {time_in_seconds:g})",
+                f"Must be a positive number of seconds, or 0 (got {time_in_seconds!r})",
                 attr="time_in_seconds",
                 obj=self,
             )
@@ -629,7 +637,7 @@ class Simulator:
         """
         self._check_open("reset")
         if seed is not None:
-            self.seed = seed
+            self.seed = check_seed(seed, self)
         self._engine.reset(self.seed)
         self._engine.reset_parameters()
         self._parameters.forget()
@@ -702,7 +710,10 @@ class Simulator:
                 stacklevel=2,
             )
             sample_every = dt
-        period = 1 if sample_every is None else sample_every / self.dt
+        if sample_every is None:
+            period = 1.0
+        else:
+            period = check_seconds(sample_every, "sample_every", self) / self.dt
         steps = np.arange(1, self.n_steps + 1)
         return self.dt * steps[steps % period < 1]
 

@@ -1054,3 +1054,44 @@ def test_variables_have_other_values_during_a_run_only():
         with pytest.raises(ValidationError, match=r"tf.Variable"):
             sim.run_steps(1, extra_feeds={"variable": np.zeros(2)})
     assert seen == [[3.0, 4.0], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"dt": 0}, r"dt: Must be a number of seconds above 0 \(got 0\)"),
+        ({"dt": -0.001}, "above 0"),
+        ({"dt": np.nan}, "above 0"),
+        ({"dt": "1 ms"}, r"got '1 ms'"),
+        ({"seed": 1.5}, r"seed: Must be an integer .*got 1\.5"),
+        ({"seed": -1}, r"got -1"),
+        ({"model": 5}, r"model: Must be a nengo.builder.Model \(got int\)"),
+        ({"jit_compile": np.array([1, 2])}, "jit_compile: Must be None, True or False"),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_refused(arguments, match):
+    with nengo.Network() as net:
+        nengo.Node([0.0])
+    with pytest.raises(ValidationError, match=match):
+        simulator(net, **arguments)
+
+
+@pytest.mark.parametrize("time", ["0.1", None, np.inf, np.nan, -1])
+def test_times_that_are_none_are_refused(time):
+    with nengo.Network() as net:
+        nengo.Node([0.0])
+    with simulator(net) as sim:
+        with pytest.raises(ValidationError, match="positive number of seconds"):
+            sim.run(time)
+        with pytest.raises(ValidationError, match="sample_every"):
+            sim.trange(sample_every=0)
+
+
+def test_refused_seed_leaves_the_old_one():
+    with nengo.Network(seed=3) as net:
+        nengo.Node([0.0])
+    with simulator(net) as sim:
+        with pytest.raises(ValidationError, match="seed"):
+            sim.reset(seed="x")
+        assert sim.seed == 4
+        sim.reset()

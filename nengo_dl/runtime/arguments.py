@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
-from nengo.utils.numpy import is_integer
+from nengo.utils.numpy import is_integer, is_number
 
 __all__ = [
     "check_device",
@@ -19,6 +19,8 @@ __all__ = [
     "check_extra_feeds",
     "check_feeds",
     "check_positive",
+    "check_seconds",
+    "check_seed",
     "temporary_values",
 ]
 
@@ -110,6 +112,56 @@ def check_positive(value: Any, name: str, owner: object, least: int = 1) -> int:
     return int(value)
 
 
+def check_seconds(value: Any, name: str, owner: object) -> float:
+    """Return a length of time that must be above zero.
+
+    Parameters
+    ----------
+    value : float
+        The argument, in seconds.
+    name : str
+        Its name, for the error message.
+    owner : object
+        For the error message.
+
+    Raises
+    ------
+    ValidationError
+        If it is not a finite number above zero.
+    """
+    if not is_number(value) or not 0 < value < np.inf:
+        raise ValidationError(
+            f"Must be a number of seconds above 0 (got {value!r})",
+            attr=name,
+            obj=owner,
+        )
+    return float(value)
+
+
+def check_seed(seed: Any, owner: object) -> int:
+    """Return a seed of random streams.
+
+    Parameters
+    ----------
+    seed : int
+        The argument.
+    owner : object
+        For the error message.
+
+    Raises
+    ------
+    ValidationError
+        If it is not an integer of 32 bits, without sign.
+    """
+    if not is_integer(seed) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValidationError(
+            f"Must be an integer from 0 to 2**32 - 1 (got {seed!r})",
+            attr="seed",
+            obj=owner,
+        )
+    return int(seed)
+
+
 def check_feeds(
     feeds: Mapping[nengo.Node, Any] | None,
     signals: Mapping[nengo.Node, Signal],
@@ -156,8 +208,8 @@ def check_feeds(
             signal = None
         if signal is None:
             raise ValidationError(
-                f"{node} is not an input node of the simulated network: only Nodes "
-                "that have an output and no input (size_in=0) can be fed",
+                f"{node!r} is not an input node of the simulated network: keys must be "
+                "Node objects that have an output and no input (size_in=0)",
                 attr="input_feeds",
                 obj=owner,
             )
@@ -195,6 +247,13 @@ def check_extra_feeds(
     ValidationError
         If a key is not a variable, or a value is not an array of its shape.
     """
+    if not isinstance(feeds, Mapping):
+        raise ValidationError(
+            f"Must be a dict of {{variable.ref(): ndarray}} (got "
+            f"{type(feeds).__name__})",
+            attr="extra_feeds",
+            obj=owner,
+        )
     result = []
     # variables themselves cannot be keys of a dict, their references can
     for key, values in feeds.items():
