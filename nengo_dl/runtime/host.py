@@ -93,7 +93,22 @@ class HostOperators:
                     # the reference gives every process a seed, needed or not
                     if original.process.seed is None:
                         rng.randint(maxint)
+        self._allocate_sparse()
         self.start_chunk(0)
+
+    def _allocate_sparse(self) -> None:
+        """Make the matrices of sparse transforms now, instead of at the first step.
+
+        Nengo warns if SciPy is missing, and that belongs to the start.
+        """
+        for op in self.order:
+            for signal in op.reads:
+                if not isinstance(signal.initial_value, SparseMatrix):
+                    continue
+                if signal in self.constants:
+                    self._init_constant(self.signals[0], signal)
+                elif signal not in self.signals[0]:
+                    self.signals[0].init(signal)
 
     def _make_step(self, op: Operator, item: int, rng: np.random.RandomState):
         signals = self.signals[item]
