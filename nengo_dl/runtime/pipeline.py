@@ -16,6 +16,7 @@ from nengo.utils.simulator import operator_dependency_graph
 from nengo_dl.builders.base import BuildConfig, OpBuilder, find_builder
 from nengo_dl.builders.callbacks import CallbackBuilder, runs_user_code
 from nengo_dl.compiler.inputs import HostSplit, split_inputs
+from nengo_dl.compiler.labels import label_groups
 from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.parameters import Parameter, find_parameters
 from nengo_dl.compiler.plan import dependencies, plan
@@ -169,7 +170,7 @@ def compile_model(
     host = HostOperators(order, replaced, on_host, clock, model.dt, minibatch_size)
     config = BuildConfig(model.dt, dtype, minibatch_size, host)
     stage("Building kernels")
-    step = StepProgram(layout, config)
+    step = StepProgram(layout, config, label_groups(model, groups, parameters))
     return Program(
         order,
         split,

@@ -26,6 +26,8 @@ class StepProgram:
         Result of the compiler.
     config : BuildConfig
         Properties of the simulation.
+    labels : sequence of str, optional
+        Names of the groups, for whatever TensorFlow shows of them.
 
     Attributes
     ----------
@@ -37,7 +39,12 @@ class StepProgram:
         Operands that are constant; `read_fixed` reads them in this order.
     """
 
-    def __init__(self, layout: Layout, config: BuildConfig):
+    def __init__(
+        self,
+        layout: Layout,
+        config: BuildConfig,
+        labels: Sequence[str] | None = None,
+    ):
         self.layout = layout
         self.config = config
         by_role = {role: [b for b in layout.blocks if b.role is role] for role in Role}
@@ -48,6 +55,11 @@ class StepProgram:
             bound.group.builder.build(bound.group.ops, config)
             for bound in layout.groups
         ]
+        self.labels = (
+            [type(kernel).__name__.lstrip("_") for kernel in self.kernels]
+            if labels is None
+            else list(labels)
+        )
         self.segments = _split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
         self.fixed_plans: list[ReadPlan] = [
@@ -178,16 +190,16 @@ class StepProgram:
             Operands that were read before, by the identity of their plan.
         """
         bound = self.layout.groups[index]
-        reads = [
-            fixed[id(plan)] if id(plan) in fixed else store.read(plan)
-            for plan in bound.reads
-        ]
-        previous = [
-            store.read_previous(plan)
-            for plan in bound.previous
-            if not self.kernels[index].ignores_state
-        ]
-        with tf.name_scope(type(self.kernels[index]).__name__.lstrip("_")):
+        with tf.name_scope(self.labels[index]):
+            reads = [
+                fixed[id(plan)] if id(plan) in fixed else store.read(plan)
+                for plan in bound.reads
+            ]
+            previous = [
+                store.read_previous(plan)
+                for plan in bound.previous
+                if not self.kernels[index].ignores_state
+            ]
             writes = self.kernels[index].step(reads, previous)
             for plan, value in zip(bound.sets, writes.sets, strict=True):
                 if value is not None:

@@ -137,7 +137,7 @@ class Trainer:
                 host=self.host,
                 training=neuron_training(self.model) if training else None,
             )
-            self._programs[training] = StepProgram(step.layout, config)
+            self._programs[training] = StepProgram(step.layout, config, step.labels)
         return self._programs[training]
 
     @property
