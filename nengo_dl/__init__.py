@@ -1,18 +1,21 @@
 """Run and train Nengo networks with TensorFlow."""
 
-from nengo_dl import builders, objectives
+from nengo_dl import builders, dists, objectives
 from nengo_dl.config import Surrogate, configure_settings, get_setting
-from nengo_dl.neurons import SoftLIFRate
+from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
 from nengo_dl.simulator import Simulator
 from nengo_dl.version import __version__
 
 __all__ = [
+    "LeakyReLU",
     "Simulator",
     "SoftLIFRate",
+    "SpikingLeakyReLU",
     "Surrogate",
     "__version__",
     "builders",
     "configure_settings",
+    "dists",
     "get_setting",
     "objectives",
 ]

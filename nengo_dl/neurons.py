@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
-from nengo.neurons import LIFRate
+from nengo.dists import Uniform
+from nengo.neurons import LIFRate, RectifiedLinear
 from nengo.params import NumberParam
 
-__all__ = ["SoftLIFRate", "soft_lif_rates"]
+__all__ = ["LeakyReLU", "SoftLIFRate", "SpikingLeakyReLU", "soft_lif_rates"]
 
 #: Where ``exp(z)`` is below the rounding of 1 + exp(z) even in double precision.
 _FAR_BELOW = -40.0
@@ -120,3 +123,115 @@ class SoftLIFRate(LIFRate):
         output[...] = soft_lif_rates(
             J, self.tau_rc, self.tau_ref, self.amplitude, self.sigma
         )
+
+
+class LeakyReLU(RectifiedLinear):
+    r"""Rectified linear units with a small slope below the threshold.
+
+    Their gradient vanishes nowhere, so that training can wake units up that are silent
+    for all inputs.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Slope for negative currents, relative to that for positive ones; not negative.
+    amplitude : float
+        Scale of the output.
+    initial_state : dict of {str: Distribution or array_like}, optional
+        Initial values of state variables.
+
+    Notes
+    -----
+    With the slope :math:`\alpha` [1]_,
+
+    .. math:: r = a \begin{cases} J & J > 0 \\ \alpha J & \text{otherwise} \end{cases}
+
+    Gains and biases follow from maximal rates and intercepts as for
+    `nengo.RectifiedLinear`: the intercept is where the rate becomes negative.
+
+    References
+    ----------
+    .. [1] A. L. Maas, A. Y. Hannun, A. Y. Ng. Rectifier nonlinearities improve neural
+       network acoustic models. ICML 2013.
+
+    Examples
+    --------
+    >>> neurons = nengo_dl.LeakyReLU(negative_slope=0.1)
+    >>> neurons.rates([-1, 0, 1], gain=[100], bias=[0]).ravel().tolist()
+    [-10.0, 0.0, 100.0]
+    """
+
+    negative = True
+
+    negative_slope = NumberParam("negative_slope", low=0)
+
+    def __init__(
+        self, negative_slope: float = 0.3, amplitude: float = 1, initial_state=None
+    ):
+        super().__init__(amplitude=amplitude, initial_state=initial_state)
+        self.negative_slope = negative_slope
+
+    def step(self, dt, J, output):
+        """Write the rates for the currents ``J`` to ``output``."""
+        output[...] = self.amplitude * self._drive(J)
+
+    def _drive(self, J: np.ndarray) -> np.ndarray:
+        return np.where(J > 0, J, self.negative_slope * J)
+
+
+class SpikingLeakyReLU(LeakyReLU):
+    r"""Integrate-and-fire neurons without leak that spike both ways.
+
+    They spike as `nengo.SpikingRectifiedLinear` neurons do where their current is
+    positive, and with spikes of negative sign, at a rate that is smaller by a factor,
+    where it is negative.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Rate for negative currents, relative to that for positive ones; not negative.
+    amplitude : float
+        Scale of the output: a spike in a step of length ``dt`` is ``amplitude / dt``.
+    initial_state : dict of {str: Distribution or array_like}, optional
+        Initial values of state variables, ``"voltage"``.
+
+    Notes
+    -----
+    With the rates :math:`r` of `LeakyReLU` for amplitude 1,
+
+    .. math::
+
+        v \leftarrow v + r \, dt, \qquad
+        n = \lfloor v \rfloor, \qquad
+        v \leftarrow v - n
+
+    and the output is :math:`a n / dt`. The voltage stays between 0 and 1, so the number
+    of spikes of any period is within one of the integral of the rate.
+    """
+
+    state: ClassVar[dict] = {"voltage": Uniform(low=0, high=1)}
+    spiking = True
+
+    def rates(self, x, gain, bias):
+        """Return the firing rates for some inputs.
+
+        Parameters
+        ----------
+        x : (n_samples,) or (n_samples, n_neurons) array_like
+            Inputs, projected onto the encoders.
+        gain, bias : (n_neurons,) array_like
+            Gains and biases of the neurons.
+
+        Returns
+        -------
+        (n_samples, n_neurons) ndarray
+            Rates, negative for negative spikes.
+        """
+        return self.amplitude * self._drive(self.current(x, gain, bias))
+
+    def step(self, dt, J, output, voltage):
+        """Write the spikes for the currents ``J`` to ``output``; advance the state."""
+        voltage += self._drive(J) * dt
+        n_spikes = np.floor(voltage)
+        output[...] = (self.amplitude / dt) * n_spikes
+        voltage -= n_spikes

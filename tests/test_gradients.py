@@ -21,11 +21,13 @@ RATES = [
     nengo.Tanh(),
     nengo.RectifiedLinear(),
     nengo_dl.SoftLIFRate(0.1),
+    nengo_dl.LeakyReLU(0.2),
 ]
 SPIKES = [
     nengo.LIF(),
     nengo.AdaptiveLIF(tau_n=0.01, inc_n=0.5),
     nengo.SpikingRectifiedLinear(),
+    nengo_dl.SpikingLeakyReLU(0.2),
     nengo.RegularSpiking(nengo.LIFRate()),
     nengo.StochasticSpiking(nengo.Tanh()),
     nengo.PoissonSpiking(nengo.RectifiedLinear()),

@@ -96,3 +96,103 @@ def test_smoothing_is_that_of_soft_lif_neurons():
 def test_sigma_must_be_positive():
     with pytest.raises(ValidationError, match="sigma"):
         nengo_dl.SoftLIFRate(0)
+
+
+# -- leaky rectified linear units
+
+
+@pytest.mark.parametrize(
+    "neuron_type",
+    [
+        nengo_dl.LeakyReLU(0.1, amplitude=0.5),
+        nengo_dl.SpikingLeakyReLU(0.1, amplitude=0.5),
+        nengo_dl.SpikingLeakyReLU(0),
+        nengo_dl.SpikingLeakyReLU(1 / 3),
+    ],
+)
+def test_leaky_units_agree_with_nengo_core_spike_for_spike(neuron_type):
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(lambda t: np.sin(20 * t) * np.array([1, -0.7]))
+        ens = nengo.Ensemble(60, 2, neuron_type=neuron_type)
+        nengo.Connection(node, ens)
+        probe = nengo.Probe(ens.neurons)
+    with nengo.Simulator(net, optimize=False, progress_bar=False) as reference:
+        reference.run_steps(500)
+    with nengo_dl.Simulator(net, dtype="float64", progress_bar=False) as sim:
+        sim.run_steps(500)
+    found, expected = sim.data[probe], reference.data[probe]
+    assert np.any(expected > 0)
+    assert np.any(expected < 0) == (neuron_type.negative_slope > 0)
+    if neuron_type.spiking:
+        assert np.array_equal(found, expected)
+    else:
+        assert np.allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_leaky_units_spike_as_regular_spiking_neurons_with_their_rates():
+    J = np.random.RandomState(0).uniform(-900, 900, (100, 20))
+    spiking = nengo_dl.SpikingLeakyReLU(0.2, amplitude=2)
+    regular = nengo.RegularSpiking(nengo_dl.LeakyReLU(0.2), amplitude=2)
+    voltage = np.linspace(0, 0.99, 20)
+    other, found, expected = voltage.copy(), np.zeros(20), np.zeros(20)
+    for current in J:
+        spiking.step(0.001, current, found, voltage)
+        regular.step(
+            0.001, np.where(current > 0, current, 0.2 * current), expected, other
+        )
+        assert np.array_equal(found, expected)
+        assert np.all((voltage >= 0) & (voltage < 1))
+
+
+def test_positive_currents_drive_leaky_units_as_rectified_linear_ones():
+    J = np.linspace(0, 900, 10)
+    outputs = []
+    for neurons in (nengo_dl.SpikingLeakyReLU(0.3), nengo.SpikingRectifiedLinear()):
+        voltage, output, total = np.zeros(10), np.zeros(10), np.zeros(10)
+        for _ in range(100):
+            neurons.step(0.001, J, output, voltage)
+            total += output
+        outputs.append(total)
+    assert np.array_equal(*outputs)
+
+
+@pytest.mark.parametrize("cls", [nengo_dl.LeakyReLU, nengo_dl.SpikingLeakyReLU])
+def test_gains_and_biases_of_leaky_units_give_the_tuning_that_was_asked_for(cls):
+    neurons = cls(0.25)
+    max_rates, intercepts = np.array([100.0, 300.0]), np.array([-0.5, 0.25])
+    gain, bias = neurons.gain_bias(max_rates, intercepts)
+    for x, expected in ((1, max_rates), (intercepts, 0), (-1, None)):
+        rates = neurons.rates(np.full((1, 2), x), gain, bias)[0]
+        if expected is None:
+            expected = -0.25 * max_rates * (1 + intercepts) / (1 - intercepts)
+        assert np.allclose(rates, expected)
+    found = neurons.max_rates_intercepts(gain, bias)
+    assert np.allclose(found, [max_rates, intercepts])
+
+
+@pytest.mark.parametrize("surrogate", [None, "straight_through"])
+def test_leaky_units_that_are_silenced_by_their_bias_learn_nevertheless(surrogate):
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(surrogate=surrogate)
+        ens = nengo.Ensemble(
+            10,
+            1,
+            neuron_type=nengo_dl.SpikingLeakyReLU(0.1),
+            gain=np.ones(10),
+            bias=np.full(10, -200.0),
+        )
+        probe = nengo.Probe(ens.neurons)
+
+    def distance(output, target):
+        return tf.square(tf.reduce_mean(output, axis=1) - 50)
+
+    with nengo_dl.Simulator(net, seed=0, progress_bar=False) as sim:
+        adam = tf.keras.optimizers.Adam(5.0)
+        sim.train(20, None, adam, n_epochs=60, objective={probe: distance})
+        assert np.all(sim.data[ens].bias > 0)
+
+
+def test_slope_of_leaky_units_must_not_be_negative():
+    for cls in (nengo_dl.LeakyReLU, nengo_dl.SpikingLeakyReLU):
+        with pytest.raises(ValidationError, match="negative_slope"):
+            cls(negative_slope=-0.1)

@@ -27,6 +27,7 @@ __all__ = [
     "constant",
     "integrate_and_fire_step",
     "izhikevich_step",
+    "leaky_drive",
     "lif_rates",
     "lif_step",
     "rounded_product",
@@ -78,6 +79,24 @@ def constant(value: Parameter, like: tf.Tensor) -> tf.Tensor:
         The parameter, with its own shape.
     """
     return tf.convert_to_tensor(value, dtype=like.dtype)
+
+
+def leaky_drive(J: tf.Tensor, slope: Parameter) -> tf.Tensor:
+    """Return currents, those that are not positive multiplied by a slope.
+
+    Parameters
+    ----------
+    J : tf.Tensor
+        Input currents, shape ``(batch, n_neurons)``.
+    slope : float or tf.Tensor
+        Factor for negative currents.
+
+    Returns
+    -------
+    tf.Tensor
+        ``J`` where it is above 0, else ``slope * J``.
+    """
+    return tf.where(J > 0, J, J * slope)
 
 
 def lif_rates(

@@ -31,6 +31,7 @@ from nengo_dl.builders.neuron_equations import (
     constant,
     integrate_and_fire_step,
     izhikevich_step,
+    leaky_drive,
     lif_rates,
     lif_step,
     rounded_product,
@@ -41,7 +42,7 @@ from nengo_dl.builders.surrogates import spikes_above, whole_spikes
 from nengo_dl.compiler.operators import StochasticRounding
 from nengo_dl.compiler.polynomials import atanh_series, decay_series
 from nengo_dl.config import Surrogate
-from nengo_dl.neurons import SoftLIFRate
+from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
 
 __all__ = [
     "AdaptiveLIFBuilder",
@@ -49,11 +50,13 @@ __all__ = [
     "IzhikevichBuilder",
     "LIFBuilder",
     "LIFRateBuilder",
+    "LeakyReLUBuilder",
     "NeuronBuilder",
     "RectifiedLinearBuilder",
     "RegularSpikingBuilder",
     "SigmoidBuilder",
     "SoftLIFRateBuilder",
+    "SpikingLeakyReLUBuilder",
     "SpikingRectifiedLinearBuilder",
     "StochasticRoundingBuilder",
     "TanhBuilder",
@@ -199,6 +202,20 @@ class RectifiedLinearBuilder(NeuronBuilder):
         return (self.amplitude * tf.nn.relu(J),)
 
 
+@register(LeakyReLU, methods=("step", "_drive"))
+class LeakyReLUBuilder(NeuronBuilder):
+    """Rectified linear units that leak, `nengo_dl.LeakyReLU`; see `leaky_drive`."""
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.amplitude = self.parameter(lambda neurons: neurons.amplitude)
+        self.slope = self.parameter(lambda neurons: neurons.negative_slope)
+
+    def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor]:
+        """Return the rates."""
+        return (self.amplitude * leaky_drive(J, self.slope),)
+
+
 class _RatesOfSpikes(NeuronBuilder):
     """Rates in the place of spikes; the state of the spiking neurons stays."""
 
@@ -216,6 +233,10 @@ class _RatesOfSpikes(NeuronBuilder):
 
 class _LinearRates(_RatesOfSpikes, RectifiedLinearBuilder):
     """Rates of `nengo.SpikingRectifiedLinear`."""
+
+
+class _LeakyRates(_RatesOfSpikes, LeakyReLUBuilder):
+    """Rates of `nengo_dl.SpikingLeakyReLU`."""
 
 
 class _GivenRates(_RatesOfSpikes):
@@ -256,6 +277,36 @@ class SpikingRectifiedLinearBuilder(NeuronBuilder):
         """Return the spikes and the voltage."""
         # selecting, like `rounded_product`, keeps the product from being contracted
         increment = tf.where(J <= 0, constant(0, J), J * self.config.dt)
+        n_spikes, voltage = integrate_and_fire_step(increment, voltage, self.floor)
+        return self.spike * n_spikes, voltage
+
+
+@register(SpikingLeakyReLU, methods=("step", "_drive"))
+class SpikingLeakyReLUBuilder(NeuronBuilder):
+    """Integrate-and-fire neurons that spike both ways, `nengo_dl.SpikingLeakyReLU`."""
+
+    state_names = ("voltage",)
+
+    def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
+        super().__init__(ops, config)
+        self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
+        self.slope = self.parameter(lambda neurons: neurons.negative_slope)
+        self.floor = tf.floor
+
+    @classmethod
+    def build_training(
+        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
+    ) -> OpBuilder:
+        """Return a builder of rates, or of spikes with a surrogate derivative."""
+        if how.surrogate is None:
+            return _LeakyRates(ops, config)
+        builder = cls(ops, config)
+        builder.floor = partial(whole_spikes, surrogate=how.surrogate, negative=True)
+        return builder
+
+    def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the spikes and the voltage."""
+        increment = rounded_product(leaky_drive(J, self.slope), self.config.dt)
         n_spikes, voltage = integrate_and_fire_step(increment, voltage, self.floor)
         return self.spike * n_spikes, voltage
 

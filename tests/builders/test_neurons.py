@@ -14,12 +14,21 @@ from nengo_dl.builders import BuildConfig, find_builder
 from nengo_dl.builders import neuron_equations as equations
 from nengo_dl.builders import neurons as builders
 from nengo_dl.compiler.operators import StochasticRounding
+from nengo_dl.neurons import LeakyReLU, SpikingLeakyReLU
 from tests.builders.harness import check_parity
 
 #: Two parameter sets of each type, and the range of its input.
 TYPES = {
     nengo.RectifiedLinear: ([{}, {"amplitude": 0.3}], (-2, 2)),
     nengo.SpikingRectifiedLinear: ([{}, {"amplitude": 0.3}], (-500, 2500)),
+    LeakyReLU: (
+        [{}, {"amplitude": 0.3, "negative_slope": 0.1}, {"negative_slope": 0}],
+        (-2, 2),
+    ),
+    SpikingLeakyReLU: (
+        [{}, {"amplitude": 0.3, "negative_slope": 0.1}, {"negative_slope": 0}],
+        (-2500, 2500),
+    ),
     nengo.Sigmoid: ([{}, {"tau_ref": 0.01}], (-20, 20)),
     nengo.Tanh: ([{}, {"tau_ref": 0.01}], (-5, 5)),
     nengo.LIFRate: (
@@ -144,6 +153,7 @@ def test_voltages_that_reach_a_whole_number_spike_when_they_do_in_nengo(
     for neurons in (
         nengo.SpikingRectifiedLinear(initial_state=start),
         nengo.RegularSpiking(nengo.RectifiedLinear(), initial_state=start),
+        SpikingLeakyReLU(negative_slope=1, initial_state=start),
     ):
         check_parity(
             [sim_neurons(neurons, 16)],
