@@ -650,6 +650,29 @@ def test_gradient_that_is_not_finite_is_named():
         sim.train(x, y, "sgd", objective=objective)
 
 
+@pytest.mark.parametrize("jit_compile", [None, False])
+@pytest.mark.parametrize(
+    "make", [keras.optimizers.Adam, tf.compat.v1.train.AdamOptimizer]
+)
+def test_update_that_is_not_finite_is_not_made(make, jit_compile):
+    net = linear_network()
+    x, y = regression(8)
+    x[4:] *= 1e14  # the gradients fit into float32, their squares do not
+    with simulator(net, jit_compile=jit_compile) as sim:
+        optimizer = make(0.1)
+        with pytest.raises(SimulationError, match=r"too large, in epoch 1, minibatch 2"):
+            sim.train(x, y, optimizer, shuffle=False)
+        after_first = weights(sim, net).copy()
+        assert np.all(np.isfinite(after_first))
+        # the optimizer goes on as if the second minibatch had not been there
+        sim.train(x[:4], y[:4], optimizer)
+        after_second = weights(sim, net)
+    with simulator(net, jit_compile=jit_compile) as sim:
+        sim.train(x[:4], y[:4], make(0.1), n_epochs=2)
+        assert np.allclose(weights(sim, net), after_second)
+    assert not np.allclose(after_first, after_second)
+
+
 X, Y = regression()
 BAD_DATA = [
     (lambda n: ({n.out: X}, Y), "not an input node"),

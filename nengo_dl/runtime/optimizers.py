@@ -13,8 +13,9 @@ from nengo.exceptions import ValidationError
 
 __all__ = ["OptimizerState", "Optimizers", "SavedOptimizer", "array_of"]
 
-#: Applies gradients, one for each variable.
-Apply = Callable[[Sequence[tf.Tensor]], None]
+#: Applies gradients, one for each variable, unless a result is not finite; returns for
+#: each variable whether it, and what the optimizer keeps for it, would be finite.
+Apply = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +105,11 @@ class Optimizers:
             optimizer = self._by_name[optimizer]
         if id(optimizer) not in self._known:
             slots: dict[tuple[str, int], Any] = {}
-            self._known[id(optimizer)] = (optimizer, self._make_apply(optimizer, slots))
-            self.states.append(_state_of(optimizer, slots))
+            apply = self._make_apply(optimizer, slots)
+            state = _state_of(optimizer, slots)
+            guarded = _undo_if_not_finite(apply, self.variables, state)
+            self._known[id(optimizer)] = (optimizer, guarded)
+            self.states.append(state)
             self._restore_pending()
         return self._known[id(optimizer)]
 
@@ -177,7 +181,9 @@ class Optimizers:
                 obj=self.owner,
             ) from None
 
-    def _make_apply(self, optimizer: Any, slots: dict[tuple[str, int], Any]) -> Apply:
+    def _make_apply(
+        self, optimizer: Any, slots: dict[tuple[str, int], Any]
+    ) -> Callable[[Sequence[tf.Tensor]], Any]:
         variables = self.variables
         if isinstance(optimizer, keras.optimizers.Optimizer):
             if optimizer.built:
@@ -214,6 +220,41 @@ class Optimizers:
             attr="optimizer",
             obj=self.owner,
         )
+
+
+def _undo_if_not_finite(
+    apply: Callable[[Sequence[tf.Tensor]], Any],
+    variables: Sequence[tf.Variable],
+    state: OptimizerState,
+) -> Apply:
+    """Return a function that applies gradients only if all results are finite.
+
+    Gradients may be finite, and their squares, which many optimizers keep, not.
+    """
+    parts: list[list[Any]] = [[variable] for variable in variables]
+    for (_, number), slot in state.slots.items():
+        parts[number].append(slot)
+    changed = [variable for part in parts for variable in part] + state.own
+
+    def guarded(gradients):
+        before = [tf.identity(tf.convert_to_tensor(variable)) for variable in changed]
+        apply(gradients)
+        fine = tf.stack(
+            [tf.reduce_all([_is_finite(variable) for variable in p]) for p in parts]
+        )
+        ok = tf.reduce_all(fine)
+        for variable, old in zip(changed, before, strict=True):
+            variable.assign(tf.where(ok, tf.convert_to_tensor(variable), old))
+        return fine
+
+    return guarded
+
+
+def _is_finite(variable: Any) -> tf.Tensor:
+    value = tf.convert_to_tensor(variable)
+    if not value.dtype.is_floating:
+        return tf.constant(True)
+    return tf.reduce_all(tf.math.is_finite(value))
 
 
 def _build(

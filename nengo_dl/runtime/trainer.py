@@ -288,7 +288,7 @@ class Trainer:
                 )
                 if not fine
             ]
-            what = f"The gradient of {', '.join(names)} is not finite"
+            what = f"The gradient of {', '.join(names)} is not finite, or too large,"
         raise SimulationError(
             f"{what} in {where}. Parameters are as they were before. A smaller "
             "learning rate, or clipping of gradients by the optimizer, may help"
@@ -509,11 +509,8 @@ class Trainer:
             )
             ok = tf.math.is_finite(total) & tf.reduce_all(fine)
 
-            def update():
-                apply(gradients)
-                return tf.constant(True)
-
-            ok = tf.cond(ok, update, lambda: tf.constant(False))
+            fine = tf.cond(ok, lambda: apply(gradients), lambda: fine)
+            ok = ok & tf.reduce_all(fine)
             return {
                 "state": state,
                 "losses": tf.stack(losses),
