@@ -660,7 +660,9 @@ def test_update_that_is_not_finite_is_not_made(make, jit_compile):
     x[4:] *= 1e14  # the gradients fit into float32, their squares do not
     with simulator(net, jit_compile=jit_compile) as sim:
         optimizer = make(0.1)
-        with pytest.raises(SimulationError, match=r"too large, in epoch 1, minibatch 2"):
+        with pytest.raises(
+            SimulationError, match=r"too large, in epoch 1, minibatch 2"
+        ):
             sim.train(x, y, optimizer, shuffle=False)
         after_first = weights(sim, net).copy()
         assert np.all(np.isfinite(after_first))
