@@ -165,8 +165,8 @@ if args.quick and accuracy < 0.7:
 
 # %%
 # .. image:: ../images/legendre_memory.png
-#    :alt: An image, the sequence of its pixels, the memory's coefficients while it reads
-#       them, the sequence that they stand for, and accuracy over epochs.
+#    :alt: An image, the sequence of its pixels, the memory's coefficients while it
+#       reads them, the sequence that they stand for, and accuracy over epochs.
 #
 # The window can be drawn back from its coefficients: at the end it is the whole image,
 # without its finest detail.
