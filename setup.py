@@ -12,6 +12,7 @@ INSTALL_REQUIRES = [
     "nengo>=4.1,<5",
     "numpy>=2",
     "progressbar2>=4.2",
+    "protobuf>=4.25",  # TensorFlow's, to read its profiles
     "tensorflow>=2.18,<2.22",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import warnings
@@ -42,6 +43,7 @@ from nengo_dl.runtime.gradients import GradientReport
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.pipeline import compile_model
+from nengo_dl.runtime.profiling import check_profile, recorded
 from nengo_dl.runtime.training import Training
 from nengo_dl.signal_values import SignalValues
 from nengo_dl.simulation_data import ProbeHistory, SimulationData
@@ -362,7 +364,11 @@ class Simulator:
             shape ``(minibatch_size, n_steps, node.size_out)``. A first axis of length 1
             stands for all items of the minibatch.
         profile : bool or dict
-            Record a profile of the run (not implemented yet).
+            Record what the run does and how long it takes, in a Chrome trace named
+            ``nengo_dl_profile.json_-1``, or ``profile["path"]``; with ``"table"``:
+            True, also print where the time went. Other entries are options of
+            `tf.profiler.experimental.ProfilerOptions`. The compiled loop is used, also
+            for few steps, and runs slower while it is recorded.
         progress_bar : bool or nengo.utils.progress.ProgressBar, optional
             Whether to show progress. Default: as given to the simulator.
         extra_feeds : dict of {reference of tf.Variable: ndarray}, optional
@@ -385,11 +391,10 @@ class Simulator:
         feeds = check_feeds(
             input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self
         )
-        if profile:
-            raise NotImplementedError("Profiling is not implemented yet")
+        given, profile = profile, check_profile(profile, self)
         if extra_feeds is not None:
             with temporary_values(check_extra_feeds(extra_feeds, self)):
-                return self.run_steps(n_steps, input_feeds, profile, progress_bar)
+                return self.run_steps(n_steps, input_feeds, given, progress_bar)
         if n_steps == 0:
             warnings.warn(
                 f"Running for 0 timesteps. Simulator still at time {self.time}.",
@@ -398,21 +403,28 @@ class Simulator:
             return
         if progress_bar is None:
             progress_bar = self.progress_bar
+        if profile is None:
+            self._run(n_steps, feeds, progress_bar)
+        else:
+            with recorded(profile, self._program.step.labels):
+                self._run(n_steps, feeds, progress_bar, compiled=True)
+
+    def _run(self, n_steps, feeds, progress_bar, compiled=False) -> None:
         if progress_bar is False and n_steps == 1:
             # too short for an interrupt to be worth handling
-            for chunk in self._engine.run(1, feeds):
+            for chunk in self._engine.run(1, feeds, compiled):
                 self._record(chunk)
-        elif progress_bar is False:
-            self._run(n_steps, feeds, lambda n: None)
-        else:
-            with track(progress_bar, "Simulating", "Simulation", n_steps) as tracker:
-                self._run(n_steps, feeds, tracker.total_progress.step)
-
-    def _run(self, n_steps, feeds, advance) -> None:
-        with DeferredInterrupt() as interrupt:
-            for chunk in self._engine.run(n_steps, feeds):
+            return
+        with contextlib.ExitStack() as stack:
+            advance = None
+            if progress_bar is not False:
+                bar = track(progress_bar, "Simulating", "Simulation", n_steps)
+                advance = stack.enter_context(bar).total_progress.step
+            interrupt = stack.enter_context(DeferredInterrupt())
+            for chunk in self._engine.run(n_steps, feeds, compiled):
                 self._record(chunk)
-                advance(chunk.n_steps)
+                if advance is not None:
+                    advance(chunk.n_steps)
                 interrupt.check()
 
     def _record(self, chunk: Chunk) -> None:
@@ -479,7 +491,7 @@ class Simulator:
         summaries : list, optional
             Data to collect for TensorBoard (not implemented yet).
         profile : bool or dict
-            Record a profile of the training (not implemented yet).
+            Record a profile, as in `run_steps`.
         extra_feeds : dict of {tf.Variable.ref(): ndarray}, optional
             Values that variables have during this call only.
         validation : tuple of (inputs, targets), or iterable, optional
@@ -516,24 +528,24 @@ class Simulator:
         minibatch that is not full is left out, with a warning.
         """
         self._check_open("train")
-        for name, value in (("summaries", summaries), ("profile", profile)):
-            if value:
-                raise NotImplementedError(f"{name!r} of train is not implemented yet")
-        return self._get_training().train(
-            inputs,
-            targets,
-            optimizer,
-            n_epochs,
-            objective,
-            shuffle,
-            truncation,
-            extra_feeds,
-            validation,
-            metrics,
-            callbacks,
-            recompute,
-            self.progress_bar if progress_bar is None else progress_bar,
-        )
+        if summaries:
+            raise NotImplementedError("'summaries' of train is not implemented yet")
+        with recorded(check_profile(profile, self), self._program.step.labels):
+            return self._get_training().train(
+                inputs,
+                targets,
+                optimizer,
+                n_epochs,
+                objective,
+                shuffle,
+                truncation,
+                extra_feeds,
+                validation,
+                metrics,
+                callbacks,
+                recompute,
+                self.progress_bar if progress_bar is None else progress_bar,
+            )
 
     def loss(
         self,

@@ -849,7 +849,7 @@ def test_interrupt_leaves_a_consistent_simulator():
         assert optimizer.iterations == 6
 
 
-@pytest.mark.parametrize("option", [{"summaries": ["loss"]}, {"profile": True}])
+@pytest.mark.parametrize("option", [{"summaries": ["loss"]}])
 def test_options_that_do_not_exist_yet_say_so(option):
     with nengo.Network() as net:
         node = nengo.Node([0.0])

@@ -23,6 +23,7 @@ from nengo_dl.runtime.chunks import ChunkBuffers
 from nengo_dl.runtime.interpreter import Interpreter
 from nengo_dl.runtime.loop import make_chunk_function
 from nengo_dl.runtime.pipeline import Program
+from nengo_dl.runtime.profiling import annotate
 from nengo_dl.runtime.variables import Variables
 
 __all__ = ["Chunk", "Engine"]
@@ -342,7 +343,12 @@ class Engine:
 
     # -- running
 
-    def run(self, n_steps: int, feeds: Mapping[Signal, np.ndarray]) -> Iterator[Chunk]:
+    def run(
+        self,
+        n_steps: int,
+        feeds: Mapping[Signal, np.ndarray],
+        compiled: bool = False,
+    ) -> Iterator[Chunk]:
         """Simulate; state and step counter are consistent whenever a chunk is given.
 
         After an error or an interrupt, the engine is where the last chunk ended.
@@ -354,14 +360,18 @@ class Engine:
         feeds : mapping of {Signal: ndarray}
             Values that replace those of input signals, shape
             ``(n_steps, 1 or minibatch, size)``.
+        compiled : bool
+            Use the compiled loop in any case.
 
         Yields
         ------
         Chunk
             Results of some of the steps.
         """
-        run = self._run_interpreted if self.interprets(n_steps) else self._run_compiled
-        yield from run(n_steps, feeds)
+        if not compiled and self.interprets(n_steps):
+            yield from self._run_interpreted(n_steps, feeds)
+        else:
+            yield from self._run_compiled(n_steps, feeds)
 
     def interprets(self, n_steps: int) -> bool:
         """Whether a run of this length uses NumPy steps instead of a compiled loop."""
@@ -450,9 +460,10 @@ class Engine:
         """Return frames, slots and number of steps of the next call."""
         capacity = self.buffers.shape.capacity
         count = min(end - now, self._steps_per_chunk(capacity))
-        values, made, error = self.program.feeds.make(now, count, feeds)
-        values = self._with_feeds(values, feeds, now - first, made)
-        frames = self.buffers.frames(values)
+        with annotate("inputs of a chunk (Python)"):
+            values, made, error = self.program.feeds.make(now, count, feeds)
+            values = self._with_feeds(values, feeds, now - first, made)
+            frames = self.buffers.frames(values)
         return frames, self.buffers.slots(now, made), made, error
 
     def _call(self, count, frames, slots) -> list[np.ndarray]:
