@@ -27,6 +27,7 @@ LAYERS = (
     {"tensor_node", "signal_values", "simulation_data"},
     {"simulator"},
     {""},
+    {"benchmarks"},
 )
 
 HEAVY_AND_OPTIONAL = {"matplotlib", "scipy", "sklearn", "IPython", "pytest"}

@@ -1,0 +1,237 @@
+"""Tables and charts of measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nengo_dl.benchmarks.measure import Measurement
+
+__all__ = ["bar_chart", "scaling_chart", "scaling_table", "table"]
+
+_MEGABYTE = 2**20
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """Return a table in reStructuredText.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        Those of one benchmark follow each other; all but the first are compared with
+        the first.
+
+    Returns
+    -------
+    str
+        A simple table with one row for each measurement.
+    """
+    header = (
+        "benchmark",
+        "simulator",
+        "import",
+        "build",
+        "first run",
+        "1 s in all",
+        "ratio",
+        "step",
+        "spread",
+        "ratio",
+        "memory",
+    )
+    units = ("", "", "s", "s", "s", "s", "", "µs", "µs", "", "MB")
+    rows = [header, units]
+    failures = []
+    first: dict[str, Measurement] = {}
+    for one in measurements:
+        base = first.setdefault(_title(one), one)
+        if one.error is not None:
+            rows.append((_title(one), one.simulator, *["failed"] + [""] * 8))
+            failures.append(f"{_title(one)} with {one.simulator}: {one.error}")
+            continue
+        total = base.total / one.total if base.total and one.total else None
+        rows.append(
+            (
+                _title(one) if base is one else "",
+                one.simulator,
+                _number(one.import_seconds),
+                _number(one.build_seconds),
+                _number(one.first_seconds),
+                _number(one.total),
+                "" if base is one else _ratio(total),
+                _number(one.step, 1e6),
+                _number(one.spread, 1e6),
+                "" if base is one else _ratio(one.faster_than(base)),
+                _number(one.peak_bytes, 1 / _MEGABYTE),
+            )
+        )
+    return "\n".join([_simple_table(rows), *failures])
+
+
+def scaling_table(measurements: Sequence[Measurement]) -> str:
+    """Return a table of costs per neuron, in reStructuredText.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        For networks of different sizes.
+
+    Returns
+    -------
+    str
+        A simple table with one row for each measurement.
+    """
+    rows = [
+        (
+            "neurons",
+            "simulator",
+            "build",
+            "first run",
+            "step",
+            "build",
+            "step",
+            "memory",
+        ),
+        ("", "", "s", "s", "µs", "µs/neuron", "ns/neuron", "bytes/neuron"),
+    ]
+    failures = []
+    for one in measurements:
+        if one.error is not None:
+            rows.append((_title(one), one.simulator, "failed", *[""] * 5))
+            failures.append(f"{_title(one)} with {one.simulator}: {one.error}")
+            continue
+        rows.append(
+            (
+                f"{one.n_neurons:,}",
+                one.simulator,
+                _number(one.build_seconds),
+                _number(one.first_seconds),
+                _number(one.step, 1e6),
+                _number(one.build_seconds, 1e6 / one.n_neurons),
+                _number(one.step, 1e9 / one.n_neurons),
+                _number(_bytes_per_neuron(one)),
+            )
+        )
+    return "\n".join([_simple_table(rows), *failures])
+
+
+def bar_chart(measurements: Sequence[Measurement], path: str | Path) -> None:
+    """Draw the time per step of each simulator and benchmark.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        As for `table`; failures are left out.
+    path : str or Path
+        Image to write; its suffix chooses the format.
+    """
+    figure, axes = _figure(8, 1.5 + 0.18 * len(measurements))
+    simulators = list(dict.fromkeys(one.simulator for one in measurements))
+    titles = list(dict.fromkeys(_title(one) for one in measurements))
+    height = 0.8 / len(simulators)
+    for number, simulator in enumerate(simulators):
+        bars = [
+            (titles.index(_title(one)) + (number + 0.5) * height - 0.4, one)
+            for one in measurements
+            if one.simulator == simulator and one.step
+        ]
+        axes.barh(
+            [place for place, _ in bars],
+            [1e6 * one.step / one.items for _, one in bars],
+            xerr=[1e6 * (one.spread or 0) / one.items for _, one in bars],
+            height=height,
+            label=simulator,
+        )
+    axes.set_yticks(range(len(titles)), titles)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("µs per time step and item (logarithmic)")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def scaling_chart(measurements: Sequence[Measurement], path: str | Path) -> None:
+    """Draw costs per neuron over the number of neurons.
+
+    Parameters
+    ----------
+    measurements : sequence of Measurement
+        As for `scaling_table`; failures are left out.
+    path : str or Path
+        Image to write; its suffix chooses the format.
+    """
+    figure, axes = _figure(8, 5)
+    lines = {
+        "build (µs)": lambda one: 1e6 * one.build_seconds / one.n_neurons,
+        "first run (µs)": lambda one: 1e6 * one.first_seconds / one.n_neurons,
+        "step (ns)": lambda one: 1e9 * one.step / one.n_neurons,
+        "memory (KB)": lambda one: (_bytes_per_neuron(one) or 0) / 1024,
+    }
+    for simulator in dict.fromkeys(one.simulator for one in measurements):
+        for label, value in lines.items():
+            some = [one for one in measurements if one.simulator == simulator]
+            some = [one for one in some if one.step]
+            axes.plot(
+                [one.n_neurons for one in some],
+                [value(one) for one in some],
+                marker="o",
+                label=f"{simulator}: {label}",
+            )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("neurons")
+    axes.set_ylabel("per neuron")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _figure(width: float, height: float):
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Charts need Matplotlib: pip install matplotlib, or leave out --plot"
+        ) from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _title(one: Measurement) -> str:
+    sizes = ",".join(f"{name}={value}" for name, value in one.sizes.items())
+    return f"{one.benchmark}:{sizes}" if sizes else one.benchmark
+
+
+def _bytes_per_neuron(one: Measurement) -> float | None:
+    """Memory beyond what the import took."""
+    if not one.peak_bytes or not one.n_neurons:
+        return None
+    return (one.peak_bytes - one.import_bytes) / one.n_neurons
+
+
+def _number(value: float | None, scale: float = 1) -> str:
+    if value is None:
+        return "?"
+    value *= scale
+    decimals = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:.{decimals}f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "?" if value is None else f"{_number(value)}x"
+
+
+def _simple_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table; the first two rows are its header."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    line = "  ".join("=" * max(width, 2) for width in widths)
+
+    def text(row: Sequence[str]) -> str:
+        cells = [
+            cell.ljust(max(width, 2)) if i < 2 else cell.rjust(max(width, 2))
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ]
+        # an empty first cell would continue the row above
+        cells[0] = cells[0] if row[0] else "\\".ljust(max(widths[0], 2))
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line, *map(text, rows[:2]), line, *map(text, rows[2:]), line])

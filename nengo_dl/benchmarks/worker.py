@@ -1,0 +1,195 @@
+"""Measures one simulator, in a process of its own.
+
+This file is run as a script by ``measure.py``, in any interpreter that has a simulator
+for Nengo networks. It imports nothing of nengo_dl, and works with Python 3.6. Commands
+come as lines of JSON on its standard input, and each is answered by one line on its
+standard output; what the simulator prints goes to standard error.
+"""
+
+import gc
+import importlib
+import inspect
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+import warnings
+
+
+def load_networks(path):
+    """Import the file of the standard networks, wherever it is."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("standard_networks", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def peak_bytes():
+    """Return the largest amount of memory that this process had, or None."""
+    try:
+        # not by getrusage, which on Linux counts the process that started this one
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Worker:
+    """A simulator that is made and run by commands.
+
+    Parameters
+    ----------
+    network : str
+        Name of a standard network.
+    sizes : dict
+        Its sizes; ``"minibatch"`` is the number of inputs to run at once.
+    simulator : str
+        The simulator's class, as ``module:Class``.
+    arguments : dict
+        Further arguments of the simulator.
+    networks : str
+        Path of the file of networks.
+    """
+
+    def __init__(self, network, sizes, simulator, arguments, networks):
+        self.network = network
+        self.sizes = dict(sizes)
+        self.simulator = simulator
+        self.arguments = dict(arguments)
+        self.networks = networks
+
+    def load(self):
+        """Import nengo and the simulator."""
+        start = time.perf_counter()
+        import nengo
+
+        module_name, _, class_name = self.simulator.partition(":")
+        module = importlib.import_module(module_name)
+        self.make_simulator = getattr(module, class_name)
+        seconds = time.perf_counter() - start
+        import numpy
+
+        # every run solves for all decoders
+        nengo.rc.set("decoder_cache", "enabled", "False")
+        package = sys.modules[module_name.partition(".")[0]]
+        return {
+            "import_seconds": seconds,
+            "import_bytes": peak_bytes(),
+            "versions": {
+                "python": platform.python_version(),
+                "nengo": nengo.__version__,
+                "numpy": numpy.__version__,
+                package.__name__: str(getattr(package, "__version__", "unknown")),
+            },
+        }
+
+    def build(self):
+        """Make the network, then the simulator."""
+        networks = load_networks(self.networks)
+        benchmark = networks.NETWORKS[self.network]
+        minibatch = self.sizes.pop("minibatch", benchmark.minibatch)
+        start = time.perf_counter()
+        net = networks.make_network(self.network, self.sizes)
+        network_seconds = time.perf_counter() - start
+        arguments = {"progress_bar": False}
+        if minibatch:
+            arguments["minibatch_size"] = minibatch
+        accepted = inspect.signature(self.make_simulator).parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+            arguments = {k: v for k, v in arguments.items() if k in accepted}
+        arguments.update(self.arguments)
+        self.method = benchmark.method
+        self.probe = net.all_probes[0]
+        gc.collect()
+        start = time.perf_counter()
+        self.sim = self.make_simulator(net, **arguments)
+        build_seconds = time.perf_counter() - start
+        return {
+            "network_seconds": network_seconds,
+            "build_seconds": build_seconds,
+            "items": arguments.get("minibatch_size") or 1,
+            "n_neurons": sum(ens.n_neurons for ens in net.all_ensembles),
+        }
+
+    def run(self, n_steps):
+        """Simulate some steps."""
+        gc.collect()
+        start = time.perf_counter()
+        self._simulate(n_steps)
+        return {"seconds": time.perf_counter() - start}
+
+    def first(self, n_steps):
+        """Simulate the first steps, and look at the data of the probe."""
+        import numpy
+
+        gc.collect()
+        start = time.perf_counter()
+        self._simulate(n_steps)
+        data = self.sim.data[self.probe]
+        seconds = time.perf_counter() - start
+        rms = float(numpy.sqrt(numpy.mean(numpy.square(data, dtype=float))))
+        return {"first_seconds": seconds, "output_rms": rms}
+
+    def _simulate(self, n_steps):
+        if self.method == "step":
+            for _ in range(n_steps):
+                self.sim.step()
+        else:
+            self.sim.run_steps(n_steps)
+
+    def memory(self):
+        """Return how much memory was used at most."""
+        return {"peak_bytes": peak_bytes()}
+
+    def close(self):
+        """Close the simulator."""
+        if hasattr(self, "sim"):
+            self.sim.close()
+        return {}
+
+
+def main():
+    """Obey commands until there are none."""
+    # whatever is printed from here on must not be taken for an answer
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    # modules next to this file must not be found in the place of others
+    sys.path[:] = [
+        path
+        for path in sys.path
+        if os.path.abspath(path or ".") != os.path.dirname(os.path.abspath(__file__))
+    ]
+    worker = None
+    for line in sys.stdin:
+        command = json.loads(line)
+        action = command.pop("do")
+        try:
+            if action == "start":
+                worker = Worker(**command)
+                answer = worker.load()
+            else:
+                answer = getattr(worker, action)(**command)
+        except BaseException as error:
+            answer = {
+                "error": f"{type(error).__name__}: {error}",
+                "traceback": traceback.format_exc(),
+            }
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
