@@ -650,8 +650,8 @@ class Simulator:
         self._check_open("reset")
         if seed is not None:
             self.seed = check_seed(seed, self)
-        self._engine.reset(self.seed)
         self._engine.reset_parameters()
+        self._engine.reset(self.seed)
         self._parameters.forget()
         self._training: Training | None = None
         self.clear_probes()
@@ -674,10 +674,10 @@ class Simulator:
             If the simulator was closed.
         """
         self._check_open("reset")
-        self._engine.soft_reset()
         if include_trainable:
             self._engine.reset_parameters()
             self._parameters.forget()
+        self._engine.soft_reset()
         if include_probes:
             self.clear_probes()
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
+from typing import Any
+
+import nengo
+from nengo.ensemble import Neurons
 
 from nengo_dl.compiler.parameters import Parameter
 from nengo_dl.config import Settings
 
-__all__ = ["find_trainable", "name_of_parameter"]
+__all__ = ["find_trainable", "name_of_parameter", "variable_name"]
 
 
 def find_trainable(
@@ -26,8 +31,8 @@ def find_trainable(
     Returns
     -------
     list of Parameter
-        Those of the network's objects that no learning rule changes, unless a setting
-        says otherwise.
+        Those of the network's objects, unless a setting says otherwise; those that a
+        learning rule changes only if a setting of the object itself says so.
     """
     found = []
     for parameter in parameters:
@@ -37,14 +42,14 @@ def find_trainable(
         if not wanted or parameter.signal.dtype.kind != "f":
             continue
         if parameter.learned:
-            if settings.own_value(obj, "trainable"):
-                warnings.warn(
-                    f"{name_of_parameter(parameter)} is set to be trainable, but a "
-                    "learning rule changes it during each simulation; training leaves "
-                    "it alone",
-                    stacklevel=2,
-                )
-            continue
+            if not settings.own_value(obj, "trainable"):
+                continue
+            warnings.warn(
+                f"{name_of_parameter(parameter)} is set to be trainable, and a learning "
+                "rule changes it during each simulation: training sets the value with "
+                "which it starts",
+                stacklevel=2,
+            )
         found.append(parameter)
     return found
 
@@ -52,3 +57,23 @@ def find_trainable(
 def name_of_parameter(parameter: Parameter) -> str:
     """Return a readable name, such as ``"<Ensemble 'a'>.encoders"``."""
     return f"{parameter.obj}.{parameter.attribute}"
+
+
+def variable_name(parameter: Parameter) -> str:
+    """Return a name that TensorFlow accepts, such as ``"a->b.weights"``.
+
+    Objects without a label are named after their class.
+    """
+    obj = parameter.obj
+    if isinstance(obj, nengo.Connection) and obj.label is None:
+        name = f"{_label(obj.pre_obj)}->{_label(obj.post_obj)}"
+    else:
+        name = _label(obj)
+    name = re.sub(r"[^A-Za-z0-9_.\-/>]+", "_", f"{name}.{parameter.attribute}")
+    return name if re.match(r"[A-Za-z0-9.]", name) else f".{name}"
+
+
+def _label(obj: Any) -> str:
+    if isinstance(obj, Neurons):
+        return f"{_label(obj.ensemble)}.neurons"
+    return getattr(obj, "label", None) or type(obj).__name__.lower()

@@ -159,7 +159,12 @@ class TrainingState:
             for name, place in Places(self.values).parameters.items()
             if place.signal is not None
         }
+        learned = {id(v): signal for signal, v in engine.learned.variables.items()}
         for index, variable in enumerate(trainer.variables):
+            if id(variable) in learned:
+                name, size = names[learned[id(variable)]]
+                yield [(name, 0, size)]
+                continue
             block = blocks.get(id(variable))
             if block is None:  # of a TensorNode
                 yield [(f"variables[{index}]", 0, int(np.prod(variable.shape)))]

@@ -21,6 +21,7 @@ from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime import chunks
 from nengo_dl.runtime.chunks import ChunkBuffers
 from nengo_dl.runtime.interpreter import Interpreter
+from nengo_dl.runtime.learned import LearnedWeights
 from nengo_dl.runtime.loop import make_chunk_function
 from nengo_dl.runtime.pipeline import Program
 from nengo_dl.runtime.profiling import annotate
@@ -107,6 +108,7 @@ class Engine:
             np.repeat(values, self._minibatch, axis=0)
             for values in program.step.initial_values(program.step.state_blocks)
         ]
+        self.learned = LearnedWeights(program, device)
         self.buffers = ChunkBuffers(program.step, self.periods)
         self._seconds_per_step = 0.0
         self._just_compiled = False
@@ -126,10 +128,11 @@ class Engine:
 
     def reset_state(self) -> None:
         """Return to the initial state; random streams go on."""
-        self.set_state_values(self._initial_state)
+        self.set_state_values(self.initial_state)
 
     def reset_parameters(self) -> None:
-        """Return to the initial values of all constants."""
+        """Return to the initial values of all constants, and forget trained ones."""
+        self.learned.reset()
         if self._variables is not None:
             blocks = self.program.step.constant_blocks
             values = self.program.step.initial_values(blocks)
@@ -156,11 +159,11 @@ class Engine:
     @property
     def initial_state(self) -> list[np.ndarray]:
         """Values of the state blocks after a reset, shapes (minibatch, size)."""
-        return self._initial_state
+        return self.learned.put(self._initial_state)
 
     def _device_variables(self) -> Variables:
         if self._variables is None:
-            self._variables = Variables(self.program.step, self.device)
+            self._variables = Variables(self.program, self.device)
         return self._variables
 
     def _move_state_to_device(self) -> None:
@@ -185,6 +188,7 @@ class Engine:
             "inputs": self.program.feeds.save_state(),
             "state": self.state_values(),
             "constants": constants,
+            "learned": self.learned.values(),
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
@@ -203,6 +207,7 @@ class Engine:
                     )
                 )
             )
+        self.learned.assign(saved["learned"])
         self.set_state_values(saved["state"])
         self.n_steps = saved["n_steps"]
         self._stream_steps = saved["stream_steps"]
@@ -320,12 +325,21 @@ class Engine:
             self._set_constants(constants)
         if state is not None:
             self.set_state_values(state)
+            self.learned.follow(values)
 
     def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
         variables = self._device_variables().constants
         for block, value in values.items():
             variables[self.program.step.constant_blocks.index(block)].assign(value)
         self.publish_constants(list(values))
+
+    def publish_trained(self) -> None:
+        """Show what training changed to whatever else holds it."""
+        changed = self.learned.changed()
+        if changed:
+            self.set_values(changed)
+        blocks = self.program.step.constant_blocks
+        self.publish_constants([block for block in blocks if block.trainable])
 
     def publish_constants(self, blocks: Sequence[Block]) -> None:
         """Show the current values of constants to operators that run on the host.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import nengo
 import numpy as np
 import tensorflow as tf
+from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
 from nengo_dl.compiler.ir import n_values
@@ -96,8 +97,14 @@ class _Comparison:
         self.nodes = list(nodes)
         step = trainer.engine.program.step
         self.blocks = step.constant_blocks
-        self.constants = [v.numpy() for v in trainer.engine.variables.constants]
+        engine = trainer.engine
+        self.constants = [v.numpy() for v in engine.variables.constants]
         self.trained = [i for i, b in enumerate(self.blocks) if b.trainable and b.size]
+        # initial values of weights that learning rules change come last
+        self.n_constants = len(self.constants)
+        self.constants += engine.learned.values()
+        self.trained += range(self.n_constants, len(self.constants))
+        self.owners = [*self.blocks, *engine.learned.variables]
         self.made = trainer.host_inputs(minibatch)
         program = trainer.program(True)
         pieces = trainer.pieces(minibatch, self.made, 0, minibatch.n_steps)
@@ -110,10 +117,13 @@ class _Comparison:
         self.weights = [self.rng.randn(*o.shape) for o in self._outputs()]
 
     def _simulate(self, constants, pieces):
+        state = self.trainer.engine.learned.put_tensors(
+            self.trainer.state, constants[self.n_constants :]
+        )
         return self.trainer.simulate(
             self.stages,
-            constants,
-            self.trainer.state,
+            constants[: self.n_constants],
+            state,
             pieces,
             self.minibatch.n_steps,
             self.numbers,
@@ -195,7 +205,7 @@ class _Comparison:
         count = 0
         arrays: list[tuple[np.ndarray, np.ndarray, object]] = []
         for number, gradient in zip(self.trained, for_constants, strict=True):
-            arrays.append((self.constants[number], gradient, self.blocks[number]))
+            arrays.append((self.constants[number], gradient, self.owners[number]))
         values = list(self.minibatch.inputs.values())
         for node, value, gradient in zip(self.nodes, values, for_inputs, strict=True):
             arrays.append((value, gradient, node))
@@ -266,7 +276,9 @@ class _Comparison:
             return f"input of {owner}, item {item}, step {step}, element {element}"
         for parameter in self.trainer.engine.program.trainable:
             signal = parameter.signal.base
-            start = owner.starts.get(signal)
+            start = 0 if signal is owner else None
+            if not isinstance(owner, Signal):
+                start = owner.starts.get(signal)
             if start is not None and start <= index[1] < start + n_values(signal):
                 position = index[1] - start
                 shape = signal.shape

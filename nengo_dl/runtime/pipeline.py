@@ -56,7 +56,8 @@ class Program:
     counts : dict of {str: int}
         Number of operators after each pass.
     trainable : list of Parameter
-        What training changes.
+        What training changes (of those that a learning rule changes: the initial
+        value).
     """
 
     order: list[Operator]
@@ -156,7 +157,7 @@ def compile_model(
         aliases,
         outputs,
         states,
-        {parameter.signal.base for parameter in trainable},
+        {p.signal.base for p in trainable if not p.learned},
     )
 
     replaced: dict[Operator, list[Operator]] = {}

@@ -151,6 +151,7 @@ class Trainer:
             )
             if block.trainable and block.size
         ]
+        found.extend(self.engine.learned.variables.values())
         for kernel in self.program(True).kernels:
             found.extend(getattr(kernel, "trainable_variables", ()))
         return found
@@ -296,8 +297,7 @@ class Trainer:
 
     def publish(self) -> None:
         """Show trained values to whatever else holds them."""
-        blocks = self.engine.program.step.constant_blocks
-        self.engine.publish_constants([b for b in blocks if b.trainable])
+        self.engine.publish_trained()
 
     # -- minibatches
 
@@ -344,7 +344,8 @@ class Trainer:
                 if probe in part.targets
             }
             given = (state, pieces, targets)
-            call = self._function(part, given, terms, apply, options, training)
+            first = start == 0 and bool(self.engine.learned.variables)
+            call = self._function(part, given, terms, apply, options, training, first)
             try:
                 with tf.device(self.engine.device):
                     result = call(*given)
@@ -395,7 +396,7 @@ class Trainer:
 
     # -- compiled functions
 
-    def _function(self, minibatch, given, terms, apply, options, training):
+    def _function(self, minibatch, given, terms, apply, options, training, first):
         pieces = given[1]
         moving = tuple(any(p.shape[0] > 1 for p in parts) for parts in pieces)
         targets = tuple(
@@ -412,12 +413,13 @@ class Trainer:
             tuple((name, t.probes, t.key) for name, t in options.metrics.items()),
             apply,
             options.segment if training else None,
+            first,
         )
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
                 del self._functions[next(iter(self._functions))]
             function = self._make_function(
-                minibatch.n_steps, moving, terms, apply, options, training
+                minibatch.n_steps, moving, terms, apply, options, training, first
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
             with tf.device(self.engine.device):
@@ -452,7 +454,7 @@ class Trainer:
             )
         return state, [tf.transpose(value, (1, 0, 2)) for value in values]
 
-    def _make_function(self, n_steps, moving, terms, apply, options, training):
+    def _make_function(self, n_steps, moving, terms, apply, options, training, first):
         program = self.program(training)
         stages = Stages(program, moving)
         metrics = options.metrics
@@ -463,10 +465,15 @@ class Trainer:
         jit = self.engine.jit_compile is not False and not program.has_callbacks
 
         def forward(state, pieces, targets):
-            constants = self.engine.variables.constants
+            engine = self.engine
+            if first:
+                learned = engine.learned.variables.values()
+                state = engine.learned.put_tensors(
+                    state, [tf.convert_to_tensor(v) for v in learned]
+                )
             state, values = self.simulate(
                 stages,
-                [tf.convert_to_tensor(v) for v in constants],
+                [tf.convert_to_tensor(v) for v in engine.variables.constants],
                 state,
                 pieces,
                 n_steps,

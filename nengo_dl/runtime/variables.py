@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.layout import Block
-from nengo_dl.runtime.step import StepProgram
+from nengo_dl.compiler.trainability import variable_name
+from nengo_dl.runtime.pipeline import Program
 
 __all__ = ["Variables"]
 
-#: Variables of several signals are named after the first ones.
+#: Variables of several parameters are named after the first ones.
 _MOST_NAMES = 3
 
 
@@ -22,7 +23,7 @@ class Variables:
 
     Parameters
     ----------
-    program : StepProgram
+    program : Program
         Says which blocks there are, and their initial values.
     device : str or None
         TensorFlow device.
@@ -30,25 +31,29 @@ class Variables:
     Attributes
     ----------
     constants : list of tf.Variable, shapes (1, size)
-        Values of ``program.constant_blocks``.
+        Values of ``program.step.constant_blocks``.
     state : list of tf.Variable, shapes (minibatch, size)
-        Values of ``program.state_blocks``.
+        Values of ``program.step.state_blocks``.
     """
 
-    def __init__(self, program: StepProgram, device: str | None):
-        minibatch = program.config.minibatch_size
+    def __init__(self, program: Program, device: str | None):
+        step = program.step
+        minibatch = step.config.minibatch_size
+        names = {p.signal: variable_name(p) for p in program.trainable}
         with tf.device(device):
             self.constants = [
-                tf.Variable(values, trainable=block.trainable, name=_name(block))
+                tf.Variable(
+                    values, trainable=block.trainable, name=_name(block, names)
+                )
                 for block, values in zip(
-                    program.constant_blocks,
-                    program.initial_values(program.constant_blocks),
+                    step.constant_blocks,
+                    step.initial_values(step.constant_blocks),
                     strict=True,
                 )
             ]
             self.state = [
                 tf.Variable(np.repeat(values, minibatch, axis=0), trainable=False)
-                for values in program.initial_values(program.state_blocks)
+                for values in step.initial_values(step.state_blocks)
             ]
 
     def assign_state(self, values: Sequence[np.ndarray]) -> None:
@@ -61,11 +66,10 @@ class Variables:
         return [variable.numpy() for variable in self.state]
 
 
-def _name(block: Block) -> str | None:
-    """Return a name of a trainable block that TensorFlow accepts."""
+def _name(block: Block, names: Mapping[Signal, str]) -> str | None:
+    """Return the names of the parameters in a trainable block."""
     if not block.trainable:
         return None
-    names = [signal.name or "unnamed" for signal in block.signals]
-    rest = len(names) - _MOST_NAMES
-    joined = "_".join(names[:_MOST_NAMES]) + (f"_and_{rest}_more" if rest > 0 else "")
-    return re.sub(r"[^A-Za-z0-9_.\-/]+", "_", joined).strip("_") or "parameters"
+    found = [names[signal] for signal in block.signals]
+    rest = len(found) - _MOST_NAMES
+    return "/".join(found[:_MOST_NAMES]) + (f"/and_{rest}_more" if rest > 0 else "")
