@@ -25,6 +25,10 @@ from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
 from nengo_dl.parameters.freezing import Frozen, freeze
 from nengo_dl.parameters.loading import LoadReport, load_parameters
 from nengo_dl.parameters.saving import Extra, save_parameters
+from nengo_dl.parameters.trainable import (
+    TrainableParameters,
+    find_trainable_parameters,
+)
 from nengo_dl.parameters.training_state import TrainingState
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.progress import track
@@ -624,6 +628,11 @@ class Simulator:
         Their shapes are ``(1, n_values)``, their names those of the objects.
         """
         return self._get_training().trainer.variables
+
+    @property
+    def trainable_parameters(self) -> TrainableParameters:
+        """What `train` changes, with names and shapes; printed, it is a table."""
+        return find_trainable_parameters(self._parameters)
 
     def _get_training(self) -> Training:
         if self._training is None:

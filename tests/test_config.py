@@ -1,6 +1,7 @@
 """Settings in Nengo's configuration system, and what they make trainable."""
 
 import pickle
+import re
 
 import nengo
 import numpy as np
@@ -124,11 +125,58 @@ def test_learned_connections_are_not_trainable():
     assert (net.learned, "weights") not in trained(net)
 
 
-def test_learned_connection_set_trainable_warns():
+def test_learned_connection_set_trainable_is_trained_with_a_warning():
     net = learning_network()
     net.config[net.learned].trainable = True
-    with pytest.warns(UserWarning, match="learning rule changes it"):
-        trained(net)
+    with pytest.warns(UserWarning, match="value with which it starts"):
+        assert (net.learned, "weights") in trained(net)
+
+
+def test_variables_are_named_after_the_users_objects(net):
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        names = {
+            variable.name.partition(":")[0] for variable in sim.trainable_variables
+        }
+    parts = {part for name in names for part in name.split("/")}
+    assert parts >= {"a.encoders", "a.neurons.bias"}
+    assert all(re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-/>]*", name) for name in names)
+
+
+def test_names_of_connections_are_those_of_their_ends_or_their_label():
+    with nengo.Network() as net:
+        a = nengo.Ensemble(5, 1, label="größe [1]")
+        b = nengo.Node(size_in=1)
+        nengo.Connection(a, b)
+        nengo.Connection(a.neurons, b, transform=np.ones((1, 5)), label="readout")
+        nengo.Probe(b)
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        names = " ".join(variable.name for variable in sim.trainable_variables)
+    assert "gr_e_1_.encoders" in names
+    assert "gr_e_1_->node.weights" in names
+    assert "readout.weights" in names
+
+
+def test_trainable_parameters_are_listed_with_names_and_shapes():
+    with nengo.Network() as net:
+        node = nengo.Node([0, 0])
+        ens = nengo.Ensemble(5, 2, label="a")
+        conn = nengo.Connection(node, ens.neurons[:3], transform=np.ones((3, 2)))
+        sparse = nengo.Sparse((2, 5), [(0, 1)], [2.0])
+        nengo.Connection(ens.neurons, nengo.Node(size_in=2), transform=sparse)
+        nengo.Probe(net.connections[1].post)
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        found = sim.trainable_parameters
+    assert [(p.name, p.shape, p.obj) for p in found] == [
+        ("net.ensembles[0].encoders", (5, 2), ens),
+        ("net.ensembles[0].bias", (5,), ens),
+        ("net.connections[0].weights", (3, 2), conn),
+        ("net.connections[1].weights", (1,), net.connections[1]),
+    ]
+    assert found.size == sum(p.size for p in found) == 22 and len(found) == 4
+    assert repr(found) == "<4 trainable parameters, 22 values>"
+    lines = str(found).splitlines()
+    assert lines[0] == "net.ensembles[0].encoders   5 x 2  10  <Ensemble 'a'>"
+    assert lines[-1].split() == ["all", "22"]
 
 
 def test_trainable_and_other_signals_share_no_block(net):

@@ -45,9 +45,9 @@ def find_trainable(
             if not settings.own_value(obj, "trainable"):
                 continue
             warnings.warn(
-                f"{name_of_parameter(parameter)} is set to be trainable, and a learning "
-                "rule changes it during each simulation: training sets the value with "
-                "which it starts",
+                f"{name_of_parameter(parameter)} is set to be trainable, and a "
+                "learning rule changes it during each simulation: training sets the "
+                "value with which it starts",
                 stacklevel=2,
             )
         found.append(parameter)

@@ -42,9 +42,7 @@ class Variables:
         names = {p.signal: variable_name(p) for p in program.trainable}
         with tf.device(device):
             self.constants = [
-                tf.Variable(
-                    values, trainable=block.trainable, name=_name(block, names)
-                )
+                tf.Variable(values, trainable=block.trainable, name=_name(block, names))
                 for block, values in zip(
                     step.constant_blocks,
                     step.initial_values(step.constant_blocks),
