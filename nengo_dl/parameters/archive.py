@@ -12,8 +12,10 @@ import contextlib
 import errno
 import io
 import os
+import re
 import secrets
 import struct
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +23,8 @@ from typing import IO, Any
 
 import numpy as np
 from nengo.exceptions import ValidationError
+
+from nengo_dl.parameters.zip_writer import END, END64, LOCATOR, write_archive
 
 __all__ = ["MAX_DIRECTORY_BYTES", "check_path", "read_arrays", "write_arrays"]
 
@@ -31,14 +35,9 @@ MAX_DIRECTORY_BYTES = 2**24
 _MAX_DESCRIPTION_BYTES = 10_000
 
 _SUFFIX = ".npz"
-_CHUNK_BYTES = 2**24
 
-#: An archive ends with this record: signature, ..., size and position of the list of
-#: entries, length of a comment. See the ZIP File Format Specification, 4.3.16.
-_END = struct.Struct("<4s4H2LH")
-#: Where a larger archive has its 64 bit version of it (4.3.15, 4.3.14).
-_LOCATOR = struct.Struct("<4sLQL")
-_END64 = struct.Struct("<4sQ2H2L4Q")
+#: A temporary file that was not written to for this long belongs to nobody.
+_ABANDONED_SECONDS = 60.0
 
 
 def check_path(path: Any) -> Path:
@@ -75,7 +74,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a file, or leave the one that is there untouched.
 
     The data goes into a temporary file in the same folder, is flushed to the disk, and
-    takes the place of the old file in one step.
+    takes the place of the old file in one step. Temporary files of processes that were
+    killed while they wrote this file are removed.
 
     Parameters
     ----------
@@ -95,9 +95,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
-            _write_archive(file, arrays)
-            file.flush()
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb", buffering=0) as file:
+            write_archive(file, arrays)
             os.fsync(file.fileno())
         with contextlib.suppress(OSError):  # as the file before, where that is allowed
             os.chmod(temporary, target.stat().st_mode & 0o7777)
@@ -113,27 +112,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             "written, and a file of that name is as it was before",
         ) from error
     _flush_folder(target.parent)
-
-
-def _write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, array in arrays.items():
-            array = np.asarray(array)
-            array = np.ascontiguousarray(
-                array, dtype=array.dtype.newbyteorder("<")
-            ).reshape(array.shape)
-            # the same parameters give the same bytes, whenever they are saved
-            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            info.external_attr = 0o644 << 16
-            info.file_size = array.nbytes + _MAX_DESCRIPTION_BYTES
-            with archive.open(info, "w") as entry:
-                np.lib.format.write_array_header_1_0(
-                    entry, np.lib.format.header_data_from_array_1_0(array)
-                )
-                flat = array.reshape(-1)
-                step = max(_CHUNK_BYTES // array.itemsize, 1)
-                for start in range(0, flat.size, step):
-                    entry.write(memoryview(flat[start : start + step]).cast("B"))
+    _remove_abandoned(target)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -144,6 +123,22 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove temporary files of writers that were killed.
+
+    A file that has not grown for a minute has no writer; if it has one nevertheless,
+    that one fails with an error, and what is stored under the target's name is whole.
+    """
+    pattern = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{12}\.tmp")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):
+            if pattern.fullmatch(name):
+                abandoned = target.with_name(name)
+                with contextlib.suppress(OSError):
+                    if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
+                        abandoned.unlink()
 
 
 # -- reading
@@ -230,18 +225,18 @@ def _read_archive(file: IO[bytes], path: Path) -> dict[str, np.ndarray]:
 
 def _directory_bytes(file: IO[bytes], size: int) -> int | None:
     """Return how long the list of entries claims to be, None if there is none."""
-    tail_size = min(size, _END64.size + _LOCATOR.size + _END.size)
+    tail_size = min(size, END64.size + LOCATOR.size + END.size)
     file.seek(size - tail_size)
     tail = file.read(tail_size)
-    if len(tail) < _END.size:
+    if len(tail) < END.size:
         return None
-    signature, *_, number, listed, start, comment = _END.unpack(tail[-_END.size :])
+    signature, *_, number, listed, start, comment = END.unpack(tail[-END.size :])
     if signature != b"PK\5\6" or comment:
         return None
     if number == 0xFFFF or 0xFFFFFFFF in (listed, start):
         if len(tail) < tail_size or tail[:4] != b"PK\6\6":
             return None
-        listed = _END64.unpack(tail[: _END64.size])[8]
+        listed = END64.unpack(tail[: END64.size])[8]
     return int(listed)
 
 

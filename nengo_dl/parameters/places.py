@@ -55,7 +55,6 @@ class Places:
 
     def _find_parameters(self) -> dict[str, Place]:
         params = self.values.model.params
-        placed = self.values.read(p.signal for p in self.values.parameters)
         found = {}
         for parameter in self.values.parameters:
             obj, signal = parameter.obj, parameter.signal
@@ -69,7 +68,7 @@ class Places:
                 )
             shape = (n_values(signal),) if signal.sparse else signal.shape
             found[f"{self.names[obj]}.{attribute}"] = Place(
-                obj, signal, shape, not placed[signal][1], parameter.internal
+                obj, signal, shape, self.values.differs(signal), parameter.internal
             )
         return found
 

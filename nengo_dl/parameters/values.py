@@ -21,6 +21,7 @@ from nengo.transforms import SparseMatrix
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.sparse import coo
+from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.engine import Engine
 
 __all__ = ["ParameterValues", "UnknownObjectError"]
@@ -114,6 +115,11 @@ class ParameterValues:
                 data = self._unread.get(signal, np.asarray(data))
                 found[signal] = (data[None], True)
         return found
+
+    def differs(self, signal: Signal) -> bool:
+        """Whether items of a minibatch have values of their own for a parameter."""
+        block = self.engine.program.step.layout.block_of.get(signal)
+        return block is not None and block.role is Role.STATE
 
     def write(
         self,

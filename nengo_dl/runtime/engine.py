@@ -279,10 +279,17 @@ class Engine:
         return block
 
     def _constant_values(self, block: Block) -> np.ndarray:
+        """Return the values of a block of constants, shape (1, size), not to write to.
+
+        Those on the CPU are not copied.
+        """
         if self._variables is None:
             return self.program.step.initial_values([block])[0]
         index = self.program.step.constant_blocks.index(block)
-        return self._variables.constants[index].numpy()
+        tensor = self._variables.constants[index].read_value()
+        if "CPU" in tensor.device:
+            return np.asarray(memoryview(tensor))
+        return tensor.numpy()
 
     def set_value(self, signal: Signal, value: np.ndarray) -> None:
         """Replace the value of one signal; see `set_values`."""
@@ -305,17 +312,18 @@ class Engine:
         """
         blocks = {signal: self._block_of(signal) for signal in values}
         step = self.program.step
-        constants = {
-            block: np.array(self._constant_values(block))
-            for block in set(blocks.values())
-            if block.role is Role.CONSTANT
-        }
+        constants: dict[Block, np.ndarray] = {}
         state = None
         for signal, block in blocks.items():
             size = n_values(signal)
             where = slice(block.starts[signal], block.starts[signal] + size)
             rows = np.reshape(values[signal], (-1, size) if size else (1, 0))
             if block.role is Role.CONSTANT:
+                if size == block.size:  # without reading and copying what was there
+                    constants[block] = rows
+                    continue
+                if block not in constants:
+                    constants[block] = np.array(self._constant_values(block))
                 constants[block][:, where] = rows
                 continue
             if state is None:
@@ -330,7 +338,9 @@ class Engine:
     def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
         variables = self._device_variables().constants
         for block, value in values.items():
-            variables[self.program.step.constant_blocks.index(block)].assign(value)
+            variable = variables[self.program.step.constant_blocks.index(block)]
+            dtype = variable.dtype.as_numpy_dtype
+            variable.assign(np.asarray(value, dtype=dtype))
         self.publish_constants(list(values))
 
     def publish_trained(self) -> None:
@@ -348,12 +358,13 @@ class Engine:
         """
         self.interpreter.reset()
         for block in blocks:
-            values = self._constant_values(block)[0]
             for signal in block.signals:
-                start = block.starts[signal]
-                self.program.host.set_constant(
-                    signal, values[start : start + n_values(signal)]
-                )
+                read = functools.partial(self._constant_value, block, signal)
+                self.program.host.set_constant(signal, read)
+
+    def _constant_value(self, block: Block, signal: Signal) -> np.ndarray:
+        start = block.starts[signal]
+        return self._constant_values(block)[0, start : start + n_values(signal)]
 
     # -- running
 

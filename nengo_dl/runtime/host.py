@@ -63,7 +63,7 @@ class HostOperators:
         self.dt = dt
         self.minibatch_size = minibatch_size
         self.signals: list[SignalDict] = []
-        self.constants: dict[Signal, np.ndarray] = {}
+        self.constants: dict[Signal, Callable[[], np.ndarray]] = {}
         self.error: BaseException | None = None
         self.overrides: Mapping[Signal, np.ndarray] = {}
         self._steps: list[dict[Operator, Callable[[], None]]] = []
@@ -125,7 +125,7 @@ class HostOperators:
         self._steps[item][op] = step
         return step
 
-    def set_constant(self, signal: Signal, value: np.ndarray) -> None:
+    def set_constant(self, signal: Signal, read: Callable[[], np.ndarray]) -> None:
         """Replace the value of a constant signal in all items' arrays.
 
         The arrays of constants are Nengo's own until then; they are not written to.
@@ -134,14 +134,17 @@ class HostOperators:
         ----------
         signal : Signal
             A base signal.
-        value : (n_values,) ndarray
-            New value; the non-zero elements of a sparse signal.
+        read : callable
+            Returns the new value, shape (n_values,); the non-zero elements of a sparse
+            signal. It is called when an operator needs them.
         """
-        self.constants[signal] = np.array(value)
+        self.constants[signal] = read
         for signals, steps in zip(self.signals, self._steps, strict=True):
-            for known in [s for s in signals if s.base is signal]:
-                dict.pop(signals, known)
-            self._init_constant(signals, signal)
+            known = [s for s in signals if s.base is signal]
+            for old in known:
+                dict.pop(signals, old)
+            for new in known:
+                self._init_constant(signals, new)
             for op in [op for op in steps if op not in self.on_host]:
                 if any(s.base is signal for s in op.all_signals):
                     del steps[op]
@@ -162,10 +165,10 @@ class HostOperators:
         elif signal.sparse:
             rows, cols, _ = coo(signal.initial_value)
             indices = np.stack([rows, cols], 1)
-            values = self.constants[signal]
+            values = np.array(self.constants[signal]())
             live = SparseMatrix(indices, values, signal.shape).allocate()
         else:
-            live = self.constants[signal].astype(signal.dtype).reshape(signal.shape)
+            live = self.constants[signal]().astype(signal.dtype).reshape(signal.shape)
         dict.__setitem__(signals, signal, live)
 
     def step_function(self, op: Operator, item: int):
