@@ -22,6 +22,7 @@ from nengo.utils.numpy import is_array_like, is_number, maxint
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
+from nengo_dl.parameters.continuation import Continuation
 from nengo_dl.parameters.freezing import Frozen, freeze
 from nengo_dl.parameters.loading import LoadReport, load_parameters
 from nengo_dl.parameters.saving import Extra, save_parameters
@@ -759,8 +760,9 @@ class Simulator:
             needs to continue.
         include_local : bool
             Save the state of the simulation, for each item of the minibatch: voltages,
-            filters and the like. Time and random streams are not part of it; to
-            continue a simulation exactly, pickle the simulator.
+            filters and the like, the time and the random streams. A simulation that
+            loads parameters and state goes on as if it had not been interrupted.
+            Probe data is not saved, nor what functions of Nodes keep.
 
         Returns
         -------
@@ -803,7 +805,8 @@ class Simulator:
         include_global : bool
             Load parameters.
         include_local : bool
-            Load the state of the simulation, saved with the same minibatch size.
+            Load the state of the simulation, saved with the same minibatch size, and
+            go on from the time at which it was saved.
         objects : list of objects, or dict of {object: str}, optional
             Load only the parameters of these Ensembles, Connections, Probes and
             Networks; the rest of the file does not matter then. A dict gives the names
@@ -967,6 +970,7 @@ class Simulator:
                 "seed": self.seed,
             },
             "engine": self._engine.save(),
+            "continuation": Continuation(self._parameters).save(),
             "parameters": self._parameters.save(),
             "extras": {name: extra.save() for name, extra in self._extras().items()},
             "histories": list(self._histories.values()),
@@ -976,6 +980,7 @@ class Simulator:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__init__(network=None, **state["arguments"])  # type: ignore[misc]
         self._engine.load(state["engine"])
+        Continuation(self._parameters).load(state["continuation"])
         self._parameters.load(state["parameters"])
         for name, extra in self._extras().items():
             extra.load(state["extras"][name])

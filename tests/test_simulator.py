@@ -540,9 +540,6 @@ def test_two_simulators_of_one_network_have_their_own_data(channel):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_unpickled_simulator_resumes_identically(name, minibatch_size):
     case = getattr(networks, name)()
-    with case.net:
-        for ens in case.net.ensembles:  # random streams restart, as in core
-            ens.noise = None
     with simulator(case.net, seed=2, minibatch_size=minibatch_size) as sim:
         before = recorded(sim, case, 17)
         pickled = pickle.dumps(sim)

@@ -104,9 +104,14 @@ class RandomSample(Operator):
         self, signals: SignalDict, dt: float, rng: np.random.RandomState
     ) -> Callable[[], None]:
         """Return the NumPy step, which draws once per call."""
-        draws = signals[self.draws]
         # the original stays where it is, so that a reset starts it again
-        stream = copy_stream(self.rng)
+        return self.step_from(copy_stream(self.rng), signals)
+
+    def step_from(
+        self, stream: np.random.RandomState, signals: SignalDict
+    ) -> Callable[[], None]:
+        """Return a step that draws from a given stream."""
+        draws = signals[self.draws]
 
         def step_random_sample() -> None:
             draws[...] = stream.random_sample(size=draws.shape)

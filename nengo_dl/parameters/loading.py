@@ -17,6 +17,7 @@ from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 
 from nengo_dl.parameters.archive import check_path, read_arrays
+from nengo_dl.parameters.continuation import Continuation
 from nengo_dl.parameters.header import (
     HEADER,
     MOST_LISTED,
@@ -26,7 +27,12 @@ from nengo_dl.parameters.header import (
     refusal,
     signature_of,
 )
-from nengo_dl.parameters.places import STATE_PREFIX, Place, Places
+from nengo_dl.parameters.places import (
+    STATE_PREFIX,
+    STREAMS_PREFIX,
+    Place,
+    Places,
+)
 from nengo_dl.parameters.saving import Extra, check_includes
 from nengo_dl.parameters.values import ParameterValues
 
@@ -136,7 +142,9 @@ def load_parameters(
     if missing:
         raise source.refusal(f"it has no {listed(missing)}, which the network needs")
     used = {name for name, _ in wanted.values()}
-    prefixes = tuple(f"{prefix}/" for prefix in (*(extras or {}), "state", "optimizer"))
+    prefixes = tuple(
+        f"{prefix}/" for prefix in (*(extras or {}), "state", "streams", "optimizer")
+    )
     extra_names = [
         name
         for name in arrays
@@ -174,22 +182,35 @@ def load_parameters(
     with_extras = include_global and objects is None
     chosen: list[tuple[Extra, dict[str, np.ndarray]]] = []
     for prefix, extra in (extras or {}).items() if with_extras else ():
-        part = {
-            name.removeprefix(f"{prefix}/"): array
-            for name, array in arrays.items()
-            if name.startswith(f"{prefix}/")
-        }
+        part = _part(arrays, f"{prefix}/")
         extra.check(part)
         chosen.append((extra, part))
         report.loaded.extend(f"{prefix}/{name}" for name in part)
+    streams = _part(arrays, STREAMS_PREFIX) if include_local else {}
+    if include_local:
+        continuation = Continuation(values)
+        continuation.check(streams, header["minibatch_size"], item)
+        report.loaded.extend(STREAMS_PREFIX + name for name in streams)
+    loaded = {*used, *report.loaded}
     for name in arrays:
-        if name not in used and name not in report.loaded:
+        if name not in loaded:
             report.skipped[name] = "not asked for"
 
     values.write(signals, gains)
+    if include_local:
+        continuation.load(streams, item)
     for extra, part in chosen:
         extra.load(part)
     return report
+
+
+def _part(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Return the arrays whose names begin with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _existing(path: Path) -> Path:

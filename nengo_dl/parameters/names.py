@@ -13,10 +13,11 @@ from typing import Any
 
 import nengo
 from nengo.builder import Model
+from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 from nengo.connection import LearningRule
 
-__all__ = ["describe_objects", "name_objects", "name_state"]
+__all__ = ["describe_objects", "name_objects", "name_outputs", "name_state"]
 
 _KINDS = {
     nengo.Ensemble: "ensembles",
@@ -162,12 +163,7 @@ def name_state(
         computes (``net.connections[0].weighted.process[1]``); what is left, after the
         operator that changes it (``operators[7].sets[0]``).
     """
-    known: dict[Signal, str] = {}
-    for obj, signals in model.sig.items():
-        if obj in names:
-            for key, signal in signals.items():
-                if signal is not None:
-                    known.setdefault(signal.base, f"{names[obj]}.{key}")
+    known = _name_signals(model, names)
     found = {name: signal for signal, name in known.items() if signal in state}
     named = set(found.values())
     for number, op in enumerate(model.operators):
@@ -187,3 +183,42 @@ def name_state(
                 found[name] = base
                 named.add(base)
     return found
+
+
+def name_outputs(model: Model, names: dict[Any, str]) -> dict[Operator, str]:
+    """Name operators after what they compute first.
+
+    Parameters
+    ----------
+    model : Model
+        A built model.
+    names : dict
+        Result of `name_objects`.
+
+    Returns
+    -------
+    dict of {Operator: str}
+        Such as ``net.nodes[0].out``; names are unique.
+    """
+    known = _name_signals(model, names)
+    found: dict[Operator, str] = {}
+    taken: set[str] = set()
+    for number, op in enumerate(model.operators):
+        written = [*op.sets, *op.incs, *op.updates]
+        name = known.get(written[0].base) if written else None
+        if name is None or name in taken:
+            name = f"operators[{number}]"
+        taken.add(name)
+        found[op] = name
+    return found
+
+
+def _name_signals(model: Model, names: dict[Any, str]) -> dict[Signal, str]:
+    """Name the base signals that Nengo stored for objects."""
+    known: dict[Signal, str] = {}
+    for obj, signals in model.sig.items():
+        if obj in names:
+            for key, signal in signals.items():
+                if signal is not None:
+                    known.setdefault(signal.base, f"{names[obj]}.{key}")
+    return known

@@ -11,6 +11,8 @@ object and not for how it was compiled (see `names`):
     the decoders that Nengo solved for a probe;
 ``state/...``
     state of the simulation, one row for each item of the minibatch;
+``streams/...``
+    time and random streams of the simulation (see `continuation`);
 ``optimizer/...``
     what training needs to continue, if there was any;
 ``header``
@@ -31,8 +33,9 @@ import numpy as np
 from nengo.exceptions import ValidationError
 
 from nengo_dl.parameters.archive import check_path, write_arrays
+from nengo_dl.parameters.continuation import Continuation
 from nengo_dl.parameters.header import HEADER, make_header
-from nengo_dl.parameters.places import Places
+from nengo_dl.parameters.places import STREAMS_PREFIX, Places
 from nengo_dl.parameters.values import ParameterValues
 
 __all__ = ["Extra", "check_includes", "save_parameters"]
@@ -100,6 +103,9 @@ def save_parameters(
         for prefix, extra in (extras or {}).items():
             for name, array in extra.save().items():
                 arrays[f"{prefix}/{name}"] = np.asarray(array)
+    if include_local:
+        for name, array in Continuation(values).save().items():
+            arrays[STREAMS_PREFIX + name] = array
     header = make_header(
         places.describe(),
         arrays,

@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 from nengo.exceptions import ValidationError
 
+from nengo_dl.parameters.continuation import (
+    RANDOM_FIELDS,
+    random_state,
+    set_random_state,
+)
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.runtime.optimizers import SavedOptimizer, array_of
@@ -22,11 +27,7 @@ from nengo_dl.runtime.trainer import Trainer
 __all__ = ["TrainingState"]
 
 _OPTIMIZER = re.compile(r"(\d{1,6})-(\w+)/(?:own\[(\d{1,6})\]|(\w+)/(.+))", re.DOTALL)
-_RANDOM = {
-    "random/keys": ((624,), np.uint32),
-    "random/position": ((2,), np.int64),
-    "random/gauss": ((), np.float64),
-}
+_RANDOM = {f"random/{name}": field for name, field in RANDOM_FIELDS.items()}
 
 
 class TrainingState:
@@ -56,12 +57,8 @@ class TrainingState:
         """Return all of it by name; nothing if nothing was trained."""
         if self.trainer is None:
             return {}
-        _, keys, position, has_gauss, gauss = self.trainer.rng.get_state()
-        arrays = {
-            "random/keys": np.array(keys, dtype=np.uint32),
-            "random/position": np.array([position, has_gauss]),
-            "random/gauss": np.array(gauss),
-        }
+        state = random_state(self.trainer.rng)
+        arrays = {f"random/{name}": array for name, array in state.items()}
         parts = [list(found) for found in self._parts(self.trainer)]
         for number, state in enumerate(self.trainer.optimizers.states):
             prefix = f"{number}-{state.kind}"
@@ -111,16 +108,8 @@ class TrainingState:
         if not arrays:
             return
         trainer = self.make_trainer()
-        position, has_gauss = arrays["random/position"]
-        trainer.rng.set_state(
-            (
-                "MT19937",
-                arrays["random/keys"],
-                int(position),
-                int(has_gauss),
-                float(arrays["random/gauss"]),
-            )
-        )
+        state = {name: arrays[f"random/{name}"] for name in RANDOM_FIELDS}
+        set_random_state(trainer.rng, state)
         parts = self._all_parts(trainer)
         saved: dict[int, SavedOptimizer] = {}
         for name, array in arrays.items():

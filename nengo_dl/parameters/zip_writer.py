@@ -25,8 +25,8 @@ import numpy as np
 
 __all__ = ["END", "END64", "LOCATOR", "write_archive"]
 
-#: Before each file: signature, version needed, flags, method, time, date, checksum, size
-#: (compressed and not), lengths of name and of extra fields (4.3.7).
+#: Before each file: signature, version needed, flags, method, time, date, checksum,
+#: size (compressed and not), lengths of name and of extra fields (4.3.7).
 _LOCAL = struct.Struct("<4s5H3L2H")
 #: In the list of entries: signature, version made by, then as above, length of a
 #: comment, disk, attributes (internal and external), position (4.3.12).

@@ -112,18 +112,15 @@ class Engine:
         self.buffers = ChunkBuffers(program.step, self.periods)
         self._seconds_per_step = 0.0
         self._just_compiled = False
-        # steps since the last reset, whatever soft_reset did to the time
-        self._stream_steps = 0
 
     # -- state
 
     def reset(self, seed: int) -> None:
         """Return to the initial state and to the start of all random streams."""
         self.program.host.reset(seed)
-        self.program.feeds.reset()
+        self.program.feeds.restart()
         self.interpreter.reset()
         self.n_steps = 0
-        self._stream_steps = 0
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -177,26 +174,18 @@ class Engine:
             self._state, self._state_on_host = None, True
 
     def save(self) -> dict[str, object]:
-        """Return what is needed to continue in another process."""
+        """Return the values of all variables."""
         constants = None
         if self._variables is not None:
             constants = [variable.numpy() for variable in self._variables.constants]
         return {
-            "n_steps": self.n_steps,
-            "stream_steps": self._stream_steps,
-            "streams": self.program.host.save_streams(),
-            "inputs": self.program.feeds.save_state(),
             "state": self.state_values(),
             "constants": constants,
             "learned": self.learned.values(),
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Continue where another engine of the same program was saved.
-
-        Inputs are made again up to that step, so that random streams go on; functions
-        of Nodes are not called for it.
-        """
+        """Restore what an engine of the same program saved."""
         if saved["constants"] is not None:
             self._set_constants(
                 dict(
@@ -209,11 +198,25 @@ class Engine:
             )
         self.learned.assign(saved["learned"])
         self.set_state_values(saved["state"])
-        self.n_steps = saved["n_steps"]
-        self._stream_steps = saved["stream_steps"]
-        self.program.host.load_streams(saved["streams"])
-        self.program.feeds.skip(self._stream_steps, self.n_steps)
-        self.program.feeds.load_state(saved["inputs"])
+
+    def jump(self, n_steps: int, item_seeds: Sequence[int]) -> None:
+        """Go to a time step, and to the start of the random streams of other seeds.
+
+        Parameters, and the state of the device, stay as they are.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps that count as simulated.
+        item_seeds : sequence of int
+            Seed of each item of the minibatch.
+        """
+        state = self.state_values()
+        self.program.host.reset(item_seeds)
+        self.program.feeds.restart()
+        self.interpreter.reset()
+        self.n_steps = n_steps
+        self.set_state_values(state)
 
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
@@ -517,7 +520,6 @@ class Engine:
 
     def _advance(self, n_steps: int, began: float) -> None:
         self.n_steps += n_steps
-        self._stream_steps += n_steps
         self.program.feeds.consume(n_steps)
         if n_steps and not self._just_compiled:
             self._seconds_per_step = (time.perf_counter() - began) / n_steps

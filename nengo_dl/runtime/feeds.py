@@ -18,7 +18,7 @@ from nengo_dl.runtime.host import (
     failed,
 )
 
-__all__ = ["InputFeeds"]
+__all__ = ["InputFeeds", "Source"]
 
 
 class InputFeeds:
@@ -38,13 +38,19 @@ class InputFeeds:
 
     def __init__(self, ops: Sequence[Operator], host: HostOperators):
         self.host = host
-        self._sources = [_Source(op, host) for op in ops if not _is_clock(op)]
+        self.sources = [Source(op, host) for op in ops if not _is_clock(op)]
         self._clock = next((op for op in ops if _is_clock(op)), None)
 
     def reset(self) -> None:
         """Forget values that were made ahead."""
-        for source in self._sources:
+        for source in self.sources:
             source.ahead = None
+
+    def restart(self) -> None:
+        """Start anew: the host has new step functions."""
+        self.reset()
+        for source in self.sources:
+            source.n_made = 0
 
     def make(
         self, first: int, n_steps: int, replaced: Mapping[Signal, object] = ()
@@ -79,7 +85,7 @@ class InputFeeds:
             values[time] = times
         asked = [
             source
-            for source in self._sources
+            for source in self.sources
             if source.output is None or source.output not in replaced
         ]
         error = self._ask(asked, first, steps, times)
@@ -93,7 +99,7 @@ class InputFeeds:
 
     def _ask(
         self,
-        sources: Sequence[_Source],
+        sources: Sequence[Source],
         first: int,
         steps: np.ndarray,
         times: np.ndarray,
@@ -140,47 +146,43 @@ class InputFeeds:
     def _state(self) -> list[tuple[SignalDict, Signal]]:
         return [
             (signals, signal)
-            for source in self._sources
+            for source in self.sources
             for signals in self.host.signals
             for signal in source.op.updates
             if signal in signals
         ]
 
-    def save_state(self) -> list[np.ndarray]:
-        """Return the state of all processes."""
-        return [signals[signal].copy() for signals, signal in self._state()]
+    def repeat(self, source: Source, n_steps: int, last: int) -> None:
+        """Let a process make values again that it made before, and forget them.
 
-    def load_state(self, saved: Sequence[np.ndarray]) -> None:
-        """Continue from a state that `save_state` returned."""
-        for (signals, signal), value in zip(self._state(), saved, strict=True):
-            signals[signal] = value
-
-    def skip(self, n_steps: int, now: int | None = None) -> None:
-        """Advance processes and random streams as if steps had been simulated.
-
-        Functions of Nodes are not called.
+        Its step function, which may keep something that nobody else sees, is then as it
+        was.
 
         Parameters
         ----------
+        source : Source
+            One of the sources.
         n_steps : int
             How many steps.
-        now : int, optional
-            Number of the last one; smaller than ``n_steps`` after a soft reset.
+        last : int
+            Number of the last one.
+
+        Raises
+        ------
+        SimulationError
+            If the process fails.
         """
-        if now is None:
-            now = n_steps
-        steps = np.arange(now - n_steps + 1, now + 1)
-        processes = [s for s in self._sources if type(s.op) is not SimPyFunc]
-        if n_steps:
-            self._ask(processes, now - n_steps, steps, steps * self.host.dt)
-        for source in processes:
-            source.consume(n_steps)
-        for source in self._sources:
-            source.first = now
+        most = 1024  # not all values at once
+        for first in range(last - n_steps, last, most):
+            steps = np.arange(first, min(first + most, last)) + 1
+            error = self._ask([source], first, steps, steps * self.host.dt)
+            source.ahead = None
+            if error is not None:
+                raise error
 
     def consume(self, n_steps: int) -> None:
         """Forget the first values: they were simulated."""
-        for source in self._sources:
+        for source in self.sources:
             source.consume(n_steps)
 
 
@@ -188,8 +190,25 @@ def _is_clock(op: Operator) -> bool:
     return isinstance(op, TimeUpdate)
 
 
-class _Source:
-    """One operator that produces an input signal."""
+class Source:
+    """One operator that produces an input signal.
+
+    Parameters
+    ----------
+    op : Operator
+        The operator.
+    host : HostOperators
+        Holds its steps.
+
+    Attributes
+    ----------
+    ahead : ndarray or None, shape (n_ahead, 1 or minibatch, *shape)
+        Values that were made but not consumed.
+    first : int
+        Number of the step before the first of them.
+    n_made : int
+        For how many steps values were made since the step functions are new.
+    """
 
     def __init__(self, op: Operator, host: HostOperators):
         self.op = op
@@ -198,9 +217,9 @@ class _Source:
         self.shape = self.output.shape if self.output is not None else (0,)
         self.dtype = self.output.dtype if self.output is not None else float
         self.shared = host.minibatch_size == 1 or _same_for_all_items(op)
-        # values that were made but not consumed, and the step before the first of them
         self.ahead: np.ndarray | None = None
         self.first = 0
+        self.n_made = 0
         # rows that are being made
         self._new: np.ndarray | None = None
 
@@ -227,6 +246,7 @@ class _Source:
     def end(self, n_steps: int) -> None:
         """Keep the values of those steps that were made."""
         rows, self._new = self._new[:n_steps], None
+        self.n_made += len(rows)
         if len(rows):
             self.ahead = (
                 rows if self.ahead is None else np.concatenate([self.ahead, rows])

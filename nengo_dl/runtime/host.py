@@ -7,6 +7,7 @@ exactly its numbers.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -17,10 +18,12 @@ from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
 from nengo.exceptions import SimulationError
+from nengo.processes import FilteredNoise, Process, WhiteNoise
 from nengo.transforms import SparseMatrix
 from nengo.utils.numpy import maxint
+from numpy.random import RandomState
 
-from nengo_dl.compiler.operators import with_own_stream
+from nengo_dl.compiler.operators import RandomSample, copy_stream, with_own_stream
 from nengo_dl.compiler.sparse import coo
 
 __all__ = ["HostOperators"]
@@ -70,17 +73,36 @@ class HostOperators:
         self._unused_rng = np.random.RandomState(0)
         self._counts: dict[Operator, int] = {}
         self._clocks: list[tuple[np.ndarray, np.ndarray]] = []
-        self._streams: list[np.random.RandomState] = []
+        #: For operators that draw random numbers in each step, by what they keep the
+        #: stream for: the stream of each item. None: streams of the simulation itself.
+        self.streams: dict[tuple[Operator | None, str], list[RandomState]] = {}
+        self.processes: dict[Operator, list[_WatchedProcess]] = {}
+        self.item_seeds: list[int] = []
         self._n_steps = 0
 
-    def reset(self, seed: int) -> None:
-        """Make all steps anew, with fresh arrays and random streams."""
+    def reset(self, seed: int | Sequence[int]) -> None:
+        """Make all steps anew, with fresh arrays and random streams.
+
+        Parameters
+        ----------
+        seed : int or sequence of int
+            Seed of the simulation, or those of all items.
+        """
         self.signals = [SignalDict() for _ in range(self.minibatch_size)]
         self._steps = [{} for _ in range(self.minibatch_size)]
         self._clocks = []
-        self._streams = []
-        for item in range(self.minibatch_size):
-            rng = np.random.RandomState(_item_seed(seed, item))
+        self.streams = {}
+        self.processes = {}
+        self.item_seeds = (
+            [_item_seed(seed, item) for item in range(self.minibatch_size)]
+            if isinstance(seed, int | np.integer)
+            else list(seed)
+        )
+        for item, item_seed in enumerate(self.item_seeds):
+            rng = np.random.RandomState(item_seed)
+            if any(not of_nengo(op) for op in self.on_host):
+                # operators of other packages may keep the stream
+                self.streams.setdefault((None, "operators"), []).append(rng)
             for original in self.order:
                 made = [
                     op
@@ -118,9 +140,22 @@ class HostOperators:
         _init_signals(op, signals)
         if type(op) is SimPyFunc:
             step = _make_function_step(op, signals)
+        elif type(op) is RandomSample:
+            stream = copy_stream(op.rng, item)
+            self.streams.setdefault((op, "random"), []).append(stream)
+            step = op.step_from(stream, signals)
+        elif isinstance(op, SimProcess) and op in self.on_host:
+            own = copy.copy(op)
+            own.process = watched = _WatchedProcess(op.process)
+            step = own.make_step(signals, self.dt, rng)
+            self.processes.setdefault(op, []).append(watched)
+            if watched.draws and watched.stream is not None:
+                self.streams.setdefault((op, "random"), []).append(watched.stream)
         else:
             own = with_own_stream(op, item)
-            self._streams.extend(getattr(own, "state_extra", {}).values())
+            for name, stream in getattr(own, "state_extra", {}).items():
+                key = "random" if name == "rng" else name
+                self.streams.setdefault((op, key), []).append(stream)
             step = own.make_step(signals, self.dt, rng)
         self._steps[item][op] = step
         return step
@@ -178,15 +213,6 @@ class HostOperators:
             # these draw nothing, or nothing that is used
             step = self._make_step(op, item, self._unused_rng)
         return step
-
-    def save_streams(self) -> list[Any]:
-        """Return the states of the random streams that operators keep."""
-        return [stream.get_state() for stream in self._streams]
-
-    def load_streams(self, states: Sequence[Any]) -> None:
-        """Continue random streams where `save_streams` found them."""
-        for stream, state in zip(self._streams, states, strict=True):
-            stream.set_state(state)
 
     def start_chunk(
         self,
@@ -272,6 +298,49 @@ class HostOperators:
             for op in ops
             for signal in getattr(op, kind)
         ]
+
+
+class _WatchedProcess:
+    """A process that says which stream, and which step function, it is used with.
+
+    Parameters
+    ----------
+    process : Process
+        The original; it is not modified.
+    """
+
+    def __init__(self, process: Process):
+        self.process = process
+        self.stream: RandomState | None = None
+        self.step: Any = None
+
+    @property
+    def keeps_more(self) -> bool:
+        """Whether steps may change something that is neither stream nor state."""
+        return not of_nengo(self.process)
+
+    @property
+    def draws(self) -> bool:
+        """Whether steps may draw random numbers."""
+        return self.keeps_more or isinstance(self.process, WhiteNoise | FilteredNoise)
+
+    def get_rng(self, rng: RandomState) -> RandomState:
+        """Return the stream of the process."""
+        self.stream = self.process.get_rng(rng)
+        return self.stream
+
+    def make_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the step function of the process."""
+        self.step = self.process.make_step(*args, **kwargs)
+        return self.step
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.process, name)
+
+
+def of_nengo(obj: object) -> bool:
+    """Whether the class of an object is Nengo's or ours, so that its ways are known."""
+    return type(obj).__module__.partition(".")[0] in ("nengo", "nengo_dl")
 
 
 def _init_signals(op: Operator, signals: SignalDict) -> None:

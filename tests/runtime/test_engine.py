@@ -270,16 +270,17 @@ def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():
     assert not make_engine(net, jit_compile=False).interprets(1)
 
 
-def test_saved_engine_continues_in_another_one(monkeypatch, reference):
+def test_loaded_engine_has_the_values_of_the_saved_one(monkeypatch):
     interpret(monkeypatch, False)
-    first = make_engine(mixed_network())
-    start = run(first, 11)
-    second = make_engine(mixed_network())
+    first, second = (make_engine(mixed_network()) for _ in range(2))
+    run(first, 11)
     second.load(first.save())
-    found = [
-        np.concatenate(p) for p in zip(start, run(second, N_STEPS - 11), strict=True)
-    ]
-    assert_equal_data(found, reference)
+    for one, two in zip(first.state_values(), second.state_values(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    for one, two in zip(
+        first.variables.constants, second.variables.constants, strict=True
+    ):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
 
 
 def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):

@@ -190,17 +190,20 @@ def test_reset_forgets_values_ahead():
     assert log == [1, 2, 3, 4, 1, 2]
 
 
-def test_skipped_steps_advance_streams_but_call_no_function():
+def test_repeated_steps_advance_one_process_and_call_no_function():
     log = []
     with nengo.Network() as net:
         counting_network(log)
         noisy_network()
     engine = make_engine(net)
     feeds, signal = engine.program.feeds, engine.program.output_signals[-1]
-    feeds.skip(3)
-    values, _, _ = feeds.make(3, 2)
-    assert log == [4, 5]
-    np.testing.assert_array_equal(values[signal][:, 0], core_data(net, 5)[-1][3:])
+    (noise,) = (source for source in feeds.sources if source.output is signal)
+    feeds.repeat(noise, 1500, 1500)
+    assert noise.n_made == 1500
+    values, _, _ = feeds.make(1500, 2)
+    assert log == [1501, 1502]
+    expected = core_data(net, 1502)[-1][1500:]
+    np.testing.assert_array_equal(values[signal][:, 0], expected)
 
 
 def test_functions_without_output_are_called():
