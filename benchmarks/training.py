@@ -20,6 +20,7 @@ import time
 import keras
 import nengo
 import numpy as np
+import scipy.signal
 import tensorflow as tf
 
 import nengo_dl
@@ -338,8 +339,8 @@ def lmu(n_steps=128, minibatch=100, order=256, n_units=212):
     j, i = np.meshgrid(q, q)
     a = np.where(i < j, -1, (-1.0) ** (i - j + 1)) * r
     b = (-1.0) ** q[:, None] * r
-    a, b = nengo.utils.filter_design.cont2discrete(
-        (a, b, np.ones((1, order)), np.zeros((1, 1))), dt=1.0
+    a, b = scipy.signal.cont2discrete(
+        (a, b, np.ones((1, order)), np.zeros((1, 1))), dt=1.0, method="zoh"
     )[:2]
     a, b = a.astype(np.float32), b.astype(np.float32)
     w_x, w_h = weights(1, n_units, 0), weights(n_units, n_units, 1)

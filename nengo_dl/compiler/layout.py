@@ -262,14 +262,15 @@ def lay_out(
         for position, operand in enumerate(group.reads):
             for base in _bases(operand, aliases):
                 role = roles[base]
-                if role is Role.CONSTANT:
-                    placer.place(base, ("read", number, position))
-                elif role is Role.INPUT:
+                if role is Role.INPUT and group.is_callback:
                     placer.place(base, "input")
+                elif role in (Role.CONSTANT, Role.INPUT):
+                    # inputs that others read apart, too: training computes once what
+                    # depends on those that stay the same in all steps
+                    placer.place(base, ("read", number, position))
     for signal in (*outputs, *extra):
         for base in _bases(Operand((signal,), False), aliases):
-            key = "input" if roles[base] is Role.INPUT else "rest"
-            placer.place(base, key)
+            placer.place(base, "rest")
     # temporaries that are read but never written are zero
     for group in ordered:
         for operand in (*group.reads, *group.previous):

@@ -88,10 +88,21 @@ def test_kinds_of_numbers_do_not_share_blocks():
     assert layout.block_of[real].kind == layout.block_of[wide].kind == "f"
 
 
-def test_inputs_live_in_one_block():
+def test_inputs_that_are_read_apart_live_apart():
+    a, b, c, unread = (signal(n) for n in (1, 2, 2, 3))
+    held = signal(2)
+    operators = [Delay(b, signal(2)), Delay(c, signal(2)), Reset(held)]
+    operators.append(DotInc(signal(2, 1), a, held))
+    layout = laid_out(operators, [unread, held], [a, b, c, unread])
+    blocks = [set(x.signals) for x in layout.blocks if x.role is Role.INPUT]
+    assert len(blocks) == 3
+    assert {b, c} in blocks and {a} in blocks and {unread} in blocks
+
+
+def test_inputs_of_callbacks_live_in_one_block():
     inputs = [signal(n) for n in (1, 2, 3)]
-    operators = [Callback(s, signal(s.size)) for s in inputs[:2]]
-    layout = laid_out(operators, inputs[2:], inputs)
+    operators = [Callback(s, signal(s.size)) for s in inputs]
+    layout = laid_out(operators, [], inputs)
     (block,) = (b for b in layout.blocks if b.role is Role.INPUT)
     assert set(block.signals) == set(inputs)
 
