@@ -2,9 +2,11 @@
 
 import doctest
 import runpy
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))  # for example_order
 
 project = "nengo_dl"
 author = "The nengo_dl developers"
@@ -16,6 +18,7 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
@@ -41,3 +44,16 @@ import tensorflow as tf
 nengo.rc["decoder_cache"]["enabled"] = "False"
 nengo.rc["progress"]["progress_bar"] = "False"
 """
+
+# pages are made of the examples as they stand, with the pictures in docs/images: to run
+# them all at every build would take a quarter of an hour
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["examples"],
+    "plot_gallery": False,
+    "within_subsection_order": "example_order.position",
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,
+}

@@ -168,6 +168,9 @@ if args.quick and accuracy < 0.7:
 #    :alt: An image, the sequence of its pixels, the memory's coefficients while it
 #       reads them, the sequence that they stand for, and accuracy over epochs.
 #
+# .. literalinclude:: ../images/legendre_memory.txt
+#    :language: none
+#
 # The window can be drawn back from its coefficients: at the end it is the whole image,
 # without its finest detail.
 #
@@ -196,3 +199,5 @@ for ax in axes[2:]:
     ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/legendre_memory.png'

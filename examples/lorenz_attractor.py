@@ -89,6 +89,9 @@ if not same:
 # .. image:: ../images/lorenz_attractor.png
 #    :alt: The same butterfly-shaped path, simulated by nengo and by nengo_dl.
 #
+# .. literalinclude:: ../images/lorenz_attractor.txt
+#    :language: none
+#
 # .. [1] C. Eliasmith, C. H. Anderson. Neural Engineering: Computation, Representation,
 #    and Dynamics in Neurobiological Systems. MIT Press, 2003, chapter 8.
 
@@ -111,3 +114,5 @@ figure.suptitle(
 )
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/lorenz_attractor.png'

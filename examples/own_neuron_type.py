@@ -153,6 +153,9 @@ if not np.allclose(core_decoded, python_decoded) or differing > 10:
 # .. image:: ../images/own_neuron_type.png
 #    :alt: Decoded values from both simulators on top of each other, and spikes.
 #
+# .. literalinclude:: ../images/own_neuron_type.txt
+#    :language: none
+#
 # .. [1] P. E. Latham et al. Intrinsic dynamics in neuronal networks. I. Theory. Journal
 #    of Neurophysiology 83(2), 2000, 808-827.
 
@@ -169,3 +172,5 @@ for ax in (left, right):
     ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/own_neuron_type.png'

@@ -105,6 +105,9 @@ if not np.sqrt(last.mean()) < 0.5 * np.sqrt(first.mean()):
 # .. image:: ../images/pes_minibatch.png
 #    :alt: Sixteen small plots, in each a function and what was learned of it.
 #
+# .. literalinclude:: ../images/pes_minibatch.txt
+#    :language: none
+#
 # .. [1] T. Bekolay, C. Kolbeck, C. Eliasmith. Simultaneous unsupervised and supervised
 #    learning of cognitive functions in biologically plausible spiking neural networks.
 #    Proceedings of CogSci 2013, 169-174.
@@ -120,3 +123,5 @@ figure.suptitle(f"Target (black) and what was learned in {SECONDS:.0f} s (red)")
 figure.supxlabel("time in the last second, without learning (ms)")
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/pes_minibatch.png'

@@ -109,7 +109,7 @@ with nengo_dl.Simulator(
     report = sim.load_params(path)
     trained = tuning(sim)
     sim.freeze_params(net)
-print(report)
+print(f"loaded {len(report.loaded)} entries, skipped {len(report.skipped)}")
 
 # %%
 # Freeze
@@ -138,6 +138,9 @@ folder.cleanup()
 # %%
 # .. image:: ../images/save_and_freeze.png
 #    :alt: A sine wave, what the untrained network makes of it, and the trained one.
+#
+# .. literalinclude:: ../images/save_and_freeze.txt
+#    :language: none
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 ax.plot(x[:, 0, 0], y[:, 0, 0], color="#22272e", lw=1, label="target")
@@ -149,3 +152,5 @@ ax.legend(frameon=False, fontsize=9)
 ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/save_and_freeze.png'

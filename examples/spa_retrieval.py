@@ -130,6 +130,9 @@ if args.quick and not correct_after > correct_before:
 #    :alt: Similarities to the right and to the best wrong filler overlap before
 #       training, and are apart after it.
 #
+# .. literalinclude:: ../images/spa_retrieval.txt
+#    :language: none
+#
 # .. [1] T. A. Plate. Holographic reduced representations. IEEE Transactions on Neural
 #    Networks 6(3), 1995, 623-641.
 
@@ -152,3 +155,5 @@ for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/spa_retrieval.png'

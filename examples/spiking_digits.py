@@ -1,5 +1,8 @@
-"""Recognise handwritten digits with spiking neurons, without gradient training.
+"""
+Handwritten digits with spiking neurons
+=======================================
 
+This network recognises handwritten digits without gradient training.
 One ensemble of leaky integrate-and-fire neurons looks at an 8 x 8 image. Nengo solves
 for the decoders that turn its spikes into one value per digit, from the training
 images; nothing else is learned. The test images then run as one minibatch in
@@ -25,7 +28,7 @@ import nengo_dl
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description="Read digits with spiking neurons.")
 parser.add_argument("--n-neurons", type=int, default=2000)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--output", type=Path, default=Path("spiking_digits.png"))
@@ -39,11 +42,11 @@ N_TEST = 180 if args.quick else 450
 N_CORE = 5 if args.quick else 20  # images that nengo.Simulator classifies as well
 N_STEPS = 100  # each image is shown for 0.1 s
 
-# %% [markdown]
-# ## Images
+# %%
+# Images
+# ------
 # The ensemble sees the difference from the mean training image, scaled to length 1.
 
-# %%
 digits = load_digits()
 train, test, train_labels, test_labels = train_test_split(
     digits.data / 16,
@@ -63,12 +66,12 @@ def as_input(images):
 
 train_inputs, test_inputs = as_input(train), as_input(test)
 
-# %% [markdown]
-# ## Network
+# %%
+# Network
+# -------
 # The encoder of a neuron is the difference of two training images: it fires for what
 # looks like the first digit and unlike the second.
 
-# %%
 rng = np.random.RandomState(args.seed)
 liked = rng.randint(len(train), size=N_NEURONS)
 disliked = np.array(
@@ -104,11 +107,11 @@ with nengo.Network(seed=args.seed) as net:
     )
     answer = nengo.Probe(classes)
 
-# %% [markdown]
-# ## All test images at once
+# %%
+# All test images at once
+# -----------------------
 # The first run of a simulator compiles it, so the second one is timed.
 
-# %%
 frames = np.repeat(test_inputs[:, None, :], N_STEPS, axis=1)  # (images, steps, pixels)
 
 with nengo_dl.Simulator(net, minibatch_size=N_TEST, progress_bar=False) as sim:
@@ -130,11 +133,11 @@ print(
     f"{accuracy:.1%} of {N_TEST} test images recognised"
 )
 
-# %% [markdown]
-# ## Some of them in nengo.Simulator
+# %%
+# Some of them in nengo.Simulator
+# -------------------------------
 # Nengo's own simulator takes one image at a time.
 
-# %%
 core_decoded = np.zeros((N_CORE, 10))
 core_time = 0.0
 
@@ -162,11 +165,11 @@ print(
 if args.quick and (accuracy < 0.93 or n_same < N_CORE):
     raise SystemExit("the quick check failed: expected 93 % and the same answers")
 
-# %% [markdown]
-# ## A picture
+# %%
+# A picture
+# ---------
 # Without a batch, one image of each digit follows the other in one run.
 
-# %%
 shown = [int(np.flatnonzero(test_labels == digit)[0]) for digit in range(10)]
 with net:
     spike_probe = nengo.Probe(neurons.neurons)
@@ -179,6 +182,12 @@ with nengo_dl.Simulator(net, progress_bar=False) as sim:
     values = sim.data[answer]
 
 # %%
+# .. image:: ../images/spiking_digits.png
+#    :alt: Ten images, spikes of neurons grouped by the digit they like, decoded values.
+#
+# .. literalinclude:: ../images/spiking_digits.txt
+#    :language: none
+
 INK, PALE = "#22272e", "#b9bfc7"
 # colours that stay apart for colour-blind eyes as far as ten can
 COLOURS = [
@@ -256,5 +265,7 @@ for axes in (raster, lines):
 figure.suptitle(
     f"{N_NEURONS} spiking neurons read handwritten digits", fontweight="bold"
 )
-figure.savefig(args.output, dpi=150)
+figure.savefig(args.output, dpi=90)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/spiking_digits.png'

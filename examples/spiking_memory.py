@@ -106,6 +106,9 @@ if args.quick and not errors[1] < 0.5 * errors[0]:
 # .. image:: ../images/spiking_memory.png
 #    :alt: Before training all values decay to zero within 200 ms; after training they
 #       stay apart until the end.
+#
+# .. literalinclude:: ../images/spiking_memory.txt
+#    :language: none
 
 milliseconds = np.arange(1, N_STEPS + 1)
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
@@ -133,3 +136,5 @@ for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/spiking_memory.png'

@@ -1,10 +1,14 @@
-"""Train a spiking network by gradient descent to recognise handwritten digits.
+"""
+Handwritten digits
+==================
 
-A network of leaky integrate-and-fire neurons is trained twice: with firing rates in the
-place of spikes, and with spikes and a surrogate derivative. Both are then tested with
-spikes, on images that were not used in training.
+A convolutional network learns to read digits by gradient descent: as a rate network,
+for which one time step is enough. Its weights are then used with spiking neurons, as
+they are, and after a little more training with spikes, whose derivative is replaced by
+a smooth one. Both spiking networks see each test image for 50 time steps.
 
-Run it as ``python examples/train_digits.py``, or cell by cell.
+Run it as ``python examples/train_digits.py``, or cell by cell. The images are those of
+scikit-learn, unless ``--dataset`` names others.
 """
 
 # %%
@@ -25,7 +29,7 @@ import nengo_dl
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description="Train digits.")
 parser.add_argument("--n-neurons", type=int, default=256)
 parser.add_argument("--n-epochs", type=int, default=60)
 parser.add_argument("--seed", type=int, default=0)
