@@ -43,12 +43,15 @@ from nengo_dl.runtime.arguments import (
     check_seed,
     temporary_values,
 )
+from nengo_dl.runtime.board import Board, check_folder
 from nengo_dl.runtime.engine import Chunk, Engine
 from nengo_dl.runtime.gradients import GradientReport
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.interrupts import DeferredInterrupt
 from nengo_dl.runtime.pipeline import compile_model
 from nengo_dl.runtime.profiling import check_profile, recorded
+from nengo_dl.runtime.step_graph import step_graph
+from nengo_dl.runtime.summaries import find_summaries
 from nengo_dl.runtime.training import Training
 from nengo_dl.signal_values import SignalValues
 from nengo_dl.simulation_data import ProbeHistory, SimulationData
@@ -86,8 +89,9 @@ class Simulator:
     minibatch_size : int, optional
         Number of inputs that are simulated in parallel. Default: one, and no batch axis
         in the data.
-    tensorboard : str, optional
-        Directory for data that TensorBoard can show.
+    tensorboard : str or os.PathLike, optional
+        Folder for data that TensorBoard can show; each simulator writes to its own
+        ``run_N`` in it: the graph of a time step, and what `train` is asked to record.
     progress_bar : bool or nengo.utils.progress.ProgressBar
         Whether to show progress of building and running.
     jit_compile : bool, optional
@@ -142,7 +146,7 @@ class Simulator:
         device: str | None = None,
         unroll_simulation: int = 1,
         minibatch_size: int | None = None,
-        tensorboard: str | None = None,
+        tensorboard: str | os.PathLike | None = None,
         progress_bar: bool | ProgressBar = True,
         jit_compile: bool | None = None,
         optimize: bool = True,
@@ -174,7 +178,7 @@ class Simulator:
         if minibatch_size is not None:
             minibatch_size = check_positive(minibatch_size, "minibatch_size", self)
         self.minibatch_size = minibatch_size
-        self.tensorboard = tensorboard
+        self.tensorboard = check_folder(tensorboard, self)
         self.progress_bar = progress_bar
         self.jit_compile = jit_compile
         self.optimize = optimize
@@ -204,6 +208,10 @@ class Simulator:
                 self.model.build(network, progress=tracker.next_stage("Building"))
             with tracker.next_stage("Compiling", "Compilation"):
                 self._compile()
+        self._board: Board | None = None
+        if self.tensorboard is not None:
+            self._board = Board(self.tensorboard)
+            self._board.graph(step_graph(self._program.step, self.model))
         self.closed = False
         self.reset(seed=seed)
 
@@ -494,7 +502,10 @@ class Simulator:
             Backpropagate through this many time steps only, and update parameters after
             each such part of a minibatch; state is handed on from part to part.
         summaries : list, optional
-            Data to collect for TensorBoard (not implemented yet).
+            What to record for TensorBoard after each update: histograms of the weights
+            of a Connection, the encoders of an Ensemble, the biases of Neurons;
+            ``"loss"`` for losses and metrics; what a function without arguments writes
+            with `tf.summary`. Needs the simulator's ``tensorboard``.
         profile : bool or dict
             Record a profile, as in `run_steps`.
         extra_feeds : dict of {tf.Variable.ref(): ndarray}, optional
@@ -533,8 +544,9 @@ class Simulator:
         minibatch that is not full is left out, with a warning.
         """
         self._check_open("train")
-        if summaries:
-            raise NotImplementedError("'summaries' of train is not implemented yet")
+        recorder = find_summaries(
+            summaries, self._board, self.model, self.data.get_params, self
+        )
         with recorded(check_profile(profile, self), self._program.step.labels):
             return self._get_training().train(
                 inputs,
@@ -550,6 +562,7 @@ class Simulator:
                 callbacks,
                 recompute,
                 self.progress_bar if progress_bar is None else progress_bar,
+                recorder,
             )
 
     def loss(
@@ -932,6 +945,8 @@ class Simulator:
         """
         self.closed = True
         self.signals = None
+        if self._board is not None:
+            self._board.close()
 
     def _check_open(self, action: str) -> None:
         if self.closed:
@@ -956,6 +971,8 @@ class Simulator:
             )
 
     def __getstate__(self) -> dict[str, Any]:
+        if self._board is not None:
+            self._board.flush()
         return {
             "arguments": {
                 "model": self.model,

@@ -847,15 +847,3 @@ def test_interrupt_leaves_a_consistent_simulator():
         assert np.allclose(found.ravel(), sim.trainable_variables[0].numpy().ravel())
         sim.train(X, Y, optimizer)
         assert optimizer.iterations == 6
-
-
-@pytest.mark.parametrize("option", [{"summaries": ["loss"]}])
-def test_options_that_do_not_exist_yet_say_so(option):
-    with nengo.Network() as net:
-        node = nengo.Node([0.0])
-        probe = nengo.Probe(node)
-    with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        with pytest.raises(NotImplementedError, match="not implemented yet"):
-            sim.train(
-                {node: np.ones((1, 1, 1))}, {probe: np.ones((1, 1, 1))}, "sgd", **option
-            )

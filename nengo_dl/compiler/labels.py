@@ -7,7 +7,7 @@ wherever TensorFlow names something: in TensorBoard's graph, in profiles, in err
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import nengo
@@ -19,9 +19,10 @@ from nengo.connection import LearningRule
 from nengo.ensemble import Neurons
 
 from nengo_dl.compiler.ir import Group
+from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.parameters import Parameter
 
-__all__ = ["label_groups", "readable"]
+__all__ = ["ObjectNames", "label_blocks", "label_groups", "readable"]
 
 #: A label lists the first objects, and how many more there are.
 _MOST_NAMES = 2
@@ -55,19 +56,54 @@ def label_groups(
         ``"vision/LIF.v1.v2.and_3_more"``. All characters may be part of TensorFlow's
         scopes. Labels are not always unique.
     """
-    owners = _Owners(model, parameters)
+    owners = ObjectNames(model, parameters)
+    attributes = {p.signal: p.attribute for p in parameters}
+    return [
+        _label(_kind(group.ops[0], attributes), [owners.path(op) for op in group.ops])
+        for group in groups
+    ]
+
+
+def label_blocks(
+    model: Model, blocks: Sequence[Block], parameters: Sequence[Parameter]
+) -> list[str]:
+    """Name blocks after what they hold, and of which objects, as `label_groups` does.
+
+    Parameters
+    ----------
+    model : Model
+        The built model.
+    blocks : sequence of Block
+        Storage of signals.
+    parameters : sequence of Parameter
+        The parameters of the model.
+
+    Returns
+    -------
+    list of str
+        For each block, such as ``"vision/voltage.v1.v2.and_3_more"``.
+    """
+    owners = ObjectNames(model, parameters)
     attributes = {p.signal: p.attribute for p in parameters}
     labels = []
-    for group in groups:
-        paths = dict.fromkeys(owners.path(op) for op in group.ops)
-        paths.pop((), None)
-        outer = _common([path[:-1] for path in paths])
-        names = list(dict.fromkeys(path[len(outer)] for path in paths))
-        more = len(names) - _MOST_NAMES
-        parts = [_kind(group.ops[0], attributes), *names[:_MOST_NAMES]]
-        parts += [f"and_{more}_more"] if more > 0 else []
-        labels.append("/".join([*outer, ".".join(parts)]))
+    for block in blocks:
+        first = block.signals[0]
+        # the names of Nengo's signals end in what they are: "<Ensemble 'a'>.bias"
+        # and those of unnamed ones are addresses
+        name = re.sub(r"<.*>|\(.*?\)|0x[0-9a-f]+", "", first.name or "").split(".")[-1]
+        kind = attributes.get(first, readable(name, "values"))
+        labels.append(_label(kind, [owners.path_of_signal(s) for s in block.signals]))
     return labels
+
+
+def _label(kind: str, paths: Iterable[tuple[str, ...]]) -> str:
+    distinct = dict.fromkeys(path for path in paths if path)
+    outer = _common([path[:-1] for path in distinct])
+    names = list(dict.fromkeys(path[len(outer)] for path in distinct))
+    more = len(names) - _MOST_NAMES
+    parts = [kind, *names[:_MOST_NAMES]]
+    parts += [f"and_{more}_more"] if more > 0 else []
+    return "/".join([*outer, ".".join(parts)])
 
 
 def readable(label: str | None, default: str) -> str:
@@ -99,11 +135,18 @@ def _kind(op: Operator, attributes: dict[Signal, str]) -> str:
     return type(op).__name__.lstrip("_")
 
 
-class _Owners:
-    """Finds the objects that operators belong to.
+class ObjectNames:
+    """Names objects, and finds those that operators and signals belong to.
 
-    Nengo does not record them. It stores the signals of objects, and starts the names
+    Nengo does not record that. It stores the signals of objects, and starts the names
     of most signals and the tags of operators with the objects' own.
+
+    Parameters
+    ----------
+    model : Model
+        The built model.
+    parameters : sequence of Parameter
+        The parameters of the model.
     """
 
     def __init__(self, model: Model, parameters: Sequence[Parameter]):
@@ -160,20 +203,28 @@ class _Owners:
         return (readable(getattr(obj, "label", None), type(obj).__name__),)
 
     def path(self, op: Operator) -> tuple[str, ...]:
-        """Return the path of the object that an operator belongs to, or ()."""
+        """Return the path of the object that an operator writes for, or ()."""
         written = [*op.sets, *op.incs, *op.updates]
         for signal in written:
-            obj = self._by_signal.get(signal, self._by_signal.get(signal.base))
-            if obj is not None:
-                return self.path_of(obj)
-        for name in [*(signal.name for signal in written), op.tag]:
-            obj = self._named(name)
-            if obj is not None:
-                return self.path_of(obj)
+            found = self.path_of_signal(signal)
+            if found:
+                return found
+        obj = self._named(op.tag)
+        if obj is not None:
+            return self.path_of(obj)
         for signal in op.reads:
             if signal.base in self._by_parameter:
                 return self.path_of(self._by_parameter[signal.base])
         return ()
+
+    def path_of_signal(self, signal: Signal) -> tuple[str, ...]:
+        """Return the path of the object that a signal belongs to, or ()."""
+        obj = self._by_signal.get(signal, self._by_signal.get(signal.base))
+        if obj is None:
+            obj = self._named(signal.name)
+        if obj is None:
+            obj = self._by_parameter.get(signal.base)
+        return () if obj is None else self.path_of(obj)
 
     def _named(self, name: str | None) -> NengoObject | None:
         """Return the object whose name another one starts with."""

@@ -1,6 +1,7 @@
 """What training needs to continue, under names that do not depend on compilation.
 
-``random/...`` is the random stream that puts minibatches in order. What the optimizers
+``random/...`` is the random stream that puts minibatches in order, ``updates`` the
+number of updates, from which summaries are counted. What the optimizers
 remember is under their number and class: ``0-Adam/own[0]`` (the number of updates),
 ``0-Adam/momentum/net.ensembles[0].bias`` (a value for each trained parameter).
 """
@@ -27,6 +28,7 @@ from nengo_dl.runtime.trainer import Trainer
 __all__ = ["TrainingState"]
 
 _OPTIMIZER = re.compile(r"(\d{1,6})-(\w+)/(?:own\[(\d{1,6})\]|(\w+)/(.+))", re.DOTALL)
+_UPDATES = "updates"
 _RANDOM = {f"random/{name}": field for name, field in RANDOM_FIELDS.items()}
 
 
@@ -59,6 +61,7 @@ class TrainingState:
             return {}
         state = random_state(self.trainer.rng)
         arrays = {f"random/{name}": array for name, array in state.items()}
+        arrays[_UPDATES] = np.array(self.trainer.n_updates, dtype=np.int64)
         parts = [list(found) for found in self._parts(self.trainer)]
         for number, state in enumerate(self.trainer.optimizers.states):
             prefix = f"{number}-{state.kind}"
@@ -83,6 +86,8 @@ class TrainingState:
             if name in _RANDOM:
                 shape, dtype = _RANDOM[name]
                 fine = array.shape == shape and array.dtype == dtype
+            elif name == _UPDATES:
+                fine = array.shape == () and array.dtype == np.int64 and array >= 0
             else:
                 match = _OPTIMIZER.fullmatch(name)
                 fine = match is not None and array.dtype.kind in "fiu"
@@ -110,6 +115,7 @@ class TrainingState:
         trainer = self.make_trainer()
         state = {name: arrays[f"random/{name}"] for name in RANDOM_FIELDS}
         set_random_state(trainer.rng, state)
+        trainer.n_updates = int(arrays.get(_UPDATES, 0))
         parts = self._all_parts(trainer)
         saved: dict[int, SavedOptimizer] = {}
         for name, array in arrays.items():

@@ -148,16 +148,18 @@ class StepProgram:
         numbers = [block.number for block in self.state_blocks]
 
         def finish(store: ValueStore) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-            outputs = [
-                tf.broadcast_to(
-                    store.read_final(plan) if updated else store.read(plan),
-                    (self.config.minibatch_size, *plan.shape),
-                )
-                for plan, updated in zip(
-                    self.layout.outputs, self.layout.after_updates, strict=True
-                )
-            ]
-            return store.next_state(numbers), outputs
+            with tf.name_scope("probes"):
+                outputs = [
+                    tf.broadcast_to(
+                        store.read_final(plan) if updated else store.read(plan),
+                        (self.config.minibatch_size, *plan.shape),
+                    )
+                    for plan, updated in zip(
+                        self.layout.outputs, self.layout.after_updates, strict=True
+                    )
+                ]
+            with tf.name_scope("next_state"):
+                return store.next_state(numbers), outputs
 
         last = len(self.segments) - 1
         for number, (segment, is_callback) in enumerate(self.segments):

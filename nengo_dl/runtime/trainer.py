@@ -28,6 +28,7 @@ from nengo_dl.runtime.objectives import Term, first_line
 from nengo_dl.runtime.optimizers import Optimizers
 from nengo_dl.runtime.stages import Stages
 from nengo_dl.runtime.step import StepProgram
+from nengo_dl.runtime.summaries import TrainingSummaries
 from nengo_dl.runtime.training_data import ArrayData, Minibatch, StreamData
 
 __all__ = ["Trainer", "TrainingOptions", "neuron_training"]
@@ -56,6 +57,8 @@ class TrainingOptions:
         Data to measure the loss with after each epoch.
     callbacks : sequence
         Objects whose methods are called between minibatches and epochs.
+    summaries : TrainingSummaries or None
+        Records losses and parameters after each update.
     report : callable
         Called with epoch, number of epochs and loss after each minibatch.
     """
@@ -67,6 +70,7 @@ class TrainingOptions:
     metrics: Mapping[str, Term] = dataclasses.field(default_factory=dict)
     validation: ArrayData | StreamData | None = None
     callbacks: Any = None
+    summaries: TrainingSummaries | None = None
     report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
 
 
@@ -100,9 +104,15 @@ class Trainer:
         Seed of the order of minibatches, and of random inputs during training.
     owner : object
         For error messages.
+
+    Attributes
+    ----------
+    n_updates : int
+        How often parameters were updated, in all calls of `train`.
     """
 
     def __init__(self, engine: Engine, model: Model, seed: int, owner: object):
+        self.n_updates = 0
         self.engine = engine
         self.model = model
         self.owner = owner
@@ -203,6 +213,8 @@ class Trainer:
                         epoch, data, apply, terms, options, history, interrupt
                     )
                     history.add_epoch(values)
+                    if options.summaries is not None:
+                        options.summaries.after_epoch(self.n_updates, values)
                     if callbacks is not None and callbacks.end_epoch(epoch, values):
                         break
         finally:
@@ -227,6 +239,9 @@ class Trainer:
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
                 self._check_finite(found, result, terms, where)
                 batch_losses.append(found)
+                self.n_updates += 1
+                if options.summaries is not None:
+                    options.summaries.after_update(self.n_updates, terms, found)
                 history.batch_losses.append(float(found.sum()))
                 for name, value in result["metrics"].items():
                     metrics[name].append(float(value))

@@ -23,6 +23,7 @@ from nengo_dl.runtime.engine import Engine
 from nengo_dl.runtime.gradients import GradientReport, compare_gradients
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.objectives import Term, find_terms
+from nengo_dl.runtime.summaries import TrainingSummaries
 from nengo_dl.runtime.trainer import Trainer, TrainingOptions
 from nengo_dl.runtime.training_callbacks import KerasCallbacks
 from nengo_dl.runtime.training_data import ArrayData, DataChecker, StreamData
@@ -85,6 +86,7 @@ class Training:
         callbacks: Any,
         segment: int | None,
         progress_bar: Any,
+        summaries: TrainingSummaries | None = None,
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
         n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
@@ -103,7 +105,7 @@ class Training:
             truncation,
             self._segment(segment, data, truncation),
             self._metrics(metrics, data, terms),
-            None,
+            summaries=summaries,
         )
         if validation is not None:
             options.validation = self._validation(validation, terms)
