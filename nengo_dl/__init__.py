@@ -4,6 +4,7 @@ from nengo_dl import builders, dists, objectives
 from nengo_dl.config import Surrogate, configure_settings, get_setting
 from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
 from nengo_dl.simulator import Simulator
+from nengo_dl.tensor_node import TensorNode
 from nengo_dl.version import __version__
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "SoftLIFRate",
     "SpikingLeakyReLU",
     "Surrogate",
+    "TensorNode",
     "__version__",
     "builders",
     "configure_settings",

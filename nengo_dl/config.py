@@ -136,7 +136,8 @@ class _Kind:
 
 _KINDS: dict[str, _Kind] = {
     "trainable": _Kind(
-        (nengo.Ensemble, nengo.Connection, Neurons, nengo.Probe), _check_trainable
+        (nengo.Ensemble, nengo.Connection, Neurons, nengo.Node, nengo.Probe),
+        _check_trainable,
     ),
     "lif_smoothing": _Kind((nengo.Ensemble,), _check_smoothing),
     "surrogate": _Kind((nengo.Ensemble,), _check_surrogate),
@@ -167,7 +168,8 @@ def configure_settings(**settings: Any) -> None:
     trainable : bool or None
         Whether training changes the parameters of an object: encoders of an
         `nengo.Ensemble`, biases of its `nengo.ensemble.Neurons`, weights of a
-        `nengo.Connection`, and of the one that belongs to a decoded `nengo.Probe`.
+        `nengo.Connection`, and of the one that belongs to a decoded `nengo.Probe`;
+        weights of a `nengo_dl.TensorNode` (a `nengo.Node` for this purpose).
         None stands for True, but for False for probes and for whatever a learning rule
         changes.
     lif_smoothing : float or None
@@ -263,7 +265,12 @@ class Settings:
 
     def _visit(self, network: nengo.Network, around: tuple[nengo.Network, ...]) -> None:
         around = (network, *around)
-        for objects in (network.ensembles, network.connections, network.probes):
+        for objects in (
+            network.ensembles,
+            network.connections,
+            network.nodes,
+            network.probes,
+        ):
             for obj in objects:
                 self._around[obj] = around
         for inner in network.networks:

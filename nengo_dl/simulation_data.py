@@ -11,6 +11,7 @@ from nengo.builder.ensemble import BuiltEnsemble
 from nengo.ensemble import Neurons
 from nengo.probe import Probe
 
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.parameters.values import ParameterValues, UnknownObjectError
 
 __all__ = ["ProbeHistory", "SimulationData"]
@@ -114,12 +115,13 @@ class SimulationData(Mapping):
 
         Returns
         -------
-        ndarray or BuiltEnsemble or BuiltConnection or object
+        ndarray or BuiltEnsemble or BuiltConnection or BuiltTensorNode or object
             For a probe, a read-only array of shape ``(n_kept, size)``, or
             ``(minibatch, n_kept, size)`` if the simulator has a minibatch size. For an
             ensemble, its neurons, or a connection: Nengo's record with current values
             (read-only; those that a learning rule changes have a batch axis first if
-            the simulator has a minibatch size). For other objects what Nengo stores.
+            the simulator has a minibatch size). For a TensorNode, its current weights
+            by name, ``sim.data[node].weights``. For other objects what Nengo stores.
 
         Raises
         ------
@@ -137,7 +139,7 @@ class SimulationData(Mapping):
                 attr="data",
                 obj=self,
             ) from None
-        if isinstance(record, BuiltEnsemble | BuiltConnection):
+        if isinstance(record, BuiltEnsemble | BuiltConnection | BuiltTensorNode):
             return self._values.built([obj])[0]
         return record
 

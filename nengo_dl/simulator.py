@@ -55,6 +55,7 @@ from nengo_dl.runtime.summaries import find_summaries
 from nengo_dl.runtime.training import Training
 from nengo_dl.signal_values import SignalValues
 from nengo_dl.simulation_data import ProbeHistory, SimulationData
+from nengo_dl.tensor_node import TensorNode
 
 __all__ = ["Simulator"]
 
@@ -270,6 +271,7 @@ class Simulator:
             for node in network.all_nodes
             if node.size_in == 0
             and node.output is not None
+            and not isinstance(node, TensorNode)
             and self.model.sig[node].get("out") is not None
         }
 

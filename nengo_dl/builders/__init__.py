@@ -6,6 +6,7 @@ from nengo_dl.builders import (
     neurons,
     operators,
     processes,
+    tensor_nodes,
     transforms,
 )
 from nengo_dl.builders.base import (
@@ -27,5 +28,6 @@ __all__ = [
     "operators",
     "processes",
     "register",
+    "tensor_nodes",
     "transforms",
 ]

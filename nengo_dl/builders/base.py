@@ -145,6 +145,13 @@ class OpBuilder(abc.ABC):
     #: False for builders through which no gradient flows, even in training.
     has_gradient: ClassVar[bool] = True
 
+    #: True for builders whose step must be computed for each time step by itself, even
+    #: if it keeps no state (it takes the time, or draws random numbers).
+    is_stepwise: bool = False
+
+    #: False for builders whose step gives something else when it is computed again.
+    is_repeatable: bool = True
+
     #: True for builders whose step neither needs nor changes the state that their
     #: operators list (spiking neurons that are trained with their rates).
     ignores_state: bool = False
@@ -153,6 +160,17 @@ class OpBuilder(abc.ABC):
     def build(cls, ops: Sequence[Operator], config: BuildConfig) -> OpBuilder:
         """Return a builder for a group; a class may choose another one for training."""
         return cls(ops, config)
+
+    @classmethod
+    def specialize(
+        cls, op: Operator, dtype: np.dtype, minibatch_size: int
+    ) -> type[OpBuilder]:
+        """Return the class to use for an operator: this one, or another.
+
+        Asked once for each operator, before operators are merged. Whatever an operator
+        needs can be checked here.
+        """
+        return cls
 
     def __init__(self, ops: Sequence[Operator], config: BuildConfig):
         self.ops = tuple(ops)

@@ -12,6 +12,8 @@ from nengo.builder.signal import Signal
 from nengo.ensemble import Neurons
 from nengo.neurons import Direct
 
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
+
 __all__ = ["Parameter", "find_parameters"]
 
 
@@ -21,14 +23,18 @@ class Parameter:
 
     Attributes
     ----------
-    obj : Ensemble or Neurons or Connection
+    obj : Ensemble or Neurons or Connection or TensorNode
         The user's object; the connection of a Probe is one that Nengo's builder made.
     attribute : str
-        ``"encoders"`` (scaled by gain and radius), ``"bias"`` or ``"weights"``.
+        ``"encoders"`` (scaled by gain and radius), ``"bias"``, ``"weights"``, or
+        one of the weights of a TensorNode.
     signal : Signal
         Base signal that holds the values.
     learned : bool
         Whether a learning rule changes it during a simulation.
+    fixed : bool
+        Whether it cannot be trained by its gradient (frozen weights and moving averages
+        of Keras layers).
     internal : bool
         Whether the object belongs to a probe instead of to the network.
     """
@@ -38,6 +44,7 @@ class Parameter:
     signal: Signal
     learned: bool
     internal: bool
+    fixed: bool = False
 
 
 def find_parameters(
@@ -55,8 +62,9 @@ def find_parameters(
     Returns
     -------
     list of Parameter
-        Encoders and biases of all ensembles but those in Direct mode, and weights of
-        all connections that have any.
+        Encoders and biases of all ensembles but those in Direct mode, weights of all
+        connections that have any, and weights of TensorNodes (those that nodes share
+        belong to the first one).
     """
     members = set()
     if model.toplevel is not None:
@@ -70,10 +78,24 @@ def find_parameters(
                 Parameter(obj, attribute, signal, is_written(signal.base), internal)
             )
 
-    for obj in model.params:
+    for obj, record in model.params.items():
         if isinstance(obj, nengo.Ensemble) and not isinstance(obj.neuron_type, Direct):
             add(obj, "encoders", model.sig[obj].get("encoders"))
             add(obj.neurons, "bias", model.sig[obj.neurons].get("bias"))
         elif isinstance(obj, nengo.Connection):
             add(obj, "weights", model.sig[obj].get("weights"))
+        elif isinstance(record, BuiltTensorNode):
+            found += [
+                Parameter(
+                    obj,
+                    # counters in names of layers differ between sessions
+                    f"weights[{number}].{name.rpartition('/')[2]}",
+                    signal,
+                    learned=False,
+                    internal=False,
+                    fixed=name not in record.trainable,
+                )
+                for number, (name, signal) in enumerate(record.signals.items())
+                if all(signal is not parameter.signal for parameter in found)
+            ]
     return found

@@ -39,7 +39,7 @@ def find_trainable(
         # the connection of a probe is not the user's object; the probe is
         obj = parameter.obj.post_obj if parameter.internal else parameter.obj
         wanted = settings.value(obj, "trainable", default=not parameter.internal)
-        if not wanted or parameter.signal.dtype.kind != "f":
+        if not wanted or parameter.fixed or parameter.signal.dtype.kind != "f":
             continue
         if parameter.learned:
             if not settings.own_value(obj, "trainable"):

@@ -69,7 +69,11 @@ class Places:
                 )
             shape = (n_values(signal),) if signal.sparse else signal.shape
             found[f"{self.names[obj]}.{attribute}"] = Place(
-                obj, signal, shape, self.values.differs(signal), parameter.internal
+                obj,
+                signal,
+                shape,
+                self.values.differs(signal) and not parameter.fixed,
+                parameter.internal,
             )
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from nengo.transforms import SparseMatrix
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.sparse import coo
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.engine import Engine
 
@@ -187,17 +189,19 @@ class ParameterValues:
 
     # -- Nengo's records
 
-    def built(self, objs: Sequence[Any]) -> list[BuiltEnsemble | BuiltConnection]:
+    def built(
+        self, objs: Sequence[Any]
+    ) -> list[BuiltEnsemble | BuiltConnection | BuiltTensorNode]:
         """Return Nengo's records of objects, with current values.
 
         Parameters
         ----------
-        objs : sequence of Ensemble or Neurons or Connection
+        objs : sequence of Ensemble or Neurons or Connection or TensorNode
             Objects of the model.
 
         Returns
         -------
-        list of BuiltEnsemble or BuiltConnection
+        list of BuiltEnsemble or BuiltConnection or BuiltTensorNode
             Records with read-only arrays. What a learning rule changes has a batch axis
             first if the simulator has a minibatch size.
         """
@@ -212,12 +216,24 @@ class ParameterValues:
             signal: self._shown(signal, *value)
             for signal, value in self.read(signals).items()
         }
-        return [
-            self._built_ensemble(obj, live)
-            if isinstance(obj, nengo.Ensemble)
-            else self._built_connection(obj, live)
-            for obj in objs
-        ]
+        for obj in objs:
+            if isinstance(self.model.params[obj], BuiltTensorNode):
+                weights = self.model.params[obj].signals.values()
+                # all items of the minibatch share them
+                live.update(
+                    (signal, self._shown(signal, value[:1], True))
+                    for signal, (value, _) in self.read(weights).items()
+                )
+        return [self._built(obj, live) for obj in objs]
+
+    def _built(self, obj, live):
+        raw = self.model.params[obj]
+        if isinstance(raw, BuiltTensorNode):
+            weights = {name: live[signal] for name, signal in raw.signals.items()}
+            return dataclasses.replace(raw, weights=weights)
+        if isinstance(obj, nengo.Ensemble):
+            return self._built_ensemble(obj, live)
+        return self._built_connection(obj, live)
 
     def get(self, *obj_attrs: tuple[Any, str]) -> list[Any]:
         """Return attributes of the records of objects, read from the device at once.

@@ -21,6 +21,7 @@ from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime import chunks
 from nengo_dl.runtime.chunks import ChunkBuffers
 from nengo_dl.runtime.interpreter import Interpreter
+from nengo_dl.runtime.lasting import LastingState
 from nengo_dl.runtime.learned import LearnedWeights
 from nengo_dl.runtime.loop import make_chunk_function
 from nengo_dl.runtime.pipeline import Program
@@ -109,6 +110,7 @@ class Engine:
             for values in program.step.initial_values(program.step.state_blocks)
         ]
         self.learned = LearnedWeights(program, device)
+        self.lasting = LastingState(program)
         self.buffers = ChunkBuffers(program.step, self.periods)
         self._seconds_per_step = 0.0
         self._just_compiled = False
@@ -130,6 +132,9 @@ class Engine:
     def reset_parameters(self) -> None:
         """Return to the initial values of all constants, and forget trained ones."""
         self.learned.reset()
+        if self.lasting.numbers:
+            self.lasting.reset()
+            self.set_state_values(self.lasting.put(self.state_values()))
         if self._variables is not None:
             blocks = self.program.step.constant_blocks
             values = self.program.step.initial_values(blocks)
@@ -148,6 +153,12 @@ class Engine:
         self._state_on_host = False
         self._state = [np.asarray(value) for value in values]
 
+    def keep_state(self, state: Sequence[np.ndarray]) -> None:
+        """Take over what lasts from a state, shapes (minibatch, size), after training.
+        """
+        self.lasting.keep(state)
+        self.set_state_values(self.lasting.put(self.state_values()))
+
     @property
     def variables(self) -> Variables:
         """Parameters and state on the device; made when first asked for."""
@@ -156,7 +167,7 @@ class Engine:
     @property
     def initial_state(self) -> list[np.ndarray]:
         """Values of the state blocks after a reset, shapes (minibatch, size)."""
-        return self.learned.put(self._initial_state)
+        return self.lasting.put(self.learned.put(self._initial_state))
 
     def _device_variables(self) -> Variables:
         if self._variables is None:
@@ -198,6 +209,7 @@ class Engine:
             )
         self.learned.assign(saved["learned"])
         self.set_state_values(saved["state"])
+        self.lasting.keep(saved["state"])
 
     def jump(self, n_steps: int, item_seeds: Sequence[int]) -> None:
         """Go to a time step, and to the start of the random streams of other seeds.
@@ -337,6 +349,7 @@ class Engine:
         if state is not None:
             self.set_state_values(state)
             self.learned.follow(values)
+            self.lasting.keep(state)
 
     def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
         variables = self._device_variables().constants

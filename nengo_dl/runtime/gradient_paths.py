@@ -18,7 +18,6 @@ def check_paths(
     operators: Sequence[Operator],
     outputs: Collection[Signal],
     parameters: Mapping[Signal, str],
-    has_others: bool,
     owner: object,
 ) -> None:
     """Warn of parameters without a gradient; raise if none has one.
@@ -31,8 +30,6 @@ def check_paths(
         Base signals on which the loss depends.
     parameters : mapping of {Signal: str}
         Trainable base signals and their names.
-    has_others : bool
-        Whether there are trainable variables besides.
     owner : object
         For error messages.
 
@@ -41,18 +38,18 @@ def check_paths(
     ValidationError
         If there is nothing to train.
     """
-    if not parameters and not has_others:
+    if not parameters:
         raise ValidationError(
             "The network has no trainable parameters: encoders and biases of ensembles "
-            "(except in Direct mode), and weights of connections, which a connection "
-            "between other objects than decoded ensembles has only if a transform is "
-            "given. Settings (configure_settings) and learning rules exclude some",
+            "(except in Direct mode), weights of TensorNodes, and weights of connections, "
+            "which a connection between other objects than decoded ensembles has only "
+            "if a transform is given. Settings (configure_settings) and learning rules exclude some",
             attr="trainable",
             obj=owner,
         )
     reached = _upstream(operators, outputs, lambda op: True)
     smooth = _upstream(operators, outputs, _has_gradient)
-    if not has_others and not smooth & set(parameters):
+    if not smooth & set(parameters):
         raise ValidationError(
             "No trainable parameter has a gradient: between all of them and the probes "
             "of the objective lie functions in Python, or no connections at all. The "

@@ -16,6 +16,7 @@ from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import DotInc
 from nengo.builder.signal import Signal
 
+from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.runtime.host import failed
 from nengo_dl.runtime.pipeline import Program
 
@@ -25,6 +26,9 @@ __all__ = ["Interpreter"]
 _PER_OPERATOR = 2e-6
 _PER_NEURON = 2e-8
 _PER_WEIGHT = 3e-10
+
+#: Cost, in seconds, of an eager call of TensorFlow code: more than a compiled step.
+_PER_TENSOR_NODE = 1e-3
 
 
 class Interpreter:
@@ -60,6 +64,8 @@ class Interpreter:
             total += _PER_OPERATOR
             if isinstance(op, SimNeurons):
                 total += _PER_NEURON * op.J.size
+            elif isinstance(op, SimTensorNode):
+                total += _PER_TENSOR_NODE
             elif isinstance(op, DotInc):
                 total += _PER_WEIGHT * op.A.size
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.parameters import Parameter, find_parameters
 from nengo_dl.compiler.plan import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
+from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.compiler.trainability import find_trainable
 from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.compiler.verify import verify_plan
@@ -28,6 +28,7 @@ from nengo_dl.config import Settings
 from nengo_dl.runtime.feeds import InputFeeds
 from nengo_dl.runtime.host import HostOperators
 from nengo_dl.runtime.step import StepProgram
+from nengo_dl.user_warnings import warn_user
 
 __all__ = ["Program", "compile_model", "make_builder_lookup"]
 
@@ -58,6 +59,8 @@ class Program:
     trainable : list of Parameter
         What training changes (of those that a learning rule changes: the initial
         value).
+    lasting : frozenset of Signal
+        State that training changes, and simulations do not (moving averages).
     """
 
     order: list[Operator]
@@ -69,13 +72,24 @@ class Program:
     output_signals: list[Signal]
     counts: dict[str, int]
     trainable: list[Parameter]
+    lasting: frozenset[Signal]
 
 
-def make_builder_lookup() -> Callable[[Operator], type[OpBuilder]]:
+def make_builder_lookup(
+    dtype: np.dtype, minibatch_size: int
+) -> Callable[[Operator], type[OpBuilder]]:
     """Return a function that finds builders, and warns once for each missing one."""
     known: dict[object, type[OpBuilder]] = {}
+    special: dict[Operator, type[OpBuilder]] = {}
 
     def lookup(op: Operator) -> type[OpBuilder]:
+        builder = special.get(op)
+        if builder is None:
+            builder = find(op).specialize(op, dtype, minibatch_size)
+            special[op] = builder
+        return builder
+
+    def find(op: Operator) -> type[OpBuilder]:
         subject = getattr(op, "neurons", None) or getattr(op, "process", None)
         key = (type(op), type(subject))
         builder = known.get(key)
@@ -83,12 +97,11 @@ def make_builder_lookup() -> Callable[[Operator], type[OpBuilder]]:
             builder = find_builder(op)
             if builder is None:
                 name = type(subject if subject is not None else op).__name__
-                warnings.warn(
+                warn_user(
                     f"{name} has no TensorFlow version: it runs in Python in each "
                     "time step, which is slow and has no gradient. To give it one, "
                     "register a builder with nengo_dl.builders.register "
-                    f"({type(op).__name__} operators).",
-                    stacklevel=2,
+                    f"({type(op).__name__} operators)."
                 )
                 builder = CallbackBuilder
             known[key] = builder
@@ -132,7 +145,7 @@ def compile_model(
         for op in toposort(operator_dependency_graph(operators))
         if hasattr(op, "make_step")
     ]
-    lookup = make_builder_lookup()
+    lookup = make_builder_lookup(dtype, minibatch_size)
     split = split_inputs(order, lambda op: runs_user_code(op, lookup(op)))
 
     stage("Simplifying")
@@ -182,4 +195,10 @@ def compile_model(
         outputs,
         counts,
         trainable,
+        frozenset(
+            signal
+            for op in split.device
+            if isinstance(op, SimTensorNode)
+            for signal in op.updates
+        ),
     )

@@ -108,7 +108,9 @@ class Stages:
         """Whether a group neither keeps state nor calls Python."""
         bound = self.program.layout.groups[number]
         kernel = self.program.kernels[number]
-        if kernel.is_callback or any(self._is_state(b) for b in self.written[number]):
+        if kernel.is_callback or kernel.is_stepwise:
+            return False
+        if any(self._is_state(b) for b in self.written[number]):
             return False
         return kernel.ignores_state or not (bound.previous or bound.updates)
 

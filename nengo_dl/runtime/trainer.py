@@ -134,7 +134,8 @@ class Trainer:
         self._functions: dict[Any, Callable] = {}
         self._optimizers: Optimizers | None = None
         self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
-        self.state = [tf.constant(v) for v in engine.initial_state]
+        self._state: list[tf.Tensor] = []
+        self._version: int | None = None
 
     # -- what is trained
 
@@ -162,9 +163,22 @@ class Trainer:
             if block.trainable and block.size
         ]
         found.extend(self.engine.learned.variables.values())
-        for kernel in self.program(True).kernels:
-            found.extend(getattr(kernel, "trainable_variables", ()))
         return found
+
+    @property
+    def state(self) -> list[tf.Tensor]:
+        """State at the beginning of each minibatch."""
+        lasting = self.engine.lasting
+        if self._version != lasting.version:
+            with tf.init_scope():
+                self._state = [tf.constant(v) for v in self.engine.initial_state]
+            self._version = lasting.version
+        return self._state
+
+    def _keep_state(self, state: Sequence[tf.Tensor]) -> None:
+        """Let the next minibatch begin with what only training changes."""
+        for number in self.engine.lasting.numbers:
+            self._state[number] = state[number]
 
     @property
     def optimizers(self) -> Optimizers:
@@ -183,10 +197,6 @@ class Trainer:
                 p.signal.base: name_of_parameter(p)
                 for p in self.engine.program.trainable
             },
-            any(
-                getattr(kernel, "trainable_variables", ())
-                for kernel in self.program(True).kernels
-            ),
             self.owner,
         )
 
@@ -312,6 +322,8 @@ class Trainer:
 
     def publish(self) -> None:
         """Show trained values to whatever else holds them."""
+        if self.engine.lasting.numbers:
+            self.engine.keep_state([value.numpy() for value in self.state])
         self.engine.publish_trained()
 
     # -- minibatches
@@ -373,6 +385,8 @@ class Trainer:
                 ) from error
             state = result["state"]
             yield result
+        if training and apply is not None:
+            self._keep_state(state)
 
     def start_chunk(self, minibatch: Minibatch, start: int) -> None:
         """Tell the host at which step the next call starts, and which nodes are fed."""
@@ -456,8 +470,7 @@ class Trainer:
         frames = [_frame(parts) for parts in pieces]
         loop_kernels = [stages.program.kernels[n] for n in stages.loop_groups]
         recompute = differentiable and not any(
-            kernel.is_callback or getattr(kernel, "trainable_variables", ())
-            for kernel in loop_kernels
+            kernel.is_callback or not kernel.is_repeatable for kernel in loop_kernels
         )
         if segment is not None and recompute and segment < n_steps:
             state, values = stages.run_segments(

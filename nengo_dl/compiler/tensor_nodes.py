@@ -1,0 +1,136 @@
+"""The operator behind a TensorNode, and what is known of one after it was built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from nengo.builder.operator import Operator
+from nengo.builder.signal import Signal, SignalDict
+
+__all__ = ["BuiltTensorNode", "NodeFunction", "SimTensorNode"]
+
+
+class NodeFunction(Protocol):
+    """What the operator and the compiler need to know of TensorFlow code."""
+
+    source: Any
+    passes_time: bool
+    key: Hashable
+
+    def numpy_step(
+        self, dtype: np.dtype
+    ) -> Callable[[np.ndarray | None, np.ndarray | None, list[np.ndarray]], np.ndarray]:
+        """Return a function of time, input and weights that runs eagerly."""
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltTensorNode:
+    """Weights of a TensorNode.
+
+    Attributes
+    ----------
+    weights : dict of {str: ndarray}
+        Values by name, in the order in which the layer, model or object lists them.
+        Empty for functions.
+    signals : dict of {str: Signal}
+        The signals that hold them in a simulation.
+    trainable : frozenset of str
+        Names of the weights that training changes by their gradients.
+    state : frozenset of str
+        Names of those that a call in training replaces (moving averages, states of
+        random generators).
+    function : NodeFunction
+        What is computed.
+    """
+
+    weights: Mapping[str, np.ndarray]
+    signals: Mapping[str, Signal]
+    trainable: frozenset[str]
+    state: frozenset[str]
+    function: NodeFunction
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{k}: {np.shape(v)}" for k, v in self.weights.items())
+        return f"<BuiltTensorNode with weights {{{shapes}}}>"
+
+
+class SimTensorNode(Operator):
+    """Compute the output of a TensorNode.
+
+    Parameters
+    ----------
+    function : NodeFunction
+        What it computes.
+    output : Signal
+        Where the result goes, flattened.
+    t : Signal or None
+        The time, if the function takes it.
+    x : Signal or None
+        The input, if there is one.
+    weights : sequence of Signal
+        What stays the same within a simulation.
+    state : sequence of Signal
+        What calls in training replace; simulations leave it alone.
+    label : str
+        Name of the node, for messages.
+    tag : str, optional
+        A label for debugging.
+
+    Notes
+    -----
+    1. sets ``[output]``
+    2. incs ``[]``
+    3. reads ``[t, x, *weights]`` (those that there are)
+    4. updates ``[*state]``
+    """
+
+    def __init__(
+        self,
+        function: NodeFunction,
+        output: Signal,
+        t: Signal | None,
+        x: Signal | None,
+        weights: Sequence[Signal],
+        state: Sequence[Signal],
+        label: str,
+        tag: str | None = None,
+    ):
+        super().__init__(tag=tag)
+        self.function = function
+        self.label = label
+        self.has_time = t is not None
+        self.has_input = x is not None
+        self.sets = [output]
+        self.incs: list[Signal] = []
+        self.reads = [s for s in (t, x) if s is not None] + list(weights)
+        self.updates = list(state)
+
+    @property
+    def output(self) -> Signal:
+        """The signal that receives the result."""
+        return self.sets[0]
+
+    @property
+    def _descstr(self) -> str:
+        return self.label
+
+    def make_step(
+        self, signals: SignalDict, dt: float, rng: np.random.RandomState
+    ) -> Callable[[], None]:
+        """Return a step that calls the function eagerly, with a batch of one."""
+        output = signals[self.output]
+        reads = [signals[signal] for signal in self.reads]
+        t = reads.pop(0) if self.has_time else None
+        x = reads.pop(0) if self.has_input else None
+        weights = [*reads, *(signals[signal] for signal in self.updates)]
+        # TensorFlow knows too few operations in half precision
+        dtype = np.dtype("float64" if output.dtype == np.float64 else "float32")
+        function = self.function.numpy_step(dtype)
+
+        def step_tensor_node() -> None:
+            output[...] = function(t, x, weights)
+
+        return step_tensor_node

@@ -1,0 +1,246 @@
+"""Nodes whose output is TensorFlow code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import nengo
+import numpy as np
+from nengo.base import NengoObject
+from nengo.builder import Builder, Model
+from nengo.builder.operator import Reset
+from nengo.builder.signal import Signal
+from nengo.exceptions import ValidationError
+from nengo.params import BoolParam, Parameter, ShapeParam
+from nengo.rc import rc
+from nengo.utils.numpy import is_integer
+
+from nengo_dl.builders.tensor_objects import make_function
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode, SimTensorNode
+
+__all__ = ["TensorNode", "build_tensor_node"]
+
+
+class TensorNode(nengo.Node):
+    """A Node whose output is TensorFlow code, compiled into the simulation.
+
+    Parameters
+    ----------
+    tensor_func : callable
+        What computes the output, called as ``f(t, x)``, ``f(t)`` or ``f(x)``:
+
+        - a function of tensors,
+        - a Keras layer or model, which is copied: training in the simulator changes the
+          copy. Weights that it has are where training begins; a layer that was not
+          built yet gets weights that depend on the network's seed. Time is passed only
+          if its ``call`` has a second argument without default;
+        - an object with a method ``__call__``, whose attributes hold ``tf.Variable``
+          objects, or whose method ``build(shape)`` makes them. It is copied too.
+
+        It returns a tensor of shape ``(minibatch,) + shape_out`` (or ``(1,) +
+        shape_out`` if all items share it), of the type of its arguments.
+    shape_in : int or tuple of int, optional
+        Shape of the input ``x``, without the axis for the items of the minibatch.
+        None: no input.
+    shape_out : int or tuple of int, optional
+        Shape of the output, without that axis. It is found by tracing the code, and
+        checked if it is given.
+    pass_time : bool
+        Whether the time is the first argument.
+    label : str, optional
+        A name.
+    size_in, size_out : int, optional
+        Number of elements of input and output, which can be given instead of shapes of
+        one dimension.
+
+    Attributes
+    ----------
+    tensor_func : callable
+        As given.
+    shape_in : tuple of int or None
+        Shape of the input.
+    shape_out : tuple of int
+        Shape of the output.
+    pass_time : bool
+        Whether the code gets the time.
+
+    Raises
+    ------
+    ValidationError
+        If the code is not callable, fails when it is traced, or does not return a
+        tensor of the right shape and type.
+
+    Notes
+    -----
+    ``t`` is a scalar, and ``x`` of shape ``(minibatch,) + shape_in``, both in the
+    precision of the simulation. Items of the minibatch must not depend on each other,
+    unless a layer does so in training by design. A function may then be called with a
+    longer first axis: the inputs of several nodes, or of several steps in training, at
+    once.
+
+    Examples
+    --------
+    >>> with nengo.Network(seed=0) as net:
+    ...     node = nengo.Node([1, 2, 3])
+    ...     square = nengo_dl.TensorNode(tf.square, shape_in=3, pass_time=False)
+    ...     _ = nengo.Connection(node, square, synapse=None)
+    ...     probe = nengo.Probe(square)
+    >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+    ...     sim.run_steps(1)
+    >>> sim.data[probe]
+    array([[1., 4., 9.]])
+    """
+
+    tensor_func = Parameter("tensor_func", default=None, optional=True, readonly=True)
+    shape_in = ShapeParam("shape_in", default=None, optional=True, low=1, readonly=True)
+    shape_out = ShapeParam(
+        "shape_out", default=None, optional=True, low=1, readonly=True
+    )
+    pass_time = BoolParam("pass_time", default=True, readonly=True)
+
+    _param_init_order = ["size_in", "size_out"]
+
+    def __init__(
+        self,
+        tensor_func: Any,
+        shape_in: int | Sequence[int] | None = None,
+        shape_out: int | Sequence[int] | None = None,
+        pass_time: bool = True,
+        label: str | None = None,
+        size_in: int | None = None,
+        size_out: int | None = None,
+    ):
+        NengoObject.__init__(self, label=label, seed=None)
+        self.shape_in = _shape(self, "in", shape_in, size_in)
+        self.pass_time = pass_time
+        try:
+            function = make_function(
+                tensor_func,
+                self.shape_in,
+                _shape(self, "out", shape_out, size_out),
+                self.pass_time,
+                str(self),
+            )
+        except ValidationError as error:
+            error.obj = self
+            raise
+        self.tensor_func = tensor_func
+        self.shape_out = function.shape_out
+        self.size_in = 0 if self.shape_in is None else int(np.prod(self.shape_in))
+        self.size_out = int(np.prod(self.shape_out))
+
+    @property
+    def output(self) -> Any:
+        """The same as ``tensor_func``."""
+        return self.tensor_func
+
+
+def _shape(node: TensorNode, end: str, shape: Any, size: Any) -> tuple | None:
+    """Return a shape that is given as such, or as a number of elements.
+
+    A size of 0 stands for no input.
+    """
+    name = f"shape_{end}"
+    shape = (shape,) if is_integer(shape) else shape
+    if size is not None:
+        if not is_integer(size) or size < (end == "out"):
+            raise ValidationError(
+                f"Must be a positive number of elements (got {size!r})",
+                attr=f"size_{end}",
+                obj=node,
+            )
+        if shape is None:
+            shape = (size,) if size else None
+        elif int(np.prod(shape)) != size:
+            raise ValidationError(
+                f"Has {int(np.prod(shape))} elements, but size_{end} is {size}; one "
+                "of the two is enough",
+                attr=name,
+                obj=node,
+            )
+    if isinstance(shape, np.ndarray | list):
+        shape = tuple(shape)
+    if shape is not None and (
+        not isinstance(shape, tuple)
+        or not shape
+        or not all(is_integer(n) and n > 0 for n in shape)
+    ):
+        raise ValidationError(
+            f"Must be a positive integer or a tuple of them (got {shape!r})",
+            attr=name,
+            obj=node,
+        )
+    return None if shape is None else tuple(int(n) for n in shape)
+
+
+@Builder.register(TensorNode)
+def build_tensor_node(model: Model, node: TensorNode) -> None:
+    """Build a TensorNode into a model.
+
+    Parameters
+    ----------
+    model : Model
+        The model to build into.
+    node : TensorNode
+        The node to build.
+
+    Notes
+    -----
+    Sets ``model.params[node]`` to a `BuiltTensorNode`. Nodes with the same layer, model
+    or object share their trainable and frozen weights, as calls of one Keras layer do;
+    what calls in training replace (moving averages) belongs to each node.
+    """
+    label = str(node)
+    others = [
+        record
+        for record in model.params.values()
+        if isinstance(record, BuiltTensorNode)
+        and record.function.source is node.tensor_func
+    ]
+    key = (node.shape_in, node.shape_out, node.pass_time)
+    function = next((r.function for r in others if r.function.key[1:] == key), None)
+    if function is None:
+        function = make_function(node.tensor_func, *key, label)
+    weights = function.weights(model.seeds[node])
+    signals: dict[str, Signal] = {}
+    values: dict[str, np.ndarray] = {}
+    for weight in weights:
+        name, value = weight.name, weight.value
+        if value.dtype.kind == "f":
+            value = value.astype(rc.float_dtype)
+        if others and not weight.is_state:
+            signals[name] = others[0].signals[name]
+            value = others[0].weights[name]
+        else:
+            signals[name] = Signal(value, name=f"{label}.{name}")
+        values[name] = value
+    state = frozenset(weight.name for weight in weights if weight.is_state)
+
+    sig_in = None
+    if node.size_in > 0:
+        sig_in = Signal(shape=node.size_in, name=f"{node}.in")
+        model.add_op(Reset(sig_in))
+    sig_out = Signal(shape=node.size_out, name=f"{node}.out")
+    model.add_op(
+        SimTensorNode(
+            function,
+            sig_out,
+            model.time if function.passes_time else None,
+            sig_in,
+            [signal for name, signal in signals.items() if name not in state],
+            [signal for name, signal in signals.items() if name in state],
+            label,
+        )
+    )
+    model.sig[node]["in"] = sig_in
+    model.sig[node]["out"] = sig_out
+    for name, signal in signals.items():
+        model.sig[node][f"weights/{name}"] = signal
+    model.params[node] = BuiltTensorNode(
+        values,
+        signals,
+        frozenset(weight.name for weight in weights if weight.trainable),
+        state,
+        function,
+    )
