@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import nengo
 import numpy as np
@@ -99,7 +99,7 @@ class TensorNode(nengo.Node):
     )
     pass_time = BoolParam("pass_time", default=True, readonly=True)
 
-    _param_init_order = ["size_in", "size_out"]
+    _param_init_order: ClassVar[list[str]] = ["size_in", "size_out"]
 
     def __init__(
         self,

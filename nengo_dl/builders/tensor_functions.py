@@ -122,6 +122,7 @@ class TensorFunction(abc.ABC):
         """Whether the code has an argument for the time."""
         return True
 
+    @abc.abstractmethod
     def prepare(self, dtype: np.dtype) -> None:
         """Make whatever calls need that cannot be made while something is traced."""
 
@@ -309,8 +310,6 @@ class TensorFunction(abc.ABC):
         try:
             function = tf.function(traced, autograph=False)
             graph = function.get_concrete_function(*specs).graph
-        except ValidationError:
-            raise
         except Exception:
             if not created:
                 raise
@@ -364,6 +363,9 @@ class TensorFunction(abc.ABC):
 
 class PlainFunction(TensorFunction):
     """A function without weights."""
+
+    def prepare(self, dtype):
+        """Make nothing."""
 
     def weights(self, seed):
         """Return none."""

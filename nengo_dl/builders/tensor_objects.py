@@ -7,7 +7,7 @@ import copy
 import functools
 import inspect
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -111,7 +111,8 @@ class KerasFunction(TensorFunction):
     def prepare(self, dtype):
         """Make a copy that computes in this precision; its weights do not matter."""
         if dtype not in self._copies:
-            self._copies[dtype] = self._make_copy(dtype)
+            with seeded(0):
+                self._copies[dtype] = self._make_copy(dtype)
         if self._changes is None:
             self._changes = self._find_changes(dtype)
 
@@ -121,22 +122,21 @@ class KerasFunction(TensorFunction):
             return []
         found: list[bool] = []
 
-        def traced(t, x, trainable, other):
+        def traced(t, x, weights):
             args = [arg for arg in (t, x) if arg is not None]
-            _, after = layer.stateless_call(trainable, other, *args, training=True)
-            found.extend(a is not b for a, b in zip(after, other, strict=True))
+            variables = [*layer.trainable_variables, *layer.non_trainable_variables]
+            _, after = _call_with(layer, variables, weights, args, True)
+            found.extend(value is not None for value in after)
             return tf.constant(0)
 
+        variables = [*layer.trainable_variables, *layer.non_trainable_variables]
         t = tf.TensorSpec((), dtype) if self.passes_time else None
         x = None
         if self.shape_in is not None:
             x = tf.TensorSpec((None, *self.shape_in), dtype)
-        specs = [
-            [tf.TensorSpec(v.shape, v.dtype) for v in variables]
-            for variables in (layer.trainable_variables, layer.non_trainable_variables)
-        ]
-        tf.function(traced, autograph=False).get_concrete_function(t, x, *specs)
-        return found
+        specs = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
+        tf.function(traced, autograph=False).get_concrete_function(t, x, specs)
+        return found[len(layer.trainable_variables) :]
 
     def _ordered(self, layer: keras.Layer) -> list[tuple[keras.Variable, bool, bool]]:
         """Return variables, whether they are trainable, and whether they are state."""
@@ -152,7 +152,9 @@ class KerasFunction(TensorFunction):
         dtype = np.dtype("float32")
         self.prepare(dtype)
         layer = self.source
-        if not layer.built or len(layer.variables) != len(self._copies[dtype].variables):
+        if not layer.built or len(layer.variables) != len(
+            self._copies[dtype].variables
+        ):
             with seeded(seed):
                 layer = self._make_copy(None)
         found = self._ordered(layer)
@@ -171,6 +173,8 @@ class KerasFunction(TensorFunction):
 
     def _make_copy(self, dtype: np.dtype | None) -> keras.Layer:
         layer = self._uncalled_copy(dtype)
+        if layer is self.source:
+            return layer
         name = "float32" if dtype is None else dtype.name
         args = []
         if self.passes_time:
@@ -196,30 +200,52 @@ class KerasFunction(TensorFunction):
                 config, custom_objects=_classes(self.source), safe_mode=False
             )
         except Exception as error:
+            if self.source.built:
+                # its variables are not used in a call, so it can do without a copy
+                return self.source
             raise self.error(
                 "cannot be copied, which each simulator needs to have weights of its "
-                "own. A layer or model of one's own needs a method get_config that "
-                f"returns the arguments of its constructor ({type(error).__name__}: "
-                f"{first_line(error)})"
+                "own. Give the class a method get_config that returns the arguments of "
+                "its constructor, or call the layer once so that it has its variables "
+                f"({type(error).__name__}: {first_line(error)})"
             ) from error
 
     def _call(self, dtype, args, weights, training):
         layer = self._copies[dtype]
-        count = len(layer.trainable_variables)
-        n_state = sum(self._changes)
-        fixed = iter(weights[count : len(weights) - n_state])
-        state = iter(weights[len(weights) - n_state :])
-        result, after = layer.stateless_call(
-            list(weights[:count]),
-            [next(state if changes else fixed) for changes in self._changes],
-            *args,
-            training=training,
-        )
+        variables = [variable for variable, *_ in self._ordered(layer)]
+        result, after = _call_with(layer, variables, weights, args, training)
         if tf.is_tensor(result) and result.dtype.is_floating:
             result = tf.cast(result, dtype)  # from a layer in another precision
+        first = len(variables) - sum(self._changes)
         return result, [
-            v for v, changes in zip(after, self._changes, strict=True) if changes
+            weight if new is None else new
+            for weight, new in zip(weights[first:], after[first:], strict=True)
         ]
+
+
+def _call_with(
+    layer: keras.Layer,
+    variables: Sequence[keras.Variable],
+    values: Sequence[tf.Tensor],
+    args: Sequence[tf.Tensor],
+    training: bool,
+) -> tuple[Any, list[tf.Tensor | None]]:
+    """Call a layer with values in the place of its variables.
+
+    Returns
+    -------
+    result : object
+        What the layer returns.
+    after : list of tf.Tensor or None
+        New values of the variables, None for those that the call did not set.
+    """
+    with keras.StatelessScope(state_mapping=zip(variables, values)) as scope:
+        given = [scope.get_current_value(variable) for variable in variables]
+        result = layer(*args, training=training)
+        after = [scope.get_current_value(variable) for variable in variables]
+    return result, [
+        None if new is old else new for new, old in zip(after, given, strict=True)
+    ]
 
 
 def _with_precision(config: Any, name: str) -> Any:
@@ -316,7 +342,7 @@ class ObjectFunction(TensorFunction):
             return made(*args), []
 
 
-def _find_variables(obj: Any, prefix: str = "") -> dict[str, tf.Variable]:
+def _find_variables(obj: Any) -> dict[str, tf.Variable]:
     """Return the variables among the attributes of an object, by their names."""
     found: dict[str, tf.Variable] = {}
     seen: set[int] = set()
@@ -364,9 +390,8 @@ def _replaced(obj: Any, given: Mapping[int, tf.Tensor]) -> Iterator[None]:
         if isinstance(value, Mapping):
             return {key: replace(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple):
-            return type(value)(map(replace, value)) if type(value) in (
-                list, tuple
-            ) else [replace(inner) for inner in value]
+            parts = [replace(inner) for inner in value]
+            return tuple(parts) if isinstance(value, tuple) else parts
         if isinstance(value, tf.Module):
             visit(value)
         return value
@@ -376,11 +401,10 @@ def _replaced(obj: Any, given: Mapping[int, tf.Tensor]) -> Iterator[None]:
             return
         seen.add(id(owner))
         for key, value in _attributes(owner):
+            new = replace(value)  # and the attributes of modules in it
             if _holds_variables(value):
                 undo.append((owner, key, value))
-                object.__setattr__(owner, key, replace(value))
-            elif isinstance(value, tf.Module):
-                visit(value)
+                object.__setattr__(owner, key, new)
 
     visit(obj)
     try:

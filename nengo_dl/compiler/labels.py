@@ -21,6 +21,7 @@ from nengo.ensemble import Neurons
 from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.parameters import Parameter
+from nengo_dl.compiler.tensor_nodes import SimTensorNode
 
 __all__ = ["ObjectNames", "label_blocks", "label_groups", "readable"]
 
@@ -125,6 +126,8 @@ def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 
 def _kind(op: Operator, attributes: dict[Signal, str]) -> str:
     """Return in one word what an operator does."""
+    if isinstance(op, SimTensorNode):
+        return "TensorNode"
     for name in ("neurons", "process"):
         subject = getattr(op, name, None)
         if subject is not None:

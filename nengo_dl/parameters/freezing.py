@@ -10,6 +10,7 @@ from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 from nengo.neurons import Direct
 
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.parameters.arguments import (
     check_item,
     connection_arguments,
@@ -79,10 +80,12 @@ def freeze(values: ParameterValues, objs: Any, item: int = 0) -> Frozen:
     TypeError
         If there is something else among the objects.
     ValidationError
-        If an object is not part of the simulated network. Nothing is changed then.
+        If an object is not part of the simulated network, or a network has TensorNodes
+        with weights. Nothing is changed then.
     """
     item = check_item(item, values.minibatch_size)
     chosen = _choose(values, objs)
+    _refuse_tensor_nodes(values, objs)
     new: list[_Change] = []
     ensembles = [obj for obj in chosen if isinstance(obj, nengo.Ensemble)]
     for ens, arguments in zip(
@@ -121,6 +124,26 @@ def freeze(values: ParameterValues, objs: Any, item: int = 0) -> Frozen:
             arguments["function_info"] = arguments.pop("function")
         new += [(conn, name, arguments[name]) for name in _ORDER if name in arguments]
     return _assign(new)
+
+
+def _refuse_tensor_nodes(values: ParameterValues, objs: Any) -> None:
+    """Raise if networks hold TensorNodes with weights, which cannot be frozen."""
+    networks = [objs] if isinstance(objs, nengo.Network) else objs
+    if not isinstance(networks, Iterable):
+        return
+    for network in networks:
+        if not isinstance(network, nengo.Network):
+            continue
+        for node in network.all_nodes:
+            record = values.model.params.get(node)
+            if isinstance(record, BuiltTensorNode) and record.weights:
+                raise ValidationError(
+                    f"{node} has weights that training may have changed, and there is "
+                    "no place for them in its definition. Freeze the other objects "
+                    "(pass a list of them), and give a layer these weights with "
+                    "layer.set_weights; they are in sim.data[node].weights",
+                    attr="objs",
+                )
 
 
 def _assign(new: list[_Change]) -> Frozen:

@@ -41,9 +41,10 @@ def check_paths(
     if not parameters:
         raise ValidationError(
             "The network has no trainable parameters: encoders and biases of ensembles "
-            "(except in Direct mode), weights of TensorNodes, and weights of connections, "
-            "which a connection between other objects than decoded ensembles has only "
-            "if a transform is given. Settings (configure_settings) and learning rules exclude some",
+            "(except in Direct mode), weights of TensorNodes, and weights of "
+            "connections, which a connection between other objects than decoded "
+            "ensembles has only if a transform is given. Settings "
+            "(configure_settings) and learning rules exclude some",
             attr="trainable",
             obj=owner,
         )
