@@ -538,8 +538,8 @@ def test_training_changes_the_weights_of_one_simulator():
         assert sim.loss(inputs, targets) < 0.9 * loss
         assert other.loss(inputs, targets) == pytest.approx(loss)
         assert [v.name for v in sim.trainable_variables] == [
-            "TensorNode_code_.kernel:0",
-            "TensorNode_code_.bias:0",
+            "code.weights.0.kernel:0",
+            "code.weights.1.bias:0",
         ]
     for variable, value in zip(layer.weights, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)

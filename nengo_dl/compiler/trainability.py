@@ -69,7 +69,8 @@ def variable_name(parameter: Parameter) -> str:
         name = f"{_label(obj.pre_obj)}->{_label(obj.post_obj)}"
     else:
         name = _label(obj)
-    name = re.sub(r"[^A-Za-z0-9_.\-/>]+", "_", f"{name}.{parameter.attribute}")
+    attribute = parameter.attribute.replace("[", ".").replace("]", "")
+    name = re.sub(r"[^A-Za-z0-9_.\-/>]+", "_", f"{name}.{attribute}")
     return name if re.match(r"[A-Za-z0-9.]", name) else f".{name}"
 
 

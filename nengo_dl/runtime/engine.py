@@ -154,8 +154,7 @@ class Engine:
         self._state = [np.asarray(value) for value in values]
 
     def keep_state(self, state: Sequence[np.ndarray]) -> None:
-        """Take over what lasts from a state, shapes (minibatch, size), after training.
-        """
+        """Take over what lasts from a state after training."""
         self.lasting.keep(state)
         self.set_state_values(self.lasting.put(self.state_values()))
 
