@@ -280,7 +280,7 @@ def test_state_without_time_is_refused_and_changes_nothing(tmp_path):
     net = noisy_network()
     with simulator(net, seed=5) as sim:
         path = sim.save_params(tmp_path / "state", False, True)
-        arrays = read_arrays(path)
+        arrays = read_arrays(path)[0]
         sim.run_steps(3)
         voltage = sim.model.sig[net.ensembles[2].neurons]["voltage"]
         before = sim.signals[voltage]

@@ -17,7 +17,7 @@ import secrets
 import struct
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,7 +37,7 @@ _MAX_DESCRIPTION_BYTES = 10_000
 _SUFFIX = ".npz"
 
 #: A temporary file that was not written to for this long belongs to nobody.
-_ABANDONED_SECONDS = 60.0
+_ABANDONED_SECONDS = 3600.0
 
 
 def check_path(path: Any) -> Path:
@@ -70,7 +70,11 @@ def check_path(path: Any) -> Path:
 # -- writing
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    summarize: Callable[[dict[str, int]], Mapping[str, np.ndarray]] | None = None,
+) -> None:
     """Write a file, or leave the one that is there untouched.
 
     The data goes into a temporary file in the same folder, is flushed to the disk, and
@@ -83,6 +87,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         Where to write.
     arrays : mapping of {str: ndarray}
         Arrays of numbers; they are stored in little endian order.
+    summarize : callable, optional
+        Gets the checksums (CRC-32) of all entries, and returns more arrays to write.
 
     Raises
     ------
@@ -96,7 +102,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(temporary, flags, 0o666), "wb", buffering=0) as file:
-            write_archive(file, arrays)
+            write_archive(file, arrays, summarize)
             os.fsync(file.fileno())
         with contextlib.suppress(OSError):  # as the file before, where that is allowed
             os.chmod(temporary, target.stat().st_mode & 0o7777)
@@ -128,7 +134,7 @@ def _flush_folder(folder: Path) -> None:
 def _remove_abandoned(target: Path) -> None:
     """Remove temporary files of writers that were killed.
 
-    A file that has not grown for a minute has no writer; if it has one nevertheless,
+    A file that has not grown for an hour has no writer; if it has one nevertheless,
     that one fails with an error, and what is stored under the target's name is whole.
     """
     pattern = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{12}\.tmp")
@@ -144,8 +150,8 @@ def _remove_abandoned(target: Path) -> None:
 # -- reading
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read all arrays of a file that `write_arrays` wrote.
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Read all arrays of a file that `write_arrays` wrote, and their checksums.
 
     Needs memory for the file's size, whatever the file says, and executes nothing.
 
@@ -156,8 +162,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict of {str: ndarray}
+    arrays : dict of {str: ndarray}
         In the order of the file.
+    checksums : dict of {str: int}
+        The checksum (CRC-32) of each entry; they were compared with the contents.
 
     Raises
     ------
@@ -207,7 +215,9 @@ def _refusal(path: Path, reason: str) -> ValidationError:
     )
 
 
-def _read_archive(file: IO[bytes], path: Path) -> dict[str, np.ndarray]:
+def _read_archive(
+    file: IO[bytes], path: Path
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     size = os.fstat(file.fileno()).st_size
     listed = _directory_bytes(file, size)
     if listed is None:
@@ -217,10 +227,10 @@ def _read_archive(file: IO[bytes], path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _check_entries(entries, size, path)
-        return {
-            entry.filename.removesuffix(".npy"): _read_array(archive, entry, path)
-            for entry in entries
-        }
+        names = [entry.filename.removesuffix(".npy") for entry in entries]
+        arrays = [_read_array(archive, entry, path) for entry in entries]
+        checksums = [entry.CRC for entry in entries]
+        return dict(zip(names, arrays)), dict(zip(names, checksums))
 
 
 def _directory_bytes(file: IO[bytes], size: int) -> int | None:

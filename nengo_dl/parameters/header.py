@@ -42,6 +42,7 @@ MOST_LISTED = 8
 def make_header(
     objects: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
+    checksums: Mapping[str, int],
     per_item: Iterable[str],
     minibatch_size: int,
     include_global: bool,
@@ -55,6 +56,8 @@ def make_header(
         Descriptions of the objects of the network by name.
     arrays : dict of {str: ndarray}
         All other entries.
+    checksums : dict of {str: int}
+        Their checksums, so that no entry can be taken for another one.
     per_item : collection of str
         Names of the entries whose first axis stands for the items of a minibatch.
     minibatch_size : int
@@ -81,6 +84,7 @@ def make_header(
                 "dtype": array.dtype.newbyteorder("<").str,
                 "shape": list(array.shape),
                 "per_item": name in per_item,
+                "crc32": checksums[name],
             }
             for name, array in arrays.items()
         },
@@ -156,6 +160,7 @@ def read_header(array: np.ndarray | None, path: Path) -> dict[str, Any]:
             or not isinstance(entry.get("dtype"), str)
             or not isinstance(entry.get("shape"), list)
             or not isinstance(entry.get("per_item"), bool)
+            or type(entry.get("crc32")) is not int
             or (entry["per_item"] and entry["shape"][:1] != [n_items])
         ):
             raise problem
@@ -167,7 +172,10 @@ def read_header(array: np.ndarray | None, path: Path) -> dict[str, Any]:
 
 
 def check_entries(
-    entries: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: Path
+    entries: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    checksums: Mapping[str, int],
+    path: Path,
 ) -> None:
     """Compare what the header says with what the file holds."""
     missing = [name for name in entries if name not in arrays]
@@ -186,4 +194,8 @@ def check_entries(
                 path,
                 f"its entry '{name}' is {array.dtype} of shape {array.shape}, and its "
                 f"header says {entry['dtype']} of shape {entry['shape']}",
+            )
+        if checksums[name] != entry["crc32"]:
+            raise refusal(
+                path, f"its entry '{name}' is not the one that its header describes"
             )

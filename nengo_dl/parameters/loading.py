@@ -109,9 +109,9 @@ def load_parameters(
     path = _existing(check_path(path))
     check_includes(include_global, include_local)
     places = Places(values)
-    arrays = read_arrays(path)
+    arrays, checksums = read_arrays(path)
     header = read_header(arrays.pop(HEADER, None), path)
-    check_entries(header["entries"], arrays, path)
+    check_entries(header["entries"], arrays, checksums, path)
     source = SavedFile(path, header, arrays, item)
 
     wanted: dict[str, tuple[str, Place]] = {}

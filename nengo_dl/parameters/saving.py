@@ -16,8 +16,8 @@ object and not for how it was compiled (see `names`):
 ``optimizer/...``
     what training needs to continue, if there was any;
 ``header``
-    a text in UTF-8, in JSON: version of the format, type and shape of each entry, a
-    description of the network and its hash.
+    a text in UTF-8, in JSON: version of the format, type, shape and checksum of each
+    entry, a description of the network and its hash.
 
 ``numpy.load(path, allow_pickle=False)`` reads all of it.
 """
@@ -106,15 +106,20 @@ def save_parameters(
     if include_local:
         for name, array in Continuation(values).save().items():
             arrays[STREAMS_PREFIX + name] = array
-    header = make_header(
-        places.describe(),
-        arrays,
-        per_item,
-        values.minibatch_size,
-        include_global,
-        include_local,
-    )
-    write_arrays(path, {HEADER: header, **arrays})
+
+    def summarize(checksums: Mapping[str, int]) -> dict[str, np.ndarray]:
+        header = make_header(
+            places.describe(),
+            arrays,
+            checksums,
+            per_item,
+            values.minibatch_size,
+            include_global,
+            include_local,
+        )
+        return {HEADER: header}
+
+    write_arrays(path, arrays, summarize)
     return path
 
 

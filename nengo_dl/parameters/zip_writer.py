@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
@@ -92,7 +92,11 @@ class _Entry:
         return start + self.name + extra
 
 
-def write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+def write_archive(
+    file: IO[bytes],
+    arrays: Mapping[str, np.ndarray],
+    summarize: Callable[[dict[str, int]], Mapping[str, np.ndarray]] | None = None,
+) -> None:
     """Write arrays into an empty file.
 
     Parameters
@@ -101,49 +105,83 @@ def write_archive(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
         Not buffered; it can seek.
     arrays : mapping of {str: ndarray}
         Arrays of numbers; they are stored in little endian order.
+    summarize : callable, optional
+        Gets the checksums (CRC-32) of all entries, and returns more arrays to write.
 
     Raises
     ------
     OSError
         If the file cannot be written to.
     """
-    entries: list[_Entry] = []
-    checksums: list[tuple[_Entry, Future[int]]] = []
-    position = 0
-    pending = bytearray()  # small pieces are written together
-    pool = ThreadPoolExecutor(1)
-    try:
+    with _Writer(file) as writer:
         for name, array in arrays.items():
-            head, data = _npy(array)
-            entry = _Entry(f"{name}.npy".encode(), position, len(head) + data.nbytes)
-            entries.append(entry)
-            if data.nbytes < _LARGE_BYTES:
-                entry.checksum = zlib.crc32(data, zlib.crc32(head))
+            writer.add(name, array)
+        if summarize is not None:
+            for name, array in summarize(writer.checksums()).items():
+                writer.add(name, array)
+        writer.finish()
+
+
+class _Writer:
+    """Writes one entry after the other; checksums of large ones come later."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file = file
+        self.entries: dict[str, _Entry] = {}
+        self.late: list[tuple[_Entry, Future[int]]] = []
+        self.position = 0
+        self.pending = bytearray()  # small pieces are written together
+        self.pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """Write an array, and a header that may lack the checksum."""
+        head, data = _npy(array)
+        size = len(head) + data.nbytes
+        entry = _Entry(f"{name}.npy".encode(), self.position, size)
+        self.entries[name] = entry
+        if data.nbytes < _LARGE_BYTES:
+            entry.checksum = _checksum(head, data)
+        else:
+            self.late.append((entry, self.pool.submit(_checksum, head, data)))
+        before = entry.before()
+        self.position += len(before) + size
+        self.pending += before + head
+        for start in range(0, data.nbytes, _CHUNK_BYTES):
+            piece = data[start : start + _CHUNK_BYTES]
+            if len(piece) < _LARGE_BYTES:
+                self.pending += piece
             else:
-                checksums.append((entry, pool.submit(_checksum, head, data)))
-            before = entry.before()
-            position += len(before) + entry.size
-            pending += before + head
-            for start in range(0, data.nbytes, _CHUNK_BYTES):
-                piece = data[start : start + _CHUNK_BYTES]
-                if len(piece) < _LARGE_BYTES:
-                    pending += piece
-                else:
-                    _write_all(file, pending)
-                    pending.clear()
-                    _write_all(file, piece)
-            if len(pending) >= _LARGE_BYTES:
-                _write_all(file, pending)
-                pending.clear()
-        _write_all(file, pending)
-        for entry, checksum in checksums:
+                self.flush()
+                _write_all(self.file, piece)
+        if len(self.pending) >= _LARGE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        _write_all(self.file, self.pending)
+        self.pending.clear()
+
+    def checksums(self) -> dict[str, int]:
+        """Wait for all checksums, and return them by name."""
+        for entry, checksum in self.late:
             entry.checksum = checksum.result()
-            file.seek(entry.position)
-            _write_all(file, entry.before())
-        file.seek(position)
-        _write_all(file, _list(entries, position))
-    finally:
-        pool.shutdown(cancel_futures=True)
+        return {name: entry.checksum for name, entry in self.entries.items()}
+
+    def finish(self) -> None:
+        """Complete the headers, and write the list of entries."""
+        self.flush()
+        self.checksums()
+        for entry, _ in self.late:
+            self.file.seek(entry.position)
+            _write_all(self.file, entry.before())
+        self.file.seek(self.position)
+        _write_all(self.file, _list(list(self.entries.values()), self.position))
 
 
 def _npy(array: np.ndarray) -> tuple[bytes, memoryview]:
