@@ -112,17 +112,19 @@ def test_training_goes_on_in_another_process(tmp_path):
         assert_same(list(result.values()), expected)
 
 
-def test_training_goes_on_after_pickling():
+@pytest.mark.parametrize("name", ["adam", "momentum"])
+def test_training_goes_on_after_pickling(name):
     net = network()
+    optimizer = OPTIMIZERS[name]()
     with simulator(net) as sim:
-        train(sim, net, "adam", 2)
+        train(sim, net, optimizer, 2)
         copy = pickle.loads(pickle.dumps(sim))
-        train(sim, net, "adam", 2)
+        train(sim, net, optimizer, 2)
         expected = parameters(sim)
     with copy:
         twin = copy.model.toplevel
         assert twin.stim in twin.nodes
-        train(copy, twin, "adam", 2)
+        train(copy, twin, OPTIMIZERS[name](), 2)
         assert_same(parameters(copy), expected)
 
 
