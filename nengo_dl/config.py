@@ -6,142 +6,35 @@ one object beats one of the nearest network, which beats one of the networks aro
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import nengo
+import numpy as np
 from nengo.ensemble import Neurons
-from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
+from nengo.exceptions import ConfigError, NetworkContextError
 from nengo.params import Parameter
-from nengo.utils.numpy import is_number
+
+from nengo_dl.setting_kinds import (
+    KINDS,
+    SIMPLIFICATIONS,
+    SURROGATE_SHAPES,
+    Surrogate,
+)
 
 __all__ = [
     "SURROGATE_SHAPES",
+    "NetworkSettings",
     "Settings",
     "Surrogate",
     "configure_settings",
     "get_setting",
 ]
 
-#: Names of the surrogate derivatives.
-SURROGATE_SHAPES = (
-    "fast_sigmoid",
-    "arctan",
-    "triangular",
-    "gaussian",
-    "straight_through",
-)
 
-
-@dataclass(frozen=True)
-class Surrogate:
-    r"""Derivative to use in place of the one of a spike, which is zero or infinite.
-
-    Parameters
-    ----------
-    shape : str or callable
-        A name from the list below, or a function of a tensor ``x`` that returns the
-        derivative.
-    slope : float
-        How narrow the derivative is (not used by ``"straight_through"``).
-
-    Raises
-    ------
-    ValidationError
-        If the shape is unknown or the slope is not positive.
-
-    Notes
-    -----
-    With :math:`x` the distance of the membrane voltage from its threshold, in units of
-    the distance between reset and threshold, and :math:`z` the product of slope and
-    :math:`x`, the derivatives are
-
-    - ``"fast_sigmoid"`` [1]_: :math:`(1 + |z|)^{-2}`
-    - ``"arctan"`` [2]_: :math:`(1 + (\pi z / 2)^2)^{-1}`
-    - ``"triangular"`` [3]_: :math:`\max(0, 1 - |z|)`
-    - ``"gaussian"``: :math:`e^{-z^2 / 2}`
-    - ``"straight_through"`` [4]_: 1
-
-    References
-    ----------
-    .. [1] F. Zenke, S. Ganguli. SuperSpike: Supervised learning in multilayer spiking
-       neural networks. Neural Computation 30(6), 2018, 1514-1541.
-    .. [2] W. Fang et al. Incorporating learnable membrane time constant to enhance
-       learning of spiking neural networks. ICCV 2021, 2661-2671.
-    .. [3] S. K. Esser et al. Convolutional networks for fast, energy-efficient
-       neuromorphic computing. PNAS 113(41), 2016, 11441-11446.
-    .. [4] Y. Bengio, N. Léonard, A. Courville. Estimating or propagating gradients
-       through stochastic neurons for conditional computation. arXiv:1308.3432, 2013.
-    """
-
-    shape: str | Callable[[Any], Any] = "fast_sigmoid"
-    slope: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Check the arguments."""
-        if not callable(self.shape) and self.shape not in SURROGATE_SHAPES:
-            raise ValidationError(
-                f"Must be a callable or one of {', '.join(SURROGATE_SHAPES)} "
-                f"(got {self.shape!r})",
-                attr="shape",
-                obj=self,
-            )
-        if not is_number(self.slope) or not self.slope > 0:
-            raise ValidationError(
-                f"Must be a positive number (got {self.slope!r})",
-                attr="slope",
-                obj=self,
-            )
-
-
-def _check_trainable(value: Any) -> bool | None:
-    if value not in (None, True, False):
-        raise ValidationError(
-            f"Must be True, False or None (got {value!r})", attr="trainable"
-        )
-    return value
-
-
-def _check_smoothing(value: Any) -> float | None:
-    if value is None:
-        return None
-    if not is_number(value) or isinstance(value, bool) or not value > 0:
-        raise ValidationError(
-            f"Must be a positive number, or None for no smoothing (got {value!r})",
-            attr="lif_smoothing",
-        )
-    return float(value)
-
-
-def _check_surrogate(value: Any) -> Surrogate | None:
-    if value is None or isinstance(value, Surrogate):
-        return value
-    if isinstance(value, str) or callable(value):
-        return Surrogate(value)
-    raise ValidationError(
-        "Must be a nengo_dl.Surrogate, a callable, None, or one of "
-        f"{', '.join(SURROGATE_SHAPES)} (got {value!r})",
-        attr="surrogate",
-    )
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What is known about a setting: where it applies, and what it may be."""
-
-    classes: tuple[type, ...]
-    check: Callable[[Any], Any]
-
-
-_KINDS: dict[str, _Kind] = {
-    "trainable": _Kind(
-        (nengo.Ensemble, nengo.Connection, Neurons, nengo.Node, nengo.Probe),
-        _check_trainable,
-    ),
-    "lif_smoothing": _Kind((nengo.Ensemble,), _check_smoothing),
-    "surrogate": _Kind((nengo.Ensemble,), _check_surrogate),
-}
+_SINGLE = np.dtype(np.float32)
 
 
 class _SettingParam(Parameter):
@@ -152,7 +45,7 @@ class _SettingParam(Parameter):
 
     def coerce(self, instance, value):  # numpydoc: inherits
         """Return the value in its normal form."""
-        return super().coerce(instance, _KINDS[self.name].check(value))
+        return super().coerce(instance, KINDS[self.name].check(value))
 
 
 def configure_settings(**settings: Any) -> None:
@@ -178,13 +71,47 @@ def configure_settings(**settings: Any) -> None:
     surrogate : Surrogate or str or callable or None
         Train spiking ensembles with spikes, and this derivative in place of that of a
         spike; see `Surrogate`. None: with their rates.
+    keep_history : bool or None
+        Whether a Probe keeps the values of all time steps (None: True), or only the one
+        of the last step. In training, an objective then sees just the last step.
+    planner : "greedy" or "none" or callable or None
+        What decides which operators run as one group, and in which order; see
+        `nengo_dl.compiler.plan`. ``"greedy"`` (None) merges as many as it can,
+        ``"none"`` merges nothing. A function ``planner(operators, before, keys)``
+        returns lists of positions in the list of operators; its result is checked.
+    simplifications : list of str or None
+        The rules that remove operators before they are planned, in the order in which
+        they are applied: some of ``"find_aliases"``, ``"remove_zero_resets"`` and
+        ``"remove_unread"``. None applies all of them, an empty list none.
+    dtype : tf.DType or str or numpy.dtype or None
+        Precision of simulators of this network that are not given one. None: float32.
+    inference_only : bool or None
+        Whether nothing is ever trained: `Simulator.train` then raises an error, and
+        parameters that training would have to tell apart from others share their
+        memory with them.
+    stateful : bool or None
+        Whether each run goes on where the last one ended (None: True). With False, each
+        call of ``run``, ``run_steps`` or ``step`` starts at time 0 from the initial
+        state, and leaves the state as it was; probes show the last call only.
+    jit_compile : bool or None
+        Default of the argument of `Simulator`.
+    unroll_simulation : int or None
+        Default of the argument of `Simulator`.
 
     Raises
     ------
     ConfigError
         If there is no such setting.
+    ValidationError
+        If a setting cannot have this value.
     NetworkContextError
         If this is not called inside a network's context.
+
+    Notes
+    -----
+    The settings from ``planner`` on belong to a simulation as a whole. They are stored
+    as ``net.config[nengo.Network].dtype`` and so on, and those of the network that is
+    simulated count. A simulator warns of other values in networks inside it.
 
     Examples
     --------
@@ -194,12 +121,18 @@ def configure_settings(**settings: Any) -> None:
     ...     b = nengo.Ensemble(10, 1)
     >>> net.config[nengo.Ensemble].trainable = False
     >>> net.config[b].trainable = True
+
+    >>> with net:
+    ...     nengo_dl.configure_settings(dtype="float64", stateful=False)
+    >>> with nengo_dl.Simulator(net) as sim:
+    ...     sim.dtype
+    dtype('float64')
     """
-    unknown = sorted(set(settings) - set(_KINDS))
+    unknown = sorted(set(settings) - set(KINDS))
     if unknown:
         raise ConfigError(
             f"There is no setting {', '.join(map(repr, unknown))}; the settings are "
-            f"{', '.join(_KINDS)}"
+            f"{', '.join(KINDS)}"
         )
     if len(nengo.Network.context) == 0:
         raise NetworkContextError(
@@ -208,7 +141,7 @@ def configure_settings(**settings: Any) -> None:
         )
     config = nengo.Network.context[-1].config
     for name, value in settings.items():
-        for cls in _KINDS[name].classes:
+        for cls in KINDS[name].classes:
             _class_params(config, cls, name)
             setattr(config[cls], name, value)
 
@@ -227,8 +160,9 @@ def get_setting(network: nengo.Network, obj: Any, name: str) -> Any:
     ----------
     network : Network
         The network that is simulated.
-    obj : Ensemble or Connection or Neurons or Probe
-        An object of it, or of a network inside it.
+    obj : Ensemble or Connection or Neurons or Probe or Network
+        An object of it, or of a network inside it; a network for the settings of a
+        simulation as a whole.
     name : str
         Name of the setting.
 
@@ -242,11 +176,74 @@ def get_setting(network: nengo.Network, obj: Any, name: str) -> Any:
     ConfigError
         If there is no such setting.
     """
-    if name not in _KINDS:
+    if name not in KINDS:
         raise ConfigError(
-            f"There is no setting {name!r}; the settings are {', '.join(_KINDS)}"
+            f"There is no setting {name!r}; the settings are {', '.join(KINDS)}"
         )
     return Settings(network).value(obj, name)
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Settings of a simulation as a whole; see `configure_settings`.
+
+    Attributes
+    ----------
+    planner : str or callable
+        A planner, or the name of one.
+    simplifications : tuple of str
+        Names of the rules to apply.
+    dtype : numpy.dtype
+        Default precision.
+    inference_only, stateful : bool
+        As in `configure_settings`.
+    jit_compile : bool or None
+        Default of the simulator's argument.
+    unroll_simulation : int
+        Default of the simulator's argument.
+    """
+
+    planner: str | Callable[..., Any] = "greedy"
+    simplifications: tuple[str, ...] = SIMPLIFICATIONS
+    dtype: np.dtype = _SINGLE
+    inference_only: bool = False
+    stateful: bool = True
+    jit_compile: bool | None = None
+    unroll_simulation: int = 1
+
+    @classmethod
+    def of(cls, network: nengo.Network | None) -> NetworkSettings:
+        """Return the settings of a network that is to be simulated.
+
+        Parameters
+        ----------
+        network : Network or None
+            The outermost network.
+
+        Returns
+        -------
+        NetworkSettings
+            With defaults where nothing is set. A warning names other values in networks
+            inside it, which do not count.
+        """
+        if network is None:
+            return cls()
+        settings = Settings(network)
+        names = [name for name, kind in KINDS.items() if kind.is_global]
+        found = {name: settings.value(network, name) for name in names}
+        for inner in network.all_networks:
+            ignored = []
+            for name in names:
+                value = settings.value(inner, name)
+                if value is not None and (found[name] is None or value != found[name]):
+                    ignored.append(name)
+            if ignored:
+                warnings.warn(
+                    f"The settings {', '.join(ignored)} of {inner} are not used: those "
+                    f"of the simulated network, {network}, count",
+                    stacklevel=3,
+                )
+        return cls(**{k: value for k, value in found.items() if value is not None})
 
 
 class Settings:
@@ -273,6 +270,7 @@ class Settings:
         ):
             for obj in objects:
                 self._around[obj] = around
+        self._around[network] = around
         for inner in network.networks:
             self._visit(inner, around)
 

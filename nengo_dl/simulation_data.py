@@ -28,18 +28,29 @@ class ProbeHistory:
         Type in which values are shown.
     minibatched : bool
         Whether the batch axis is part of the data.
+    only_last : bool
+        Whether to forget all values but the last one.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, minibatched: bool):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        minibatched: bool,
+        only_last: bool = False,
+    ):
         self.shape = shape
         self.dtype = dtype
         self.minibatched = minibatched
+        self.only_last = only_last
         self._pieces: list[np.ndarray] = []
         self._joined: np.ndarray | None = None
 
     def append(self, values: np.ndarray) -> None:
         """Add values of shape ``(n_kept, minibatch, size)``."""
         if len(values):
+            if self.only_last:
+                self._pieces, values = [], values[-1:]
             self._pieces.append(values)
             self._joined = None
 

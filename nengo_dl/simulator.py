@@ -21,6 +21,7 @@ from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
 from nengo.utils.numpy import is_array_like, is_number, maxint
 from nengo.utils.progress import ProgressBar
 
+from nengo_dl.config import NetworkSettings
 from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
 from nengo_dl.parameters.continuation import Continuation
 from nengo_dl.parameters.freezing import Frozen, freeze
@@ -77,16 +78,19 @@ class Simulator:
     model : nengo.builder.Model, optional
         Model that was built before (``network`` is built into it if given, and its
         ``dt`` is used).
-    dtype : tf.DType or str or numpy.dtype
+    dtype : tf.DType or str or numpy.dtype, optional
         Precision of the computations: ``tf.float32`` or ``tf.float64``. Data is shown
-        in the precision in which Nengo built the model (see ``nengo.rc``).
+        in the precision in which Nengo built the model (see ``nengo.rc``). Default:
+        what the network is configured with (see `nengo_dl.configure_settings`), else
+        ``tf.float32``.
     device : str, optional
         TensorFlow device, such as ``"/cpu:0"`` or ``"/gpu:0"``. Default: TensorFlow's
         choice.
-    unroll_simulation : int
+    unroll_simulation : int, optional
         Number of time steps in the body of the simulation loop. Never changes results.
         It pays only without XLA (``jit_compile=False``); XLA's loops are unrolled four
-        times at most, since more would take minutes to compile.
+        times at most, since more would take minutes to compile. Default: what the
+        network is configured with, else 1.
     minibatch_size : int, optional
         Number of inputs that are simulated in parallel. Default: one, and no batch axis
         in the data.
@@ -100,7 +104,8 @@ class Simulator:
         except where the call of a compiled function would take longer than the steps
         themselves with NumPy: single steps and runs of a few, and small networks that
         call Python in each step. These run Nengo's own operators, in the precision in
-        which Nengo built the model. False runs TensorFlow's graphs without XLA.
+        which Nengo built the model. False runs TensorFlow's graphs without XLA. None
+        stands for what the network is configured with, if it is.
     optimize : bool
         Accepted because `nengo.Simulator` has it. Operators are always merged here.
 
@@ -143,9 +148,9 @@ class Simulator:
         dt: float = 0.001,
         seed: int | None = None,
         model: Model | None = None,
-        dtype: Any = tf.float32,
+        dtype: Any = None,
         device: str | None = None,
-        unroll_simulation: int = 1,
+        unroll_simulation: int | None = None,
         minibatch_size: int | None = None,
         tensorboard: str | os.PathLike | None = None,
         progress_bar: bool | ProgressBar = True,
@@ -171,17 +176,23 @@ class Simulator:
                 attr="jit_compile",
                 obj=self,
             )
-        self.dtype = check_dtype(dtype, self)
+        toplevel = getattr(model, "toplevel", None)
+        settings = NetworkSettings.of(network if toplevel is None else toplevel)
+        self.dtype = check_dtype(settings.dtype if dtype is None else dtype, self)
         self.device = check_device(device, self)
         self.unroll_simulation = check_positive(
-            unroll_simulation, "unroll_simulation", self
+            settings.unroll_simulation
+            if unroll_simulation is None
+            else unroll_simulation,
+            "unroll_simulation",
+            self,
         )
         if minibatch_size is not None:
             minibatch_size = check_positive(minibatch_size, "minibatch_size", self)
         self.minibatch_size = minibatch_size
         self.tensorboard = check_folder(tensorboard, self)
         self.progress_bar = progress_bar
-        self.jit_compile = jit_compile
+        self.jit_compile = settings.jit_compile if jit_compile is None else jit_compile
         self.optimize = optimize
 
         if model is None:
@@ -208,7 +219,7 @@ class Simulator:
             if network is not None:
                 self.model.build(network, progress=tracker.next_stage("Building"))
             with tracker.next_stage("Compiling", "Compilation"):
-                self._compile()
+                self._compile(settings)
         self._board: Board | None = None
         if self.tensorboard is not None:
             self._board = Board(self.tensorboard)
@@ -216,7 +227,7 @@ class Simulator:
         self.closed = False
         self.reset(seed=seed)
 
-    def _compile(self) -> None:
+    def _compile(self, settings: NetworkSettings) -> None:
         model = self.model
         self._input_signals = self._find_input_nodes()
         fixed = {
@@ -225,7 +236,7 @@ class Simulator:
             if is_array_like(node.output)
         }
         self._program = compile_model(
-            model, self.dtype, self.minibatch_size or 1, list(fixed)
+            model, self.dtype, self.minibatch_size or 1, list(fixed), settings
         )
         if not model.operators:
             raise ValidationError(
@@ -250,8 +261,11 @@ class Simulator:
                 model.sig[probe]["in"].shape,
                 model.sig[probe]["in"].dtype,
                 self.minibatch_size is not None,
+                only_last,
             )
-            for probe in model.probes
+            for probe, only_last in zip(
+                model.probes, self._program.only_last, strict=True
+            )
         }
         self._parameters = ParameterValues(
             self._engine, model, self.minibatch_size is not None
@@ -416,6 +430,8 @@ class Simulator:
                 stacklevel=2,
             )
             return
+        if not self._program.settings.stateful:
+            self.clear_probes()
         if progress_bar is None:
             progress_bar = self.progress_bar
         if profile is None:
@@ -436,7 +452,11 @@ class Simulator:
                 bar = track(progress_bar, "Simulating", "Simulation", n_steps)
                 advance = stack.enter_context(bar).total_progress.step
             interrupt = stack.enter_context(DeferredInterrupt())
-            for chunk in self._engine.run(n_steps, feeds, compiled):
+            # closed in any case, so that what a run puts back at its end is put back
+            chunks = stack.enter_context(
+                contextlib.closing(self._engine.run(n_steps, feeds, compiled))
+            )
+            for chunk in chunks:
                 self._record(chunk)
                 if advance is not None:
                     advance(chunk.n_steps)

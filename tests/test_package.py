@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: A module belongs to the layer with the longest matching name, and imports only from
 #: its own layer's package or from lower layers.
 LAYERS = (
-    {"version", "progress", "user_warnings"},
+    {"version", "progress", "setting_kinds", "user_warnings"},
     {"config", "neurons", "dists", "objectives"},
     {"compiler"},
     {"builders"},

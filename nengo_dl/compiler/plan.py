@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from operator import index
 
 import numpy as np
 from nengo.builder.operator import Operator
@@ -21,7 +22,13 @@ from nengo_dl.compiler.ir import (
     name_of,
 )
 
-__all__ = ["dependencies", "make_group", "plan"]
+__all__ = ["Planner", "dependencies", "greedy", "make_group", "one_by_one", "plan"]
+
+#: A function of operators, dependencies and merge keys; see `greedy`.
+Planner = Callable[
+    [Sequence[Operator], Sequence[set[int]], Sequence[Hashable]],
+    Sequence[Sequence[int]],
+]
 
 
 class _Writers:
@@ -175,12 +182,9 @@ def plan(
     operators: Sequence[Operator],
     before: Sequence[set[int]],
     builder_of: BuilderLookup,
+    planner: str | Planner = "greedy",
 ) -> list[Group]:
     """Merge operators into groups and order these by their dependencies.
-
-    Greedy list scheduling: of all merge keys with operators that are ready, take one
-    whose operators are all ready if there is one (waiting could gain nothing), else the
-    one with the fewest operators still waiting in proportion to those that are ready.
 
     Parameters
     ----------
@@ -190,11 +194,114 @@ def plan(
         Result of `dependencies`.
     builder_of : callable
         Gives the builder of an operator.
+    planner : str or callable
+        What decides: `greedy`, `one_by_one` (``"none"``), or another function with
+        their arguments and result.
 
     Returns
     -------
     list of Group
-        Groups in an order in which they can run.
+        Groups in an order in which they can run, if the planner is right (see
+        `verify.verify_plan`).
+
+    Raises
+    ------
+    BuildError
+        If operators depend on each other in a circle, or the planner fails, returns
+        something else, or merges what cannot be merged.
+    """
+    keys = [_merge_key(op, builder_of) for op in operators]
+    if isinstance(planner, str):
+        found = NAMED_PLANNERS[planner](operators, before, keys)
+    else:
+        try:
+            # the planner may change its own lists only
+            found = planner(list(operators), [set(b) for b in before], list(keys))
+        except Exception as error:
+            raise BuildError(
+                f"The planner {_name(planner)} failed: {error!r}"
+            ) from error
+        found = _checked(found, operators, keys, _name(planner))
+    return [make_group([operators[i] for i in run], builder_of) for run in found]
+
+
+def _name(planner: Planner) -> str:
+    return str(getattr(planner, "__name__", type(planner).__name__))
+
+
+def _checked(
+    found: object,
+    operators: Sequence[Operator],
+    keys: Sequence[Hashable],
+    name: str,
+) -> list[list[int]]:
+    """Return what a planner made as lists, or raise if it is no list of groups."""
+    wrong = (
+        f"The planner {name} must return a list of groups, each a list of positions in "
+        f"the list of {len(operators)} operators"
+    )
+    try:
+        groups = [[index(i) for i in run] for run in found]  # type: ignore[attr-defined]
+    except TypeError as error:
+        raise BuildError(f"{wrong} ({error})") from error
+    for run in groups:
+        if not run or any(not 0 <= i < len(operators) for i in run):
+            raise BuildError(f"{wrong} (one of its groups is {run})")
+        for i in run:
+            if keys[i] != keys[run[0]]:
+                raise BuildError(
+                    f"The planner {name} merges {name_of(operators[run[0]])} and "
+                    f"{name_of(operators[i])}, which have different keys: no kernel "
+                    "can run both"
+                )
+    return groups
+
+
+def one_by_one(
+    operators: Sequence[Operator],
+    before: Sequence[set[int]],
+    keys: Sequence[Hashable],
+) -> list[list[int]]:
+    """Merge nothing: each operator is a group of its own.
+
+    Parameters
+    ----------
+    operators, before, keys
+        As for `greedy`.
+
+    Returns
+    -------
+    list of list of int
+        As of `greedy`, with one position in each group.
+    """
+    return greedy(operators, before, range(len(operators)))
+
+
+def greedy(
+    operators: Sequence[Operator],
+    before: Sequence[set[int]],
+    keys: Sequence[Hashable],
+) -> list[list[int]]:
+    """Merge as many operators as possible, as soon as possible.
+
+    List scheduling: of all keys with operators that are ready, take one whose operators
+    are all ready if there is one (waiting could gain nothing), else the one with the
+    fewest operators still waiting in proportion to those that are ready.
+
+    Parameters
+    ----------
+    operators : sequence of Operator
+        Operators of one step, in any order.
+    before : sequence of set of int
+        For each operator, the positions of those that must run before it.
+    keys : sequence of hashable
+        For each operator, a key; operators can run as one group if their keys are
+        equal.
+
+    Returns
+    -------
+    list of list of int
+        Groups of positions, in an order in which they can run.
 
     Raises
     ------
@@ -207,7 +314,6 @@ def plan(
         for other in found:
             after[other].append(number)
 
-    keys = [_merge_key(op, builder_of) for op in operators]
     total: dict[Hashable, int] = defaultdict(int)
     for key in keys:
         total[key] += 1
@@ -241,7 +347,7 @@ def plan(
         version[key] += 1
         total[key] -= len(members)
         done += len(members)
-        groups.append(make_group([operators[i] for i in members], builder_of))
+        groups.append(members)
         changed = {}
         for member in members:
             for follower in after[member]:
@@ -261,6 +367,10 @@ def plan(
             "connections of the loop."
         )
     return groups
+
+
+#: The planners that can be chosen by name.
+NAMED_PLANNERS: dict[str, Planner] = {"greedy": greedy, "none": one_by_one}
 
 
 def _find_circle(before: Sequence[set[int]], waiting_for: Sequence[int]) -> list[int]:

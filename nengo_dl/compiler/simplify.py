@@ -7,7 +7,7 @@ zero is no work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from nengo.builder.operator import Operator, Reset
 from nengo.builder.signal import Signal
@@ -15,14 +15,13 @@ from nengo.builder.signal import Signal
 from nengo_dl.compiler.alias import Aliases, find_aliases
 from nengo_dl.compiler.ir import BuilderLookup
 from nengo_dl.compiler.traits import Role
+from nengo_dl.setting_kinds import SIMPLIFICATIONS
 
 __all__ = [
     "remove_unread",
     "remove_zero_resets",
     "simplify",
 ]
-
-Rule = Callable[[Sequence[Operator], Mapping[Signal, Role]], list[Operator]]
 
 
 def remove_zero_resets(
@@ -105,8 +104,9 @@ def simplify(
     roles: Mapping[Signal, Role],
     kept: Collection[Signal],
     builder_of: BuilderLookup,
+    rules: Sequence[str] = SIMPLIFICATIONS,
 ) -> tuple[list[Operator], Aliases, dict[str, int]]:
-    """Apply all rewrite rules.
+    """Apply rewrite rules.
 
     Parameters
     ----------
@@ -118,6 +118,9 @@ def simplify(
         Signals that are needed after the step.
     builder_of : callable
         Gives the builder of an operator.
+    rules : sequence of str
+        Names of rules, in the order in which to apply them. Results do not depend on
+        them, only how much is left to do.
 
     Returns
     -------
@@ -129,10 +132,13 @@ def simplify(
         Number of operators left after each rule, for summaries.
     """
     counts = {"before": len(operators)}
-    left, aliases = find_aliases(operators, roles)
-    counts["find_aliases"] = len(left)
-    left = remove_zero_resets(left, roles)
-    counts["remove_zero_resets"] = len(left)
-    left = remove_unread(left, roles, kept, builder_of, aliases)
-    counts["remove_unread"] = len(left)
+    left, aliases = list(operators), Aliases()
+    for rule in rules:
+        if rule == "find_aliases":
+            left, aliases = find_aliases(left, roles)
+        elif rule == "remove_zero_resets":
+            left = remove_zero_resets(left, roles)
+        else:
+            left = remove_unread(left, roles, kept, builder_of, aliases)
+        counts[rule] = len(left)
     return left, aliases, counts

@@ -13,6 +13,8 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer, is_number
 
+from nengo_dl.setting_kinds import floating_dtype
+
 __all__ = [
     "check_device",
     "check_dtype",
@@ -40,15 +42,12 @@ def check_dtype(dtype: Any, owner: object) -> np.dtype:
     ValidationError
         If it is any other type.
     """
-    try:
-        found = tf.as_dtype(dtype).as_numpy_dtype
-    except TypeError:
-        found = None
-    if found not in (np.float32, np.float64):
+    found = floating_dtype(dtype)
+    if found is None:
         raise ValidationError(
             f"Must be tf.float32 or tf.float64 (got {dtype!r})", attr="dtype", obj=owner
         )
-    return np.dtype(found)
+    return found
 
 
 def check_device(device: str | None, owner: object) -> str | None:

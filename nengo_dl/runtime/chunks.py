@@ -29,38 +29,49 @@ class ChunkBuffers:
         The step.
     periods : sequence of float
         For each output, after how many steps a value is kept (1: all).
+    only_last : sequence of bool
+        For each output, whether only the last of the values that are kept is wanted.
 
     Attributes
     ----------
     shape : LoopShape
         What one call of the compiled loop has room for.
-    clocks : list of float
-        The sampling periods; outputs that share one share its slots.
+    clocks : list of (float, bool)
+        Sampling periods, and whether only the last value is wanted; outputs that share
+        both share their slots.
     """
 
-    def __init__(self, program: StepProgram, periods: Sequence[float]):
+    def __init__(
+        self, program: StepProgram, periods: Sequence[float], only_last: Sequence[bool]
+    ):
         self.program = program
-        self.periods = list(periods)
-        self.clocks = sorted(set(self.periods)) or [1.0]
+        self.kinds = list(zip(periods, only_last, strict=True))
+        self.clocks = sorted(set(self.kinds)) or [(1.0, False)]
         self.shape = self._loop_shape()
 
     def _loop_shape(self) -> LoopShape:
         blocks = self.program.input_blocks
         sizes = [int(np.prod(plan.shape)) for plan in self.program.layout.outputs]
         per_step = sum(block.size for block in blocks) + sum(
-            size / period for size, period in zip(sizes, self.periods, strict=True)
+            size / period
+            for size, (period, last) in zip(sizes, self.kinds, strict=True)
+            if not last
         )
         itemsize = 8 * self.program.config.minibatch_size
         fit = _CHUNK_BYTES / max(per_step * itemsize, 1)
         capacity = int(np.clip(fit, 1, MOST_STEPS))
         return LoopShape(
             capacity,
-            tuple(
-                capacity if period <= 1 else int(capacity / period) + 2
-                for period in self.periods
-            ),
-            tuple(self.clocks.index(period) for period in self.periods),
+            tuple(self._room(capacity, *kind) for kind in self.kinds),
+            tuple(self.clocks.index(kind) for kind in self.kinds),
         )
+
+    @staticmethod
+    def _room(capacity: int, period: float, last: bool) -> int:
+        """Return how many slots are needed for a number of steps."""
+        if last:
+            return 2  # the value that is wanted, and those of steps after it
+        return capacity if period <= 1 else int(capacity / period) + 2
 
     def frames(self, values: Mapping[Signal, np.ndarray]) -> list[np.ndarray]:
         """Return the inputs of a chunk.
@@ -108,9 +119,14 @@ class ChunkBuffers:
         """
         steps = np.arange(now + 1, now + n_steps + 1)
         slots = np.zeros((len(self.clocks), self.shape.capacity), dtype=np.int32)
-        for row, period in zip(slots, self.clocks, strict=True):
+        for row, (period, last) in zip(slots, self.clocks, strict=True):
             kept = steps % period < 1
-            row[:n_steps] = np.cumsum(kept) - kept
+            if last:
+                row[:n_steps] = np.arange(n_steps) > np.max(
+                    np.flatnonzero(kept), initial=-1
+                )
+            else:
+                row[:n_steps] = np.cumsum(kept) - kept
         return slots
 
     def kept(
@@ -126,10 +142,13 @@ class ChunkBuffers:
             As for `slots`.
         """
         steps = np.arange(now + 1, now + n_steps + 1)
-        n_kept = {period: int((steps % period < 1).sum()) for period in self.clocks}
+        n_kept = {
+            (period, last): min(int((steps % period < 1).sum()), 1 if last else n_steps)
+            for period, last in self.clocks
+        }
         parts = [
-            values[: n_kept[period]]
-            for values, period in zip(results, self.periods, strict=True)
+            values[: n_kept[kind]]
+            for values, kind in zip(results, self.kinds, strict=True)
         ]
         # a view would keep all of a buffer that is mostly empty
         return [

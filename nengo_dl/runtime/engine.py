@@ -111,7 +111,7 @@ class Engine:
         ]
         self.learned = LearnedWeights(program, device)
         self.lasting = LastingState(program)
-        self.buffers = ChunkBuffers(program.step, self.periods)
+        self.buffers = ChunkBuffers(program.step, self.periods, program.only_last)
         self._seconds_per_step = 0.0
         self._just_compiled = False
 
@@ -408,10 +408,35 @@ class Engine:
         Chunk
             Results of some of the steps.
         """
-        if not compiled and self.interprets(n_steps):
-            yield from self._run_interpreted(n_steps, feeds)
-        else:
-            yield from self._run_compiled(n_steps, feeds)
+        interprets = not compiled and self.interprets(n_steps)
+        run = self._run_interpreted if interprets else self._run_compiled
+        if self.program.settings.stateful:
+            yield from run(n_steps, feeds)
+            return
+        before = [np.array(values) for values in self.state_values()]
+        try:
+            self._start_anew(before)
+            yield from run(n_steps, feeds)
+        finally:
+            self.set_state_values(before)
+
+    def _start_anew(self, before: Sequence[np.ndarray]) -> None:
+        """Return to the start of the simulation; parameters stay as they are.
+
+        Parameters that learning rules change are part of the state, but what was loaded
+        into them is where learning starts.
+        """
+        self.soft_reset()
+        start = [np.array(values) for values in self.initial_state]
+        for block, new, old in zip(
+            self.program.step.state_blocks, start, before, strict=True
+        ):
+            for signal in block.signals:
+                if signal in self.program.learned:
+                    first = block.starts[signal]
+                    where = slice(first, first + n_values(signal))
+                    new[:, where] = old[:, where]
+        self.set_state_values(start)
 
     def interprets(self, n_steps: int) -> bool:
         """Whether a run of this length uses NumPy steps instead of a compiled loop."""
@@ -449,6 +474,10 @@ class Engine:
             except BaseException:
                 self.interpreter.restore_state(before)
                 raise
+            outputs = [
+                values[-1:].copy() if last else values
+                for values, last in zip(outputs, self.program.only_last, strict=True)
+            ]
             self._advance(made, began)
             done += made
             if made:

@@ -12,7 +12,7 @@ import nengo
 import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
-from nengo_dl.objectives import mse
+from nengo_dl.objectives import Regularize, mse
 
 __all__ = ["Term", "find_terms", "first_line"]
 
@@ -90,7 +90,7 @@ def first_line(error: BaseException) -> str:
 def find_terms(
     objective: Any,
     targets: Sequence[nengo.Probe],
-    probes: Sequence[nengo.Probe],
+    probes: Mapping[nengo.Probe, tuple[int, ...]],
     owner: object,
     attribute: str = "objective",
 ) -> list[Term]:
@@ -102,8 +102,8 @@ def find_terms(
         As passed to ``Simulator.train``.
     targets : sequence of Probe
         Probes with targets.
-    probes : sequence of Probe
-        All probes of the network.
+    probes : dict of {Probe: tuple of int}
+        All probes of the network, with the shapes of what they show in one step.
     owner : object
         For error messages.
     attribute : str
@@ -120,6 +120,8 @@ def find_terms(
         If an objective is unknown, or belongs to something that is no probe.
     """
     if not isinstance(objective, Mapping):
+        if isinstance(objective, Regularize) and not targets and len(probes) == 1:
+            targets = list(probes)
         objective = {probe: objective for probe in targets}
     terms = []
     for key, value in objective.items():
@@ -131,7 +133,10 @@ def find_terms(
                     attr=attribute,
                     obj=owner,
                 )
-        terms.append(_term(members, value, owner, attribute))
+        if isinstance(value, Regularize):
+            terms.append(_size_term(members, value, probes, owner, attribute))
+        else:
+            terms.append(_term(members, value, owner, attribute))
     covered = {probe for term in terms for probe in term.probes}
     for probe in targets:
         if probe not in covered:
@@ -200,6 +205,23 @@ def _term(probes, objective, owner, attribute) -> Term:
     ):
         return Term(probes, _swapped(objective), name, key=objective)
     return Term(probes, objective, name, key=objective)
+
+
+def _size_term(members, objective, probes, owner, attribute) -> Term:
+    """Return a term that shows a probe's values in their own shape."""
+    if len(members) > 1:
+        raise ValidationError(
+            "Regularize is an objective of one probe, not of a tuple of probes",
+            attr=attribute,
+            obj=owner,
+        )
+    shape = probes[members[0]]
+    objective.check_shape(shape)
+
+    def size(output: tf.Tensor, target: Any) -> tf.Tensor:
+        return objective(tf.reshape(output, (*output.shape[:2], *shape)))
+
+    return Term(members, size, "Regularize", key=objective)
 
 
 def _given_gradient(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.compiler.trainability import find_trainable
 from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.compiler.verify import verify_plan
-from nengo_dl.config import Settings
+from nengo_dl.config import NetworkSettings, Settings
 from nengo_dl.runtime.feeds import InputFeeds
 from nengo_dl.runtime.host import HostOperators
 from nengo_dl.runtime.step import StepProgram
@@ -61,6 +62,14 @@ class Program:
         value).
     lasting : frozenset of Signal
         State that training changes, and simulations do not (moving averages).
+    settings : NetworkSettings
+        Settings of the simulation as a whole.
+    learned : set of Signal
+        Base signals of parameters that learning rules change.
+    only_last : list of bool
+        For each output, whether only its value in the last step is wanted.
+    seconds : dict of {str: float}
+        How long each stage of the compilation took.
     """
 
     order: list[Operator]
@@ -73,6 +82,10 @@ class Program:
     counts: dict[str, int]
     trainable: list[Parameter]
     lasting: frozenset[Signal]
+    settings: NetworkSettings
+    learned: set[Signal]
+    only_last: list[bool]
+    seconds: dict[str, float]
 
 
 def make_builder_lookup(
@@ -115,7 +128,7 @@ def compile_model(
     dtype: np.dtype,
     minibatch_size: int,
     fixed_inputs: list[Signal],
-    stage: Callable[[str], object] = lambda name: None,
+    settings: NetworkSettings | None = None,
 ) -> Program:
     """Compile a built model.
 
@@ -130,15 +143,18 @@ def compile_model(
     fixed_inputs : list of Signal
         Constant signals whose values can be replaced during a run (Nodes with constant
         output).
-    stage : callable
-        Called with the name of each stage when it begins.
+    settings : NetworkSettings, optional
+        Settings of the simulation as a whole. Default: those of the model's network.
 
     Returns
     -------
     Program
         Ready to run.
     """
-    stage("Ordering operators")
+    if settings is None:
+        settings = NetworkSettings.of(model.toplevel)
+    watch = _Stopwatch()
+    watch.start("order")
     operators = list(model.operators)
     order = [
         op
@@ -148,21 +164,25 @@ def compile_model(
     lookup = make_builder_lookup(dtype, minibatch_size)
     split = split_inputs(order, lambda op: runs_user_code(op, lookup(op)))
 
-    stage("Simplifying")
+    watch.start("simplify")
     outputs = [model.sig[probe]["in"] for probe in model.probes]
     inputs = [*split.inputs, *fixed_inputs]
     roles = find_roles(split.device, inputs, outputs, lookup)
     parameters = find_parameters(
         model, lambda base: roles.get(base, Role.CONSTANT) is not Role.CONSTANT
     )
-    trainable = find_trainable(parameters, Settings(model.toplevel))
-    left, aliases, counts = simplify(split.device, roles, outputs, lookup)
+    wanted = Settings(model.toplevel)
+    trainable = [] if settings.inference_only else find_trainable(parameters, wanted)
+    left, aliases, counts = simplify(
+        split.device, roles, outputs, lookup, settings.simplifications
+    )
 
-    stage("Planning")
+    watch.start("plan")
     before = dependencies(left, aliases, lookup)
-    groups = plan(left, before, lookup)
+    groups = plan(left, before, lookup, settings.planner)
     verify_plan(groups, left, before)
     counts["groups"] = len(groups)
+    watch.start("lay out")
     states = [base for base in roles if base not in aliases]
     layout = lay_out(
         groups,
@@ -183,7 +203,7 @@ def compile_model(
     clock = next((op for op in order if isinstance(op, TimeUpdate)), None)
     host = HostOperators(order, replaced, on_host, clock, model.dt, minibatch_size)
     config = BuildConfig(model.dt, dtype, minibatch_size, host)
-    stage("Building kernels")
+    watch.start("kernels")
     step = StepProgram(layout, config, label_groups(model, groups, parameters))
     return Program(
         order,
@@ -201,4 +221,29 @@ def compile_model(
             if isinstance(op, SimTensorNode)
             for signal in op.updates
         ),
+        settings,
+        {parameter.signal.base for parameter in parameters if parameter.learned},
+        [wanted.value(probe, "keep_history") is False for probe in model.probes],
+        watch.stop(),
     )
+
+
+class _Stopwatch:
+    """Measures stages that follow each other."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stage: tuple[str, float] | None = None
+
+    def start(self, name: str) -> None:
+        """End the current stage, and begin another one."""
+        self.stop()
+        self._stage = (name, time.perf_counter())
+
+    def stop(self) -> dict[str, float]:
+        """End the current stage; return the seconds of all."""
+        if self._stage is not None:
+            name, began = self._stage
+            self.seconds[name] = time.perf_counter() - began
+            self._stage = None
+        return self.seconds

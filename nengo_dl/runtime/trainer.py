@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import nengo
 import numpy as np
 import tensorflow as tf
 from nengo.builder import Model
@@ -119,6 +120,12 @@ class Trainer:
         self.rng = np.random.RandomState(seed)
         self.probes = list(model.probes)
         program = engine.program
+        #: probes whose last step alone is seen by objectives
+        self.only_last = {
+            probe
+            for probe, last in zip(self.probes, program.only_last, strict=True)
+            if last
+        }
         self.minibatch = program.step.config.minibatch_size
         host = program.host
         self.host = HostOperators(
@@ -245,7 +252,7 @@ class Trainer:
                 callbacks.begin_batch(number)
             batch_losses = []
             for result in self._steps(minibatch, terms, apply, options, True):
-                found = result["losses"].numpy()
+                found = result["losses"]
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
                 self._check_finite(found, result, terms, where)
                 batch_losses.append(found)
@@ -255,7 +262,7 @@ class Trainer:
                 history.batch_losses.append(float(found.sum()))
                 for name, value in result["metrics"].items():
                     metrics[name].append(float(value))
-            losses.append(np.mean(batch_losses, axis=0))
+            losses.append(np.ma.mean(np.ma.stack(batch_losses), axis=0))
             options.report(epoch, options.n_epochs, float(losses[-1].sum()))
             if callbacks is not None:
                 logs = {"loss": float(losses[-1].sum())}
@@ -291,7 +298,7 @@ class Trainer:
         losses, found = [], {name: [] for name in metrics}
         for minibatch in self._prepared(data.epoch(None)):
             for result in self._steps(minibatch, terms, None, options, training):
-                losses.append(result["losses"].numpy())
+                losses.append(result["losses"])
                 for name, value in result["metrics"].items():
                     found[name].append(float(value))
         values = {"loss": float(np.mean(losses, axis=0).sum())}
@@ -301,6 +308,7 @@ class Trainer:
     def _check_finite(self, losses, result, terms, where) -> None:
         if bool(result["ok"].numpy()):
             return
+        losses = losses.filled(0)
         bad = [term for term, v in zip(terms, losses) if not np.isfinite(v)]
         if bad:
             probes = ", ".join(str(p) for term in bad for p in term.probes)
@@ -354,7 +362,10 @@ class Trainer:
         return values
 
     def _steps(self, prepared, terms, apply, options, training) -> Iterator[dict]:
-        """Run one minibatch, in parts if gradients are truncated."""
+        """Run one minibatch, in parts if gradients are truncated.
+
+        The losses in the results are masked where a term waits for the last part.
+        """
         minibatch, made = prepared
         length = options.truncation or minibatch.n_steps
         state = self.state
@@ -362,31 +373,64 @@ class Trainer:
             end = min(start + length, minibatch.n_steps)
             part = minibatch
             if end - start < minibatch.n_steps:
-                part = _cut(minibatch, start, end)
-            pieces = self.pieces(part, made, start, end)
-            self.start_chunk(part, start)
-            targets = {
-                i: tf.convert_to_tensor(part.targets[probe])
-                for i, probe in enumerate(self.probes)
-                if probe in part.targets
-            }
-            given = (state, pieces, targets)
-            first = start == 0 and bool(self.engine.learned.variables)
-            call = self._function(part, given, terms, apply, options, training, first)
-            try:
-                with tf.device(self.engine.device):
-                    result = call(*given)
-            except tf.errors.OpError as error:
-                original, self.host.error = self.host.error, None
-                if original is not None:
-                    raise original from error
-                raise SimulationError(
-                    f"TensorFlow failed: {first_line(error)}"
-                ) from error
+                part = _cut(minibatch, start, end, self.only_last)
+            waiting = [
+                end < minibatch.n_steps and not self.only_last.isdisjoint(term.probes)
+                for term in terms
+            ]
+            if any(waiting):
+                result = self._run_part(
+                    state,
+                    part,
+                    made,
+                    start,
+                    [t for t, waits in zip(terms, waiting, strict=True) if not waits],
+                    None if all(waiting) else apply,
+                    self._without_waiting(options),
+                    training,
+                )
+            else:
+                result = self._run_part(
+                    state, part, made, start, terms, apply, options, training
+                )
             state = result["state"]
-            yield result
+            losses = np.ma.masked_all(len(terms), self.engine.program.step.config.dtype)
+            losses[~np.array(waiting)] = result["losses"].numpy()
+            if not all(waiting):
+                yield {**result, "losses": losses}
         if training and apply is not None:
             self._keep_state(state)
+
+    def _without_waiting(self, options: TrainingOptions) -> TrainingOptions:
+        """Return options without the metrics that look at the last step only."""
+        metrics = {
+            name: term
+            for name, term in options.metrics.items()
+            if self.only_last.isdisjoint(term.probes)
+        }
+        return dataclasses.replace(options, metrics=metrics)
+
+    def _run_part(
+        self, state, part, made, start, terms, apply, options, training
+    ) -> dict[str, Any]:
+        pieces = self.pieces(part, made, start, start + part.n_steps)
+        self.start_chunk(part, start)
+        targets = {
+            i: tf.convert_to_tensor(part.targets[probe])
+            for i, probe in enumerate(self.probes)
+            if probe in part.targets
+        }
+        given = (state, pieces, targets)
+        first = start == 0 and bool(self.engine.learned.variables)
+        call = self._function(part, given, terms, apply, options, training, first)
+        try:
+            with tf.device(self.engine.device):
+                return call(*given)
+        except tf.errors.OpError as error:
+            original, self.host.error = self.host.error, None
+            if original is not None:
+                raise original from error
+            raise SimulationError(f"TensorFlow failed: {first_line(error)}") from error
 
     def start_chunk(self, minibatch: Minibatch, start: int) -> None:
         """Tell the host at which step the next call starts, and which nodes are fed."""
@@ -466,7 +510,10 @@ class Trainer:
         differentiable: bool,
         segment: int | None = None,
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Return the state after some steps, and outputs (minibatch, n_steps, size)."""
+        """Return the state after some steps, and outputs (minibatch, n_steps, size).
+
+        Of probes that keep no history, outputs are those of the last step.
+        """
         frames = [_frame(parts) for parts in pieces]
         loop_kernels = [stages.program.kernels[n] for n in stages.loop_groups]
         recompute = differentiable and not any(
@@ -480,6 +527,10 @@ class Trainer:
             state, values = stages.run(
                 constants, state, frames, n_steps, outputs, recompute
             )
+        values = [
+            value[-1:] if self.probes[number] in self.only_last else value
+            for number, value in zip(outputs, values, strict=True)
+        ]
         return state, [tf.transpose(value, (1, 0, 2)) for value in values]
 
     def _make_function(self, n_steps, moving, terms, apply, options, training, first):
@@ -527,7 +578,7 @@ class Trainer:
                 state, losses, measured = forward(state, pieces, targets)
                 return {
                     "state": state,
-                    "losses": tf.stack(losses),
+                    "losses": tf.stack(losses) if losses else tf.zeros(0),
                     "metrics": measured,
                 }
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -581,11 +632,17 @@ def _frame(parts: Sequence[tf.Tensor]) -> tf.Tensor:
     )
 
 
-def _cut(minibatch: Minibatch, start: int, end: int) -> Minibatch:
+def _cut(
+    minibatch: Minibatch, start: int, end: int, whole: Collection[nengo.Probe]
+) -> Minibatch:
+    """Return some steps of a minibatch; the targets of some probes have no steps."""
+    n_steps = minibatch.n_steps
     return Minibatch(
         {s: v[start:end] if len(v) > 1 else v for s, v in minibatch.inputs.items()},
         {
-            p: v[:, start:end] if v.ndim > 1 and v.shape[1] == minibatch.n_steps else v
+            p: v[:, start:end]
+            if p not in whole and v.ndim > 1 and v.shape[1] == n_steps
+            else v
             for p, v in minibatch.targets.items()
         },
         end - start,

@@ -62,6 +62,7 @@ class Training:
         self.owner = owner
         self.model = model
         self.signals = signals
+        self.shapes = {probe: model.sig[probe]["in"].shape for probe in model.probes}
         self.trainer = Trainer(engine, model, seed, owner)
         self.checker = DataChecker(
             signals,
@@ -89,6 +90,7 @@ class Training:
         summaries: TrainingSummaries | None = None,
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
+        self._check_not_inference_only("train")
         n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
         if optimizer is None:
             raise ValidationError(
@@ -147,6 +149,7 @@ class Training:
         self, outputs: Any, atol: float, rtol: float, inputs: Any
     ) -> GradientReport:
         """Compare gradients; see ``Simulator.check_gradients``."""
+        self._check_not_inference_only("check gradients")
         if outputs is None:
             outputs = self.model.probes
         elif isinstance(outputs, nengo.Probe):
@@ -185,6 +188,16 @@ class Training:
 
     # -- checks
 
+    def _check_not_inference_only(self, action: str) -> None:
+        if self.trainer.engine.program.settings.inference_only:
+            raise ValidationError(
+                f"Cannot {action}: {self.model.toplevel} was configured with "
+                "inference_only=True. Set it to False (or None) and make another "
+                "Simulator",
+                attr="inference_only",
+                obj=self.owner,
+            )
+
     def _data(self, inputs, targets, objective):
         if not self.model.probes:
             raise ValidationError(
@@ -206,7 +219,7 @@ class Training:
                     attr="objective",
                     obj=self.owner,
                 )
-        terms = find_terms(objective, probes, self.model.probes, self.owner)
+        terms = find_terms(objective, probes, self.shapes, self.owner)
         if isinstance(data, ArrayData):
             self._check_shapes(data, terms)
         return data, terms
@@ -216,12 +229,14 @@ class Training:
         for term in terms:
             for probe in term.probes if term.needs_size else ():
                 size = self.model.sig[probe]["in"].size
-                expected = (data.n_items, data.n_steps, size)
+                last = probe in self.trainer.only_last
+                expected = (data.n_items, 1 if last else data.n_steps, size)
                 found = data.targets[probe].shape
                 if found != expected:
                     raise ValidationError(
                         f"Targets of {probe} must have shape (n_items, n_steps, size) "
-                        f"= {expected} (got {found})",
+                        f"= {expected} (got {found})"
+                        + (": it keeps no history, but the last step" if last else ""),
                         attr="targets",
                         obj=self.owner,
                     )
@@ -230,6 +245,8 @@ class Training:
         if not isinstance(data, ArrayData):
             return
         for probe, array in data.targets.items():
+            if probe in self.trainer.only_last:
+                continue
             if array.ndim < 2 or array.shape[1] != data.n_steps:
                 raise ValidationError(
                     f"With truncation, targets of {probe} need one value for each of "
@@ -276,7 +293,7 @@ class Training:
             for key, function in metric.items():
                 members = key if isinstance(key, tuple) else (key,)
                 (term,) = find_terms(
-                    {key: function}, members, self.model.probes, self.owner, "metrics"
+                    {key: function}, members, self.shapes, self.owner, "metrics"
                 )
                 label = name if len(metric) == 1 else f"{name}_{key.label or key}"
                 found[label] = term

@@ -234,11 +234,14 @@ def test_run_that_nobody_finishes_keeps_what_was_made(monkeypatch, interpreted):
 
 @pytest.mark.parametrize("period", [1.0, 1.5, 2.5, 3.0, 7.3, 40.0])
 @pytest.mark.parametrize("capacity", [1, 2, 5, 16])
-def test_slots_hold_what_sampling_keeps(period, capacity):
+@pytest.mark.parametrize("only_last", [False, True])
+def test_slots_hold_what_sampling_keeps(period, capacity, only_last):
     buffers = ChunkBuffers.__new__(ChunkBuffers)
-    buffers.clocks = [period]
+    buffers.clocks = [(period, only_last)]
     buffers.shape = LoopShape(capacity, (), ())
     room = capacity if period <= 1 else int(capacity / period) + 2
+    if only_last:
+        room = 2
     for now in range(60):
         for count in range(1, capacity + 1):
             (row,) = buffers.slots(now, count)
@@ -248,8 +251,10 @@ def test_slots_hold_what_sampling_keeps(period, capacity):
             assert row.max() < room
             # the last write to each slot that is read is one that sampling keeps
             stored = dict(zip(row[:count].tolist(), steps.tolist(), strict=True))
-            n_kept = int(kept.sum())
-            assert [stored[i] for i in range(n_kept)] == steps[kept].tolist()
+            expected = steps[kept].tolist()
+            if only_last:
+                expected = expected[-1:]
+            assert [stored[i] for i in range(len(expected))] == expected
 
 
 def test_probes_with_one_period_share_a_clock():
@@ -258,7 +263,7 @@ def test_probes_with_one_period_share_a_clock():
         for sample_every in (None, 0.002, 0.005, 0.002):
             nengo.Probe(node, sample_every=sample_every)
     engine = make_engine(net)
-    assert engine.buffers.clocks == [1.0, 2.0, 5.0]
+    assert engine.buffers.clocks == [(1.0, False), (2.0, False), (5.0, False)]
     assert engine.buffers.shape.clocks == (0, 1, 2, 1)
 
 

@@ -1,0 +1,240 @@
+"""The settings that this simulator knows, and what their values may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import nengo
+import numpy as np
+from nengo.ensemble import Neurons
+from nengo.exceptions import ValidationError
+from nengo.utils.numpy import is_integer, is_number
+
+__all__ = [
+    "KINDS",
+    "PLANNERS",
+    "SIMPLIFICATIONS",
+    "SURROGATE_SHAPES",
+    "Kind",
+    "Surrogate",
+    "floating_dtype",
+]
+
+#: Names of the planners.
+PLANNERS = ("greedy", "none")
+
+#: Names of the rules that simplify a program, in the order in which they are applied.
+SIMPLIFICATIONS = ("find_aliases", "remove_zero_resets", "remove_unread")
+
+#: Names of the surrogate derivatives.
+SURROGATE_SHAPES = (
+    "fast_sigmoid",
+    "arctan",
+    "triangular",
+    "gaussian",
+    "straight_through",
+)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    r"""Derivative to use in place of the one of a spike, which is zero or infinite.
+
+    Parameters
+    ----------
+    shape : str or callable
+        A name from the list below, or a function of a tensor ``x`` that returns the
+        derivative.
+    slope : float
+        How narrow the derivative is (not used by ``"straight_through"``).
+
+    Raises
+    ------
+    ValidationError
+        If the shape is unknown or the slope is not positive.
+
+    Notes
+    -----
+    With :math:`x` the distance of the membrane voltage from its threshold, in units of
+    the distance between reset and threshold, and :math:`z` the product of slope and
+    :math:`x`, the derivatives are
+
+    - ``"fast_sigmoid"`` [1]_: :math:`(1 + |z|)^{-2}`
+    - ``"arctan"`` [2]_: :math:`(1 + (\pi z / 2)^2)^{-1}`
+    - ``"triangular"`` [3]_: :math:`\max(0, 1 - |z|)`
+    - ``"gaussian"``: :math:`e^{-z^2 / 2}`
+    - ``"straight_through"`` [4]_: 1
+
+    References
+    ----------
+    .. [1] F. Zenke, S. Ganguli. SuperSpike: Supervised learning in multilayer spiking
+       neural networks. Neural Computation 30(6), 2018, 1514-1541.
+    .. [2] W. Fang et al. Incorporating learnable membrane time constant to enhance
+       learning of spiking neural networks. ICCV 2021, 2661-2671.
+    .. [3] S. K. Esser et al. Convolutional networks for fast, energy-efficient
+       neuromorphic computing. PNAS 113(41), 2016, 11441-11446.
+    .. [4] Y. Bengio, N. Léonard, A. Courville. Estimating or propagating gradients
+       through stochastic neurons for conditional computation. arXiv:1308.3432, 2013.
+    """
+
+    shape: str | Callable[[Any], Any] = "fast_sigmoid"
+    slope: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        if not callable(self.shape) and self.shape not in SURROGATE_SHAPES:
+            raise ValidationError(
+                f"Must be a callable or one of {', '.join(SURROGATE_SHAPES)} "
+                f"(got {self.shape!r})",
+                attr="shape",
+                obj=self,
+            )
+        if not is_number(self.slope) or not self.slope > 0:
+            raise ValidationError(
+                f"Must be a positive number (got {self.slope!r})",
+                attr="slope",
+                obj=self,
+            )
+
+
+def floating_dtype(dtype: Any) -> np.dtype | None:
+    """Return the NumPy type of a precision, or None if it is none that is supported.
+
+    Parameters
+    ----------
+    dtype : tf.DType or str or numpy.dtype or type
+        float32 or float64 in any of their forms.
+    """
+    try:
+        found = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+    except TypeError:
+        return None
+    known = dtype is not None and found in (np.float32, np.float64)
+    return found if known else None
+
+
+def _flag(name: str) -> Callable[[Any], bool | None]:
+    def check(value: Any) -> bool | None:
+        if value is None or isinstance(value, bool | np.bool_):
+            return None if value is None else bool(value)
+        raise ValidationError(f"Must be True, False or None (got {value!r})", attr=name)
+
+    return check
+
+
+def _check_smoothing(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not is_number(value) or isinstance(value, bool) or not value > 0:
+        raise ValidationError(
+            f"Must be a positive number, or None for no smoothing (got {value!r})",
+            attr="lif_smoothing",
+        )
+    return float(value)
+
+
+def _check_surrogate(value: Any) -> Surrogate | None:
+    if value is None or isinstance(value, Surrogate):
+        return value
+    if isinstance(value, str) or callable(value):
+        return Surrogate(value)
+    raise ValidationError(
+        "Must be a nengo_dl.Surrogate, a callable, None, or one of "
+        f"{', '.join(SURROGATE_SHAPES)} (got {value!r})",
+        attr="surrogate",
+    )
+
+
+def _check_planner(value: Any) -> str | Callable | None:
+    if value is None or callable(value):
+        return value
+    if isinstance(value, str) and value in PLANNERS:
+        return value
+    raise ValidationError(
+        f"Must be one of {', '.join(map(repr, PLANNERS))}, a function "
+        f"planner(operators, before, keys), or None (got {value!r})",
+        attr="planner",
+    )
+
+
+def _check_simplifications(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    fine = isinstance(value, Sequence) and not isinstance(value, str)
+    if not fine or any(name not in SIMPLIFICATIONS for name in value):
+        raise ValidationError(
+            f"Must be a list of some of {', '.join(map(repr, SIMPLIFICATIONS))}, or "
+            f"None for all of them (got {value!r})",
+            attr="simplifications",
+        )
+    if len(set(value)) < len(value):
+        raise ValidationError(
+            f"Each rule can be applied once only (got {value!r})",
+            attr="simplifications",
+        )
+    return tuple(value)
+
+
+def _check_dtype(value: Any) -> np.dtype | None:
+    if value is None:
+        return None
+    found = floating_dtype(value)
+    if found is None:
+        raise ValidationError(
+            f"Must be tf.float32 or tf.float64, or None (got {value!r})", attr="dtype"
+        )
+    return found
+
+
+def _check_unroll(value: Any) -> int | None:
+    if value is None:
+        return None
+    if not is_integer(value) or isinstance(value, bool) or value < 1:
+        raise ValidationError(
+            f"Must be an integer that is at least 1, or None (got {value!r})",
+            attr="unroll_simulation",
+        )
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is known about a setting.
+
+    Attributes
+    ----------
+    classes : tuple of type
+        The classes of objects to which it applies; `nengo.Network` for what can only be
+        set for a simulation as a whole.
+    check : callable
+        Returns a value in its normal form, or raises a ValidationError.
+    """
+
+    classes: tuple[type, ...]
+    check: Callable[[Any], Any]
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it belongs to a simulation as a whole."""
+        return self.classes == (nengo.Network,)
+
+
+#: All settings, by name.
+KINDS: dict[str, Kind] = {
+    "trainable": Kind(
+        (nengo.Ensemble, nengo.Connection, Neurons, nengo.Node, nengo.Probe),
+        _flag("trainable"),
+    ),
+    "lif_smoothing": Kind((nengo.Ensemble,), _check_smoothing),
+    "surrogate": Kind((nengo.Ensemble,), _check_surrogate),
+    "keep_history": Kind((nengo.Probe,), _flag("keep_history")),
+    "planner": Kind((nengo.Network,), _check_planner),
+    "simplifications": Kind((nengo.Network,), _check_simplifications),
+    "dtype": Kind((nengo.Network,), _check_dtype),
+    "inference_only": Kind((nengo.Network,), _flag("inference_only")),
+    "stateful": Kind((nengo.Network,), _flag("stateful")),
+    "jit_compile": Kind((nengo.Network,), _flag("jit_compile")),
+    "unroll_simulation": Kind((nengo.Network,), _check_unroll),
+}
