@@ -258,7 +258,12 @@ class Trainer:
                 batch_losses.append(found)
                 self.n_updates += 1
                 if options.summaries is not None:
-                    options.summaries.after_update(self.n_updates, terms, found)
+                    seen = ~np.ma.getmaskarray(found)
+                    options.summaries.after_update(
+                        self.n_updates,
+                        [t for t, is_seen in zip(terms, seen, strict=True) if is_seen],
+                        found.compressed(),
+                    )
                 history.batch_losses.append(float(found.sum()))
                 for name, value in result["metrics"].items():
                     metrics[name].append(float(value))
