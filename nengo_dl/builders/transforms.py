@@ -12,6 +12,7 @@ from nengo.builder.operator import BsrDotInc, SparseDotInc
 from nengo.builder.transforms import ConvInc, ConvTransposeInc, GeneralConvInc
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.events import event_matvec
 from nengo_dl.builders.operators import batched_matvec
 from nengo_dl.compiler.sparse import coo, row_slots
 
@@ -289,7 +290,14 @@ class SparseDotIncBuilder(OpBuilder):
       moves it out of the loop. About 0.09 ns per element, less in batches.
     - *segments*: `tf.math.unsorted_segment_sum`, for matrices with a few very long
       rows. About 4 ns per entry.
+
+    A single large matrix is also kept by columns, in steps in which few elements of the
+    vector differ from zero: the vector usually holds spikes. See `event_matvec`.
     """
+
+    #: Matrices with at least this many rows, columns, and entries are also kept by
+    #: columns, unless they have more elements than this for each entry.
+    EVENT_SIZE, EVENT_ENTRIES, EVENT_ELEMENTS = 256, 2**16, 25
 
     #: Larger matrices are not made dense, to save memory.
     MAX_DENSE_ELEMENTS = 2**22
@@ -318,7 +326,10 @@ class SparseDotIncBuilder(OpBuilder):
             len(ops),
         )
         self.way = min(costs, key=costs.get)
+        self.by_events = len(ops) == 1 and self._pays_by_events(config)
         with tf.init_scope():
+            if self.by_events:
+                self.transposed = tf.constant(np.stack([cols, rows], axis=1))
             if self.way == "dense":
                 coordinates = np.stack([ids, rows, cols], axis=1)
                 self.coordinates = tf.constant(coordinates.astype(np.int32))
@@ -327,6 +338,18 @@ class SparseDotIncBuilder(OpBuilder):
             else:
                 self.rows = tf.constant(flat_rows.astype(np.int32))
                 self.cols = tf.constant(flat_cols.astype(np.int32))
+
+    def _pays_by_events(self, config: BuildConfig) -> bool:
+        size = prod(self.shape)
+        return (
+            config.training is None  # a loop of unknown length is slow backwards
+            and config.minibatch_size == 1
+            and min(self.shape[1:]) >= self.EVENT_SIZE
+            and self.n_entries >= self.EVENT_ENTRIES
+            and size <= self.EVENT_ELEMENTS * self.n_entries
+            # many small kernels one after the other do not suit GPUs
+            and not tf.config.list_physical_devices("GPU")
+        )
 
     @classmethod
     def merge_key(cls, op: SparseDotInc) -> Hashable:
@@ -405,25 +428,43 @@ class SparseDotIncBuilder(OpBuilder):
         data, X = reads
         if self.n_entries == 0:
             return Writes(incs=(tf.zeros((1, self.n_rows), X.dtype),))
-        return Writes(incs=(getattr(self, f"_{self.way}")(data, X),))
+        # outside of what depends on the vector, so that XLA moves it out of the loop
+        A = getattr(self, f"_arrange_{self.way}")(data)
 
-    def _dense(self, data: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
+        def product() -> tf.Tensor:
+            return getattr(self, f"_multiply_{self.way}")(A, X)
+
+        if not self.by_events:
+            return Writes(incs=(product(),))
+        _, n_rows, n_cols = self.shape
+        columns = tf.scatter_nd(self.transposed, data[0], (n_cols, n_rows))
+        Y = event_matvec(columns, X[0], lambda: product()[0])
+        return Writes(incs=(Y[None],))
+
+    def _arrange_dense(self, data: tf.Tensor) -> tf.Tensor:
+        return tf.scatter_nd(self.coordinates, data[0], self.shape)
+
+    def _multiply_dense(self, A: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
         n_ops, _, n_cols = self.shape
-        A = tf.scatter_nd(self.coordinates, data[0], self.shape)
         Y = batched_matvec(A[None], tf.reshape(X, (X.shape[0], n_ops, n_cols)))
         return tf.reshape(Y, (-1, self.n_rows))
 
-    def _slots(self, data: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
+    def _arrange_slots(self, data: tf.Tensor) -> tf.Tensor:
         # the slots' axis comes first: the sum is then over whole rows of the result,
         # which is twice as fast
-        A = tf.gather(tf.pad(data, [(0, 0), (0, 1)]), self.slots, axis=1)
+        return tf.gather(tf.pad(data, [(0, 0), (0, 1)]), self.slots, axis=1)
+
+    def _multiply_slots(self, A: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
         Y = tf.reduce_sum(A * tf.gather(X, self.columns, axis=1), axis=1)
         if self.empty_rows is not None:
             Y = tf.where(self.empty_rows, tf.zeros((), Y.dtype), Y)
         return Y
 
-    def _segments(self, data: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
-        products = data * tf.gather(X, self.cols, axis=1)
+    def _arrange_segments(self, data: tf.Tensor) -> tf.Tensor:
+        return data
+
+    def _multiply_segments(self, A: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
+        products = A * tf.gather(X, self.cols, axis=1)
         return tf.transpose(
             tf.math.unsorted_segment_sum(tf.transpose(products), self.rows, self.n_rows)
         )

@@ -264,6 +264,51 @@ def test_sparse_products_match_nengo(way, batch, jit_compile):
         )
 
 
+@pytest.fixture
+def always_by_events(monkeypatch):
+    """Keep small matrices by columns, too."""
+    for name in ("EVENT_SIZE", "EVENT_ENTRIES"):
+        monkeypatch.setattr(transforms.SparseDotIncBuilder, name, 1)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("n_cols", [16, 80, 83])
+def test_sparse_products_with_spikes_match_nengo(
+    always_by_events, way, n_cols, jit_compile
+):
+    op = make_sparse(random_sparse((9, n_cols), 0.3, duplicates=3))
+    assert find_builder(op)([op], BuildConfig(0.001, F64)).by_events
+    n_spikes = [0, 1, 2, n_cols // 8, n_cols // 4, n_cols]
+
+    def spikes(signal, step, item):
+        rng = np.random.RandomState([n_cols, step])
+        values = np.zeros(n_cols)
+        values[rng.permutation(n_cols)[: n_spikes[step]]] = rng.uniform(1, 2)
+        return values
+
+    check_parity([op], spikes, n_steps=len(n_spikes), jit_compile=jit_compile)
+
+
+def test_spikes_at_both_ends_are_found(always_by_events):
+    op = make_sparse(random_sparse((5, 50), 0.5))
+    inputs = [np.eye(50)[0], np.eye(50)[49], np.eye(50)[0] + np.eye(50)[49]]
+    check_parity([op], lambda signal, step, item: inputs[step], n_steps=3)
+
+
+def test_spikes_are_only_counted_where_it_pays():
+    def by_events(matrix, **config):
+        op = make_sparse(matrix)
+        return find_builder(op)([op], BuildConfig(0.001, F64, **config)).by_events
+
+    large = random_sparse((900, 900), 0.1)
+    assert by_events(large)
+    assert not by_events(large, minibatch_size=2)
+    assert not by_events(large, training=lambda op: None)
+    assert not by_events(random_sparse((100, 9000), 0.1))
+    assert not by_events(random_sparse((300, 300), 0.1))
+    assert not by_events(random_sparse((3000, 3000), 0.01))
+
+
 @pytest.mark.parametrize("sparse_way", ["slots", "segments"])
 def test_sparse_products_of_different_shapes_merge(sparse_way, monkeypatch):
     monkeypatch.setattr(
@@ -305,7 +350,10 @@ def test_values_that_are_not_finite_stay_in_their_rows():
     with tf.init_scope():
         builder._fill_slots(np.array([0, 2, 2]), np.array([0, 1, 2]))
     reads = [tf.constant(matrix.data[None]), tf.constant([[np.nan, 1.0, 1.0]], F64)]
-    np.testing.assert_array_equal(builder.step(reads, []).incs[0], [[np.nan, 0, 5, 0]])
+    for builder.by_events in (False, True):
+        builder.transposed = tf.constant([[0, 0], [1, 2], [2, 2]])
+        (result,) = builder.step(reads, []).incs
+        np.testing.assert_array_equal(result, [[np.nan, 0, 5, 0]])
 
 
 @pytest.mark.parametrize(

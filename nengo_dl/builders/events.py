@@ -1,0 +1,106 @@
+"""Products of matrices with vectors of which few elements differ from zero: spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isqrt
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["event_matvec"]
+
+#: Columns that are added in one iteration. (2,000 x 2,000, 60 spikes: 1 column 106 µs,
+#: 2 columns 71, 8 columns 63.)
+_COLUMNS_AT_ONCE = 8
+
+#: Up to this part of all elements may differ from zero before the other way is taken.
+_MOST_EVENTS = 1 / 8
+
+
+def event_matvec(
+    columns: tf.Tensor, x: tf.Tensor, otherwise: Callable[[], tf.Tensor]
+) -> tf.Tensor:
+    """Multiply a matrix with a vector by adding the columns that count.
+
+    Parameters
+    ----------
+    columns : tf.Tensor, shape (n, m)
+        The matrix, transposed.
+    x : tf.Tensor, shape (n,)
+        The vector.
+    otherwise : callable
+        Returns the product when too many elements differ from zero; see Notes.
+
+    Returns
+    -------
+    tf.Tensor, shape (m,)
+        ``sum_j columns[j] x[j]`` over all j where ``x[j]`` is not zero.
+
+    Notes
+    -----
+    Of 2,000 neurons that fire with 30 Hz, 60 spike in a step of 1 ms. Adding 60 columns
+    of a dense 2,000 x 2,000 matrix takes 65 µs where reading all of it takes 1,100
+    and SciPy's sparse product (10 % of the entries) 600, all on a busy machine.
+    """
+    n, m = columns.shape
+    capacity = max(int(n * _MOST_EVENTS), 1)
+    capacity += -capacity % _COLUMNS_AT_ONCE
+    differs = tf.cast(x != 0, tf.float32)
+    # columns have zeros in the place of entries that are not stored, which must not
+    # meet what is not finite
+    too_many = tf.constant(capacity + 1, tf.float32)
+    weights = tf.where(tf.math.is_finite(x), differs, too_many)
+    count = tf.cast(tf.reduce_sum(weights), tf.int32)
+
+    def add_columns() -> tf.Tensor:
+        indices = _nonzero_indices(differs, capacity)
+        used = tf.range(capacity) < count
+        indices = tf.where(used, indices, 0)
+        values = tf.where(used, tf.gather(x, indices), tf.zeros((), x.dtype))
+
+        values = tf.reshape(values, (-1, _COLUMNS_AT_ONCE))
+        indices = tf.reshape(indices, (-1, _COLUMNS_AT_ONCE))
+
+        def body(k: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            # gathers, since slices would have XLA take the vector for a constant
+            some_values, some_indices = tf.gather(values, k), tf.gather(indices, k)
+            for i in range(_COLUMNS_AT_ONCE):
+                total += some_values[i] * tf.gather(columns, some_indices[i])
+            return k + 1, total
+
+        _, total = tf.while_loop(
+            lambda k, total: k * _COLUMNS_AT_ONCE < count,
+            body,
+            (tf.constant(0), tf.zeros(m, x.dtype)),
+            parallel_iterations=1,
+        )
+        return total
+
+    return tf.cond(count <= capacity, add_columns, otherwise)
+
+
+def _nonzero_indices(differs: tf.Tensor, capacity: int) -> tf.Tensor:
+    """Return the positions of the first ones in a vector of ones and zeros.
+
+    Positions after the last one are meaningless, but not negative. The vector is cut
+    into rows; where the k-th one lies is found from the counts in rows, and within its
+    row. The counts come from matrix products, since XLA's cumulative sums are slow on
+    CPUs.
+    """
+    length = isqrt(differs.shape[0] - 1) + 1
+    n_rows = -(-differs.shape[0] // length)
+    rows = tf.pad(differs, [(0, n_rows * length - differs.shape[0])])
+    with tf.init_scope():  # as literals inside of a loop they would be slow
+        to_element = tf.constant(np.triu(np.ones((length, length), np.float32)))
+        to_row = tf.constant(np.triu(np.ones((n_rows, n_rows), np.float32)))
+    cumulative = tf.matmul(tf.reshape(rows, (n_rows, length)), to_element)
+    in_row = cumulative[:, -1]
+    ends = tf.matmul(in_row[None], to_row)[0]
+    number = tf.range(capacity, dtype=tf.float32)
+    # rows that end before the k-th one, then elements of its row that come before it
+    row = tf.reduce_sum(tf.cast(ends[:, None] <= number, tf.int32), axis=0)
+    row = tf.minimum(row, n_rows - 1)
+    number -= tf.gather(ends - in_row, row)
+    before = tf.transpose(tf.gather(cumulative, row)) <= number
+    return row * length + tf.reduce_sum(tf.cast(before, tf.int32), axis=0)
