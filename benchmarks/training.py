@@ -226,7 +226,7 @@ def convnet(minibatch=64, layers=((32, 2), (64, 2))):
         channels, size = n_filters, (size - 3) // stride + 1
     last = weights(size * size * channels, 10, 1)
 
-    def simulator():
+    def simulator(**options):
         with nengo.Network(seed=0) as net:
             nengo_dl.configure_settings(trainable=None)
             net.config[nengo.Ensemble].trainable = False
@@ -248,7 +248,7 @@ def convnet(minibatch=64, layers=((32, 2), (64, 2))):
             out = nengo.Node(size_in=10)
             nengo.Connection(pre, out, transform=last.T, synapse=None)
             probe = nengo.Probe(out)
-        return simulator_side(net, node, probe, minibatch, images, labels)
+        return simulator_side(net, node, probe, minibatch, images, labels, **options)
 
     def model():
         network = keras.Sequential([keras.Input((28, 28, 1))])
@@ -320,6 +320,7 @@ def convnet(minibatch=64, layers=((32, 2), (64, 2))):
 
     return {
         "nengo_dl": simulator,
+        "nengo_dl, graph": lambda: simulator(jit_compile=False),
         "Keras fit": fit,
         "Keras train_on_batch": on_batch,
         "bare step": bare(False),

@@ -220,7 +220,8 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     if n == 1:
         return a[..., 0] * x
     if a.shape[0] == 1 and n_ops == 1 and a.dtype.is_floating:
-        return _matvec(a[0, 0], x[:, 0])[:, None, :]
+        y = tf.matmul(tf.reshape(x, (-1, n)), tf.reshape(a, (m, n)), transpose_b=True)
+        return tf.reshape(y, (-1, 1, m))
     if n <= _LONGEST_FUSED_SUM or not a.dtype.is_floating:
         return tf.reduce_sum(tf.linalg.matrix_transpose(a) * x[..., None], axis=2)
     if m == 1:
@@ -237,7 +238,3 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         return tf.transpose(y, (1, 0, 2))
     return tf.linalg.matvec(a, x)
 
-
-def _matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """Multiply one matrix ``(m, n)`` with vectors ``(batch, n)``."""
-    return tf.matmul(x, a, transpose_b=True)

@@ -180,7 +180,7 @@ class ValueStore:
             return self._expand(transfer, flat)
         if transfer.length:
             end = transfer.target + transfer.length
-            middle = flat[:, transfer.source : transfer.source + transfer.length]
+            middle = _columns(flat, transfer.source, transfer.length)
             return _concatenate([old[:, : transfer.target], middle, old[:, end:]])
         expanded = self._expand(transfer, flat)
         return tf.where(tf.constant(transfer.mask[None, : block.size]), expanded, old)
@@ -204,7 +204,7 @@ class ValueStore:
                 tf.transpose(flat), _index(target), block.size
             )
             return tf.transpose(sums)
-        middle = flat[:, transfer.source : transfer.source + transfer.length]
+        middle = _columns(flat, transfer.source, transfer.length)
         after = block.size - transfer.target - transfer.length
         if transfer.target or after:
             return tf.pad(middle, ((0, 0), (transfer.target, after)))
@@ -252,9 +252,7 @@ class ValueStore:
             for transfer, flat in sorted(layer, key=lambda item: item[0].target):
                 if transfer.target > end:
                     parts.append(self._zeros(transfer.target - end, block))
-                parts.append(
-                    flat[:, transfer.source : transfer.source + transfer.length]
-                )
+                parts.append(_columns(flat, transfer.source, transfer.length))
                 end = transfer.target + transfer.length
             if end < block.size:
                 parts.append(self._zeros(block.size - end, block))
@@ -305,11 +303,16 @@ def _read_piece(piece: Piece, value: tf.Tensor) -> tf.Tensor:
             return tf.reshape(rows, (value.shape[0], piece.row * len(piece.index)))
         return tf.gather(value, _index(piece.index), axis=1)
     if piece.step == 1:
-        if piece.start == 0 and piece.length == value.shape[1]:
-            return value
-        return value[:, piece.start : piece.start + piece.length]
+        return _columns(value, piece.start, piece.length)
     end = piece.start + piece.step * (piece.length - 1) + 1
     return value[:, piece.start : end : piece.step]
+
+
+def _columns(value: tf.Tensor, start: int, length: int) -> tf.Tensor:
+    """Return some columns; all of them as they are (a slice's gradient is a copy)."""
+    if length == value.shape[1]:
+        return value
+    return value[:, start : start + length]
 
 
 def _concatenate(parts: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -114,25 +114,31 @@ class ConvIncBuilder(_ConvBuilder):
         n_taps = prod(self.conv.kernel_size) * W.shape[-2]
         is_single = len(self.ops) == self.conv.groups == 1
         limit = MAX_FUSED_TAPS if is_single else 2 * MAX_FUSED_TAPS
+        if is_single and self.config.training is not None:
+            limit = 0
         apply = self._fused if n_taps <= limit else self._per_group
         return Writes(incs=(self._signal(apply(W[0], self._images(X))),))
 
     def _per_group(self, W: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        groups = self.conv.groups
+        groups, n_ops = self.conv.groups, len(self.ops)
+        if n_ops == groups == 1:
+            # without the copies that derivatives of slices would make
+            images = tf.reshape(images, (-1, *images.shape[2:]))
+            images = self._convolve(images, tf.reshape(W, W.shape[1:]))
+            return tf.reshape(images, (-1, 1, *images.shape[1:]))
         outputs = []
-        for i in range(len(self.ops)):
+        for i in range(n_ops):
             parts = zip(
                 tf.split(images[:, i], groups, axis=-1),
                 tf.split(W[i], groups, axis=-1),
             )
-            filtered = [
-                tf.nn.convolution(
-                    image, kernel, self.conv.strides, self.conv.padding.upper()
-                )
-                for image, kernel in parts
-            ]
+            filtered = [self._convolve(image, kernel) for image, kernel in parts]
             outputs.append(tf.concat(filtered, axis=-1))
         return tf.stack(outputs, axis=1)
+
+    def _convolve(self, images: tf.Tensor, W: tf.Tensor) -> tf.Tensor:
+        conv = self.conv
+        return tf.nn.convolution(images, W, conv.strides, conv.padding.upper())
 
     def _fused(self, W: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         conv, groups, n_ops = self.conv, self.conv.groups, len(self.ops)
