@@ -104,8 +104,9 @@ class Simulator:
         except where the call of a compiled function would take longer than the steps
         themselves with NumPy: single steps and runs of a few, and small networks that
         call Python in each step. These run Nengo's own operators, in the precision in
-        which Nengo built the model. False runs TensorFlow's graphs without XLA. None
-        stands for what the network is configured with, if it is.
+        which Nengo built the model. Convolutional networks without state are trained
+        without XLA on CPUs, which is faster. False runs TensorFlow's graphs without
+        XLA. None stands for what the network is configured with, if it is.
     optimize : bool
         Accepted because `nengo.Simulator` has it. Operators are always merged here.
 

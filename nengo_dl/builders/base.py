@@ -156,6 +156,14 @@ class OpBuilder(abc.ABC):
     #: operators list (spiking neurons that are trained with their rates).
     ignores_state: bool = False
 
+    #: True for builders whose step uses a routine of TensorFlow that is faster on CPUs
+    #: than what XLA makes of it.
+    avoids_xla: bool = False
+
+    #: True for builders whose step multiplies constants by something: its derivative
+    #: does not need the product, which is worth keeping.
+    is_product: bool = False
+
     @classmethod
     def build(cls, ops: Sequence[Operator], config: BuildConfig) -> OpBuilder:
         """Return a builder for a group; a class may choose another one for training."""

@@ -176,6 +176,8 @@ class DotIncBuilder(OpBuilder):
     Operators of equal shapes run as one batched product.
     """
 
+    is_product = True
+
     def step(self, reads, previous):
         """Return the products, in the shape of Y."""
         a, x = _of_one_type(*reads)
@@ -237,4 +239,3 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         y = tf.matmul(tf.transpose(x, (1, 0, 2)), a[0], transpose_b=True)
         return tf.transpose(y, (1, 0, 2))
     return tf.linalg.matvec(a, x)
-

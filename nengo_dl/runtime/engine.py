@@ -440,7 +440,7 @@ class Engine:
 
     def interprets(self, n_steps: int) -> bool:
         """Whether a run of this length uses NumPy steps instead of a compiled loop."""
-        if self.jit_compile is not None or not self._on_cpu:
+        if self.jit_compile is not None or not self.on_cpu:
             return False
         seconds = self.interpreter.estimated_seconds
         if self.program.step.has_callbacks:
@@ -453,7 +453,8 @@ class Engine:
         return pays and self.interpreter.available
 
     @functools.cached_property
-    def _on_cpu(self) -> bool:
+    def on_cpu(self) -> bool:
+        """Whether programs run on a CPU."""
         if self.device is not None:
             return "cpu" in self.device.lower()
         return not tf.config.list_logical_devices("GPU")

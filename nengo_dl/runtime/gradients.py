@@ -111,7 +111,7 @@ class _Comparison:
         moving = [any(p.shape[0] > 1 for p in parts) for parts in pieces]
         self.stages = Stages(program, moving)
         self.numbers = [trainer.probes.index(probe) for probe in probes]
-        self.jit = trainer.engine.jit_compile is not False and not program.has_callbacks
+        self.jit = trainer.compiles(self.stages)
         self.rng = np.random.RandomState(0)
         self.forward = self._compile_forward()
         self.weights = [self.rng.randn(*o.shape) for o in self._outputs()]

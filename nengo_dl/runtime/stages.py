@@ -99,6 +99,16 @@ class Stages:
         """Groups that are computed step by step."""
         return [n for p in self.phases if p.kind is Kind.LOOP for n in p.groups]
 
+    @property
+    def avoids_xla(self) -> bool:
+        """Whether TensorFlow's own kernels are faster on CPUs than XLA.
+
+        They are for convolutions, but not for loops.
+        """
+        return not self.loop_groups and any(
+            kernel.avoids_xla for kernel in self.program.kernels
+        )
+
     # -- analysis
 
     def _is_state(self, block: int) -> bool:

@@ -504,6 +504,13 @@ class Trainer:
                 self._functions[key] = function.get_concrete_function(*given)
         return self._functions[key]
 
+    def compiles(self, stages: Stages) -> bool:
+        """Return whether XLA compiles functions that run some stages."""
+        engine = self.engine
+        if engine.jit_compile is None and engine.on_cpu and stages.avoids_xla:
+            return False
+        return engine.jit_compile is not False and not stages.program.has_callbacks
+
     def simulate(
         self,
         stages: Stages,
@@ -546,7 +553,7 @@ class Trainer:
         probes = list(dict.fromkeys(probe for term in used for probe in term.probes))
         numbers = [self.probes.index(probe) for probe in probes]
         variables = self.variables
-        jit = self.engine.jit_compile is not False and not program.has_callbacks
+        jit = self.compiles(stages)
 
         def forward(state, pieces, targets):
             engine = self.engine

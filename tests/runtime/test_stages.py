@@ -1,7 +1,9 @@
 """Which parts of a network are computed once, for all steps together, or in turn."""
 
+import keras
 import nengo
 import numpy as np
+import pytest
 
 import nengo_dl
 from nengo_dl.runtime.stages import Kind, Stages
@@ -58,3 +60,45 @@ def test_an_input_that_moves_leaves_what_depends_on_others_alone():
     stages = stages_of(net, [moving])
     assert "DotIncBuilder" in kernels(stages, Kind.ONCE)
     assert "DotIncBuilder" in kernels(stages, Kind.BATCH)
+
+
+def convolutional(**settings):
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(np.zeros(36))
+        conv = nengo.Convolution(2, (6, 6, 1))
+        ens = nengo.Ensemble(32, 1, neuron_type=nengo.RectifiedLinear())
+        nengo.Connection(node, ens.neurons, transform=conv, synapse=None)
+        nengo.Probe(ens.neurons, **settings)
+    return net
+
+
+def test_convolutions_without_loops_are_not_compiled_by_xla_on_cpus():
+    assert stages_of(convolutional()).avoids_xla
+    assert not stages_of(convolutional(synapse=0.01)).avoids_xla
+    assert not stages_of(feed_forward()[0]).avoids_xla
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_the_users_choice_of_compilation_counts(jit_compile):
+    with nengo_dl.Simulator(
+        convolutional(), jit_compile=jit_compile, device="/cpu:0", progress_bar=False
+    ) as sim:
+        trainer = sim._get_training().trainer
+        program = trainer.program(True)
+        stages = Stages(program, [False] * len(program.input_blocks))
+        assert trainer.compiles(stages) is jit_compile
+
+
+def test_trained_convolutions_agree_with_and_without_xla():
+    found = []
+    for jit_compile in (None, True):
+        net = convolutional()
+        x = np.random.RandomState(0).uniform(size=(4, 1, 36))
+        y = np.ones((4, 1, 32))
+        with nengo_dl.Simulator(
+            net, minibatch_size=2, jit_compile=jit_compile, dtype="float64"
+        ) as sim:
+            losses = sim.train(x, y, keras.optimizers.SGD(0.01), n_epochs=3).loss
+            found.append([losses, *(v.numpy() for v in sim.trainable_variables)])
+    for a, b in zip(*found, strict=True):
+        assert np.allclose(a, b, rtol=1e-12)
