@@ -22,6 +22,8 @@ from nengo.utils.numpy import is_array_like, is_number, maxint
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.config import NetworkSettings
+from nengo_dl.inspection.spike_rates import SpikeRates, measure_rates
+from nengo_dl.inspection.summary import Summary, summarize
 from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
 from nengo_dl.parameters.continuation import Continuation
 from nengo_dl.parameters.freezing import Frozen, freeze
@@ -958,6 +960,54 @@ class Simulator:
         nengo_objs = list(nengo_objs)
         arguments = nengo_arguments(self._parameters, nengo_objs, item)
         return by_label(nengo_objs, arguments) if as_dict else arguments
+
+    # -- inspection
+
+    def summary(self) -> Summary:
+        """Describe what became of the network; print the result to read it.
+
+        Returns
+        -------
+        Summary
+            Numbers of objects and of operators after each pass, groups of operators,
+            parameters and their sizes, time of compilation, and what keeps the loop
+            from being compiled as a whole. Notebooks show it as HTML.
+        """
+        return summarize(self._engine, self.model, self._parameters)
+
+    def spike_rates(
+        self,
+        ensembles: Iterable[nengo.Ensemble] | nengo.Ensemble | None = None,
+        start: float = 0.0,
+        saturation: float = 0.9,
+    ) -> SpikeRates:
+        """Measure how fast neurons fired, from what their probes recorded.
+
+        Parameters
+        ----------
+        ensembles : Ensemble or list of Ensemble, optional
+            Which ensembles. Default: all of which ``ens.neurons`` is probed.
+        start : float
+            Time to leave out at the beginning, in seconds.
+        saturation : float
+            Share of the largest possible rate (the inverse of the refractory period)
+            from which on a neuron counts as saturated.
+
+        Returns
+        -------
+        SpikeRates
+            For each ensemble, the rates, and which neurons were dead (silent all the
+            time, for all items of a minibatch) or saturated. Print it for a table;
+            ``plot()`` draws histograms.
+
+        Raises
+        ------
+        ValidationError
+            If no neurons are probed, or nothing was recorded.
+        """
+        return measure_rates(
+            self.model, self._histories, self.n_steps, ensembles, start, saturation
+        )
 
     # -- life cycle
 

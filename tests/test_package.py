@@ -25,6 +25,7 @@ LAYERS = (
     {"runtime"},
     {"parameters"},
     {"tensor_node", "signal_values", "simulation_data"},
+    {"inspection"},
     {"simulator"},
     {""},
     {"benchmarks"},

@@ -114,6 +114,9 @@ class Engine:
         self.buffers = ChunkBuffers(program.step, self.periods, program.only_last)
         self._seconds_per_step = 0.0
         self._just_compiled = False
+        self._compiling_since = 0.0
+        #: how long tracing and compiling the loop took, when it is done
+        self.compile_seconds: float | None = None
 
     # -- state
 
@@ -539,7 +542,12 @@ class Engine:
     def _call(self, count, frames, slots) -> list[np.ndarray]:
         try:
             with tf.device(self.device):
-                results = self._function()(count, frames, slots)
+                function = self._function()
+                if self.compile_seconds is None:
+                    # XLA compiles in the first call; one without steps measures it
+                    function(0, frames, slots)
+                    self.compile_seconds = time.perf_counter() - self._compiling_since
+                results = function(count, frames, slots)
         except tf.errors.OpError as error:
             original, self.program.host.error = self.program.host.error, None
             if original is not None:
@@ -574,6 +582,7 @@ class Engine:
     def _function(self):
         if self._compiled is None:
             self._just_compiled = True
+            self._compiling_since = time.perf_counter()
             callbacks = self.program.step.has_callbacks
             jit = self.jit_compile is not False
             self._compiled = make_chunk_function(

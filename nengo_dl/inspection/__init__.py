@@ -1,0 +1,1 @@
+"""Reports for people: what a simulator made of a network, and how its neurons fire."""

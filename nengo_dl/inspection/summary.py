@@ -1,0 +1,314 @@
+"""What a simulator made of a network."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import nengo
+import numpy as np
+from nengo.builder import Model
+from nengo.builder.operator import Operator, SimPyFunc
+from nengo.builder.processes import SimProcess
+
+from nengo_dl.compiler.ir import Group
+from nengo_dl.compiler.labels import ObjectNames
+from nengo_dl.inspection.tables import Table, format_bytes
+from nengo_dl.parameters.places import Places
+from nengo_dl.parameters.values import ParameterValues
+from nengo_dl.runtime.engine import Engine
+
+__all__ = ["ParameterRow", "Summary", "summarize"]
+
+#: What the passes of the compiler do, by the names under which they are counted.
+_PASSES = {
+    "built": "built by Nengo",
+    "before": "that run in each step of the loop",
+    "find_aliases": "after find_aliases",
+    "remove_zero_resets": "after remove_zero_resets",
+    "remove_unread": "after remove_unread",
+    "groups": "groups after planning",
+}
+
+_STAGES = {
+    "order": "ordering operators",
+    "simplify": "simplifying",
+    "plan": "planning",
+    "lay out": "laying out memory",
+    "kernels": "making kernels",
+    "loop": "tracing and compiling the loop",
+}
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """A parameter in a summary.
+
+    Attributes
+    ----------
+    name : str
+        Its name in files of parameters.
+    obj : object
+        Whose it is.
+    shape : tuple of int
+        Its shape; ``(n_values,)`` for sparse weights.
+    n_bytes : int
+        Memory that its values take.
+    trainable : bool
+        Whether training changes it.
+    learned : bool
+        Whether a learning rule changes it.
+    """
+
+    name: str
+    obj: Any
+    shape: tuple[int, ...]
+    n_bytes: int
+    trainable: bool
+    learned: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a simulator made of a network; printed, or shown in a notebook, tables.
+
+    Made by `nengo_dl.Simulator.summary`.
+
+    Attributes
+    ----------
+    objects : dict of {str: int}
+        Number of networks, ensembles, neurons, and so on.
+    operators : dict of {str: int}
+        Number of operators: ``"built"`` by Nengo, ``"before"`` the rules that simplify,
+        after each of these, and the number of ``"groups"`` in which they run.
+    groups : list of (str, int, bool)
+        For each group, its label, the number of its operators, and whether it calls
+        Python in each step.
+    parameters : list of ParameterRow
+        All parameters.
+    state_bytes : int
+        Memory that the state takes, for all items of the minibatch.
+    seconds : dict of {str: float}
+        How long the stages of the compilation took; ``"loop"``, tracing and compiling
+        the loop, is there when that was done.
+    obstacles : list of str
+        What keeps the loop from being compiled as a whole.
+    notes : list of str
+        How runs are executed.
+    """
+
+    objects: dict[str, int]
+    operators: dict[str, int]
+    groups: list[tuple[str, int, bool]]
+    parameters: list[ParameterRow]
+    state_bytes: int
+    seconds: dict[str, float]
+    obstacles: list[str]
+    notes: list[str]
+
+    def tables(self) -> list[Table]:
+        """Return the tables that are shown."""
+        objects = [(name, f"{count:,}") for name, count in self.objects.items()]
+        operators = [
+            (_PASSES[name], f"{count:,}") for name, count in self.operators.items()
+        ]
+        groups = [
+            (label, f"{count:,}", "Python" if calls else "TensorFlow")
+            for label, count, calls in self.groups
+        ]
+        parameters = [
+            (
+                p.name,
+                " x ".join(map(str, p.shape)),
+                format_bytes(p.n_bytes),
+                "trained" if p.trainable else "learned" if p.learned else "fixed",
+                re.sub(r" at 0x[0-9a-f]+", "", str(p.obj)),
+            )
+            for p in self.parameters
+        ]
+        memory = [
+            (f"parameters that are {name}", f"{len(rows):,}", format_bytes(n_bytes))
+            for name, rows, n_bytes in self._memory()
+        ]
+        memory.append(("state", "", format_bytes(self.state_bytes)))
+        seconds = [
+            (_STAGES[name], f"{value:.3f} s") for name, value in self.seconds.items()
+        ]
+        if "loop" not in self.seconds:
+            seconds.append((_STAGES["loop"], "not done yet"))
+        return [
+            Table("Objects", ("kind", "number>"), objects),
+            Table("Operators", ("which", "number>"), operators),
+            Table("Groups", ("label", "operators>", "run by"), groups),
+            Table("Parameters", ("name", "shape", "size>", "", "of"), parameters),
+            Table("Memory", ("what", "number>", "size>"), memory),
+            Table("Time of compilation", ("stage", "time>"), seconds),
+        ]
+
+    def _memory(self) -> list[tuple[str, list[ParameterRow], int]]:
+        kinds = {
+            "trained": [p for p in self.parameters if p.trainable],
+            "not trained": [p for p in self.parameters if not p.trainable],
+        }
+        return [
+            (name, rows, sum(p.n_bytes for p in rows)) for name, rows in kinds.items()
+        ]
+
+    def _remarks(self) -> list[str]:
+        if not self.obstacles:
+            return self.notes
+        return [
+            "The loop is not compiled as a whole:",
+            *(f"- {reason}" for reason in self.obstacles),
+            *self.notes,
+        ]
+
+    def __str__(self) -> str:
+        parts = [table.text() for table in self.tables() if table.rows]
+        return "\n\n".join([*parts, "\n".join(self._remarks())]).rstrip()
+
+    def _repr_html_(self) -> str:
+        tables = "".join(table.html() for table in self.tables() if table.rows)
+        remarks = "<br>".join(html.escape(line) for line in self._remarks())
+        return f"{tables}<p>{remarks}</p>"
+
+    def __repr__(self) -> str:
+        return (
+            f"<Summary of {self.operators['built']} operators in "
+            f"{self.operators['groups']} groups>"
+        )
+
+
+def summarize(engine: Engine, model: Model, values: ParameterValues) -> Summary:
+    """Describe a simulator.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the simulation.
+    model : Model
+        What Nengo built.
+    values : ParameterValues
+        Its parameters.
+
+    Returns
+    -------
+    Summary
+        Of the program as it is now.
+    """
+    program = engine.program
+    step = program.step
+    seconds = dict(program.seconds)
+    if engine.compile_seconds is not None:
+        seconds["loop"] = engine.compile_seconds
+    groups = [bound.group for bound in step.layout.groups]
+    minibatch = step.config.minibatch_size
+    return Summary(
+        _count_objects(model),
+        {"built": len(program.order), **program.counts},
+        [
+            (label, len(group.ops), group.is_callback)
+            for label, group in zip(step.labels, groups, strict=True)
+        ],
+        _parameters(engine, values),
+        sum(b.size * step.dtype_of(b).itemsize for b in step.state_blocks) * minibatch,
+        seconds,
+        _obstacles(engine, model, values, groups),
+        _notes(engine),
+    )
+
+
+def _count_objects(model: Model) -> dict[str, int]:
+    network = model.toplevel
+    if network is None:
+        return {}
+    ensembles = network.all_ensembles
+    return {
+        "networks": 1 + len(network.all_networks),
+        "ensembles": len(ensembles),
+        "neurons": sum(ens.n_neurons for ens in ensembles),
+        "nodes": len(network.all_nodes),
+        "connections": len(network.all_connections),
+        "probes": len(network.all_probes),
+    }
+
+
+def _parameters(engine: Engine, values: ParameterValues) -> list[ParameterRow]:
+    step = engine.program.step
+    trained = {parameter.signal for parameter in engine.program.trainable}
+    learned = {p.signal for p in values.parameters if p.learned}
+    rows = []
+    for name, place in Places(values).parameters.items():
+        signal = place.signal
+        # gains are no parameters of the simulation: encoders contain them
+        if signal is None:
+            continue
+        name = name.replace(".scaled_encoders", ".encoders")
+        itemsize = signal.dtype.itemsize
+        if signal in step.layout.block_of:
+            itemsize = step.dtype_of(step.layout.block_of[signal]).itemsize
+        n_bytes = int(np.prod(place.shape, dtype=int)) * itemsize
+        if signal in learned:
+            n_bytes *= step.config.minibatch_size
+        rows.append(
+            ParameterRow(
+                name,
+                place.obj,
+                tuple(place.shape),
+                n_bytes,
+                signal in trained,
+                signal in learned,
+            )
+        )
+    return rows
+
+
+def _obstacles(
+    engine: Engine, model: Model, values: ParameterValues, groups: list[Group]
+) -> list[str]:
+    found = []
+    if engine.jit_compile is False:
+        found.append("jit_compile=False turns compilation off")
+    names = ObjectNames(model, values.parameters)
+    nodes = {}
+    for node in [] if model.toplevel is None else model.toplevel.all_nodes:
+        for signal in (model.sig[node].get("in"), model.sig[node].get("out")):
+            if signal is not None:
+                nodes[signal] = node
+    for group in groups:
+        for op in group.ops if group.is_callback else ():
+            found.append(_reason(op, nodes, names))
+    return list(dict.fromkeys(found))
+
+
+def _reason(op: Operator, nodes: dict[Any, nengo.Node], names: ObjectNames) -> str:
+    """Say which object an operator belongs to, and what it does in Python."""
+    for signal in op.all_signals:
+        if isinstance(op, SimPyFunc) and signal in nodes:
+            owner = ".".join(names.path_of(nodes[signal]))
+            return f"Node '{owner}' calls Python in each step"
+    owner = ".".join(names.path(op)) or str(op)
+    if isinstance(op, SimPyFunc):
+        return f"the function of '{owner}' is called in each step"
+    subject = getattr(op, "neurons", None)
+    if subject is None and isinstance(op, SimProcess):
+        subject = op.process
+    name = type(op if subject is None else subject).__name__
+    return f"{name} of '{owner}' runs in Python in each step"
+
+
+def _notes(engine: Engine) -> list[str]:
+    if engine.interprets(10**9):
+        return ["All runs use NumPy, which is faster for so small a network."]
+    if engine.interprets(1):
+        longest = 1
+        while engine.interprets(2 * longest):
+            longest *= 2
+        plural = "" if longest == 1 else "s"
+        return [
+            f"Runs of up to about {longest} step{plural} use NumPy, longer ones "
+            "the loop."
+        ]
+    return []
