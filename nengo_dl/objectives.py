@@ -137,7 +137,7 @@ class Regularize:
 
         Parameters
         ----------
-        output : tf.Tensor, shape (minibatch, n_steps, *shape)
+        output : tf.Tensor, shape (minibatch, n_steps, ...)
             What a probe shows.
         target : object
             Not used.
