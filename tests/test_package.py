@@ -26,7 +26,7 @@ LAYERS = (
     {"parameters"},
     {"tensor_node", "signal_values", "simulation_data"},
     {"inspection"},
-    {"simulator"},
+    {"simulator", "layers"},
     {""},
     {"benchmarks"},
 )

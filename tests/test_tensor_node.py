@@ -489,7 +489,7 @@ def test_variables_in_lists_and_modules_are_weights():
         sim.run_steps(1)
         np.testing.assert_allclose(sim.data[net.probe], [[13, 14]])
         assert len(sim.data[net.node].weights) == 3
-        assert len(sim.trainable_variables) == 3
+        assert sum(v.shape[1] for v in sim.trainable_variables) == 6
     assert isinstance(source.tables["bias"], tf.Variable)
 
 
@@ -504,7 +504,7 @@ def test_nodes_of_one_layer_share_its_weights():
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
         sim.run_steps(1)
         np.testing.assert_array_equal(*(sim.data[probe] for probe in probes))
-        assert len(sim.trainable_variables) == 2
+        assert sum(v.shape[1] for v in sim.trainable_variables) == 3 * 2 + 2
         first, second = (sim.data[node].weights["kernel"] for node in nodes)
         np.testing.assert_array_equal(first, second)
 
@@ -537,10 +537,8 @@ def test_training_changes_the_weights_of_one_simulator():
         sim.train(inputs, targets, tf.keras.optimizers.SGD(0.5), n_epochs=5)
         assert sim.loss(inputs, targets) < 0.9 * loss
         assert other.loss(inputs, targets) == pytest.approx(loss)
-        assert [v.name for v in sim.trainable_variables] == [
-            "code.weights.0.kernel:0",
-            "code.weights.1.bias:0",
-        ]
+        names = " ".join(v.name for v in sim.trainable_variables)
+        assert "code.weights.0.kernel" in names and "code.weights.1.bias" in names
     for variable, value in zip(layer.weights, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 
@@ -691,7 +689,8 @@ def test_weights_are_saved_reset_and_pickled(tmp_path):
             np.testing.assert_array_equal(a, b)
     copied = copy.model.toplevel
     (node,) = [n for n in copied.nodes if isinstance(n, nengo_dl.TensorNode)]
-    np.testing.assert_equal(dict(copy.data[node].weights), after)
+    with copy:
+        np.testing.assert_equal(dict(copy.data[node].weights), after)
 
 
 def test_nodes_with_weights_cannot_be_frozen():
