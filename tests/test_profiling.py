@@ -40,6 +40,14 @@ def read_trace(path):
         assert ("process_name", event["pid"], 0) in names
         assert ("thread_name", event["pid"], event["tid"]) in names
     assert min(e["ts"] for e in events) == 0
+    open_ends = {}
+    for event in events:  # lie within each other, or apart
+        ends = open_ends.setdefault(event["tid"], [])
+        while ends and ends[-1] <= event["ts"] + 1e-5:
+            ends.pop()
+        end = event["ts"] + event["dur"]
+        assert not ends or end <= ends[-1] + 1e-5, event
+        ends.append(end)
     return events
 
 
@@ -264,6 +272,15 @@ def test_marks_are_left_out(name):
     space = make_space([("something", 0, 5), (name, 5, 0)])
     (thread,) = timeline.make_timeline(space, []).threads
     assert [e.name for e in thread.events] == ["something"]
+
+
+def test_events_that_overlap_are_shown_in_rows_of_their_own(tmp_path):
+    events = [("a", 0, 10), ("b", 5, 10), ("c", 6, 2), ("d", 20, 5)]
+    found = timeline.make_timeline(make_space(events), [])
+    with (tmp_path / "trace").open("w") as file:
+        found.write(file)
+    shown = read_trace(tmp_path / "trace")
+    assert {e["name"]: e["tid"] for e in shown} == {"a": 1, "b": 2, "c": 1, "d": 1}
 
 
 def test_shortest_events_are_dropped_if_there_are_too_many(monkeypatch, tmp_path):

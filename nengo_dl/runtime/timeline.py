@@ -131,7 +131,8 @@ class Timeline:
         processes = list(dict.fromkeys(thread.process for thread in self.threads))
         for pid, name in enumerate(processes, 1):
             yield _metadata("process_name", pid, 0, name)
-        for tid, thread in enumerate(self.threads, 1):
+        rows = (row for thread in self.threads for row in _nested_rows(thread))
+        for tid, thread in enumerate(rows, 1):
             pid = processes.index(thread.process) + 1
             yield _metadata("thread_name", pid, tid, thread.name)
             described: dict[Any, str] = {}
@@ -201,6 +202,29 @@ class Timeline:
         for row, time, count in once:
             lines.append(f"{row:{width}}  {time / 1e3:10.3f}  {'once':>6}  {count:8d}")
         return "\n".join(lines)
+
+
+def _nested_rows(thread: Thread) -> list[Thread]:
+    """Divide a thread into rows whose events lie within each other or apart.
+
+    Viewers need that. Asynchronous work that changes threads does not keep to it.
+    """
+    rows: list[list[Event]] = []
+    ends: list[list[float]] = []  # of the events that are open, by row
+    for event in thread.events:
+        end = event.start + event.duration
+        for number in range(len(rows) + 1):
+            if number == len(rows):
+                rows.append([])
+                ends.append([])
+            while ends[number] and ends[number][-1] <= event.start:
+                ends[number].pop()
+            if not ends[number] or end <= ends[number][-1]:
+                break
+        rows[number].append(event)
+        ends[number].append(end)
+    names = [thread.name, *(f"{thread.name} ({n})" for n in range(2, len(rows) + 1))]
+    return [Thread(thread.process, *named) for named in zip(names, rows, strict=True)]
 
 
 def _metadata(kind: str, pid: int, tid: int, name: str) -> str:
