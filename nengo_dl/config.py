@@ -86,9 +86,9 @@ def configure_settings(**settings: Any) -> None:
     dtype : tf.DType or str or numpy.dtype or None
         Precision of simulators of this network that are not given one. None: float32.
     inference_only : bool or None
-        Whether nothing is ever trained: `Simulator.train` then raises an error, and
-        parameters that training would have to tell apart from others share their
-        memory with them.
+        Whether nothing is ever trained: `Simulator.train` then raises an error.
+        Parameters that training would change share variables with others, which saves
+        a few of them; runs are hardly faster.
     stateful : bool or None
         Whether each run goes on where the last one ended (None: True). With False, each
         call of ``run``, ``run_steps`` or ``step`` starts at time 0 from the initial
