@@ -38,16 +38,19 @@ class TextProgressBar(ProgressBar):
         self.stream = stream
         self._bar: progressbar.ProgressBar | None = None
         self._shown: Progress | None = None
+        self._name = progressbar.FormatCustomText("%(name)s ", {"name": ""})
 
     def update(self, progress: Progress) -> None:
         """Draw the state of a stage; each new stage begins a line of its own."""
         if progress is not self._shown:
             self.close()
             self._shown = progress
+            self._name.update_mapping(name=progress.name_during)
             self._bar = self._new_bar(progress)
             self._bar.start()
         if self._bar is None:
             return
+        self._name.update_mapping(name=progress.name_during)
         if progress.finished:
             self._bar.finish(dirty=not progress.success)
             self._bar = None
@@ -63,10 +66,9 @@ class TextProgressBar(ProgressBar):
             self._bar = None
 
     def _new_bar(self, progress: Progress) -> progressbar.ProgressBar:
-        name = progress.name_during
         if progress.max_steps is None:
             widgets = [
-                f"{name} ",
+                self._name,
                 progressbar.AnimatedMarker(),
                 " ",
                 progressbar.Timer(),
@@ -74,7 +76,7 @@ class TextProgressBar(ProgressBar):
             end = progressbar.UnknownLength
         else:
             widgets = [
-                f"{name} ",
+                self._name,
                 progressbar.Percentage(),
                 " ",
                 progressbar.Bar(),

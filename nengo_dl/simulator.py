@@ -541,7 +541,9 @@ class Simulator:
         metrics : dict of {str: callable}, optional
             What else to measure, in the forms of objectives.
         callbacks : list of keras.callbacks.Callback, optional
-            Objects to call between minibatches and epochs.
+            Objects to call between minibatches and epochs. What
+            `keras.callbacks.ModelCheckpoint` saves are files for `load_params`, with
+            the ending ``.npz`` in place of that of Keras.
         recompute : int, optional
             Keep intermediate results for this many time steps only, and compute the
             rest again for the gradients: less memory, the same result.

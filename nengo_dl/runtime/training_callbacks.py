@@ -13,6 +13,8 @@ from nengo_dl.runtime.history import TrainingHistory
 
 __all__ = ["KerasCallbacks"]
 
+_KERAS_ENDINGS = (".weights.h5", ".keras", ".h5")
+
 
 class KerasCallbacks:
     """Calls the methods of Keras callbacks.
@@ -106,8 +108,23 @@ class _Model:
             variable.assign(value)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write a file of parameters (see ``Simulator.save_params``)."""
+        """Write a file of parameters (see ``Simulator.save_params``).
+
+        Keras asks for names of its own formats; ours end in ``.npz`` instead.
+        """
         self._trainer.publish()
-        self.simulator.save_params(str(filepath))
+        self.simulator.save_params(_parameter_file(filepath))
 
     save = save_weights
+
+    def load_weights(self, filepath: Any) -> None:
+        """Load a file of parameters (see ``Simulator.load_params``)."""
+        self.simulator.load_params(_parameter_file(filepath))
+
+
+def _parameter_file(filepath: Any) -> str:
+    """Return the name of a parameter file for one that a Keras callback wants."""
+    path = str(filepath)
+    for ending in _KERAS_ENDINGS:
+        path = path.removesuffix(ending)
+    return path
