@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,7 @@ _MOST_COLUMNS = 3
 _PANEL = (4.0, 2.6)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EnsembleRates:
     """Firing rates of the neurons of one ensemble.
 
@@ -70,7 +71,7 @@ class EnsembleRates:
         return int(self.is_saturated.sum())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpikeRates(Sequence):
     """Firing rates of ensembles; printed, or shown in a notebook, a table.
 
@@ -147,7 +148,7 @@ class SpikeRates(Sequence):
         return f"{self.table().text()}\n{self._remark()}".rstrip()
 
     def _repr_html_(self) -> str:
-        return f"{self.table().html()}<p>{self._remark()}</p>"
+        return f"{self.table().html()}<p>{html.escape(self._remark())}</p>"
 
     def __repr__(self) -> str:
         return f"<SpikeRates of {len(self)} ensembles>"
