@@ -33,7 +33,13 @@ TESTS = [
     "ruff>=0.12",
     "setuptools<82",  # the last to contain pkg_resources, which nengo's tests import
 ]
-DOCS = ["furo>=2024.8.6", "numpydoc>=1.8", "sphinx>=8", "sphinx-gallery>=0.19"]
+DOCS = [
+    "furo>=2024.8.6",
+    "matplotlib>=3.9",
+    "numpydoc>=1.8",
+    "sphinx>=8",
+    "sphinx-gallery>=0.19",
+]
 
 setup(
     name="nengo_dl",

@@ -17,6 +17,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.mathjax",
+    "matplotlib.sphinxext.plot_directive",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -44,6 +45,10 @@ import tensorflow as tf
 nengo.rc["decoder_cache"]["enabled"] = "False"
 nengo.rc["progress"]["progress_bar"] = "False"
 """
+
+plot_formats = [("svg", 100)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
 
 # pages are made of the examples as they stand, with the pictures in docs/images: to run
 # them all at every build would take a quarter of an hour

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 ORDER = [
+    "tutorial",
     "lorenz_attractor",
     "spiking_digits",
     "train_digits",
