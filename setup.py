@@ -16,9 +16,9 @@ INSTALL_REQUIRES = [
     "tensorflow>=2.18,<2.22",
 ]
 
-EXAMPLES = ["matplotlib>=3.9", "scikit-learn>=1.5"]
 OPTIONAL = ["scipy>=1.13"]
 TENSORBOARD = ["tensorboard>=2.18"]
+EXAMPLES = ["matplotlib>=3.9", "scikit-learn>=1.5", "scipy>=1.13", *TENSORBOARD]
 TESTS = [
     *EXAMPLES,
     *OPTIONAL,
