@@ -105,8 +105,8 @@ if args.quick and not history.loss[-1] < history.loss[0]:
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 left.semilogy(history.batch_losses, color="#4269d0")
 left.set(xlabel="update", title="loss")
-bins = np.linspace(-0.01, 0.01, 60)
-rows = [np.histogram(weights, bins)[0] for weights in snapshots]
+bins = np.linspace(-2.5, 2.5, 60)
+rows = [np.histogram(1000 * weights, bins)[0] for weights in snapshots]
 right.imshow(
     np.sqrt(rows),
     cmap="Blues",
@@ -114,7 +114,7 @@ right.imshow(
     origin="lower",
     extent=(bins[0], bins[-1], 0, len(rows)),
 )
-right.set(xlabel="weight", ylabel="epoch", title="histograms of the decoders")
+right.set(xlabel="weight (thousandths)", ylabel="epoch", title="histograms of the decoders")
 left.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
