@@ -1,0 +1,104 @@
+"""The documentation covers what is public, and quotes what the code says."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import nengo_dl
+import nengo_dl.builders
+import nengo_dl.dists
+import nengo_dl.objectives
+
+ROOT = Path(nengo_dl.__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def literals(path):
+    """Yield the strings of a module; what f-strings insert is a NUL character."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(
+                part.value if isinstance(part, ast.Constant) else "\0"
+                for part in node.values
+            )
+
+
+SAID = "\n".join(
+    text
+    for path in sorted((ROOT / "nengo_dl").rglob("*.py"))
+    for text in literals(path)
+)
+
+
+def quoted_messages():
+    """The terms of the definition lists on the page of messages."""
+    page = (DOCS / "user_guide" / "messages.rst").read_text(encoding="utf-8")
+    for paragraph in re.findall(r"^(``(?:.+\n)+?)    \S", page, flags=re.MULTILINE):
+        yield from re.findall(r"``(.+?)``", paragraph.replace("\n", " "))
+
+
+def test_page_of_messages_is_read():
+    assert len(list(quoted_messages())) > 50
+
+
+@pytest.mark.parametrize("message", quoted_messages())
+def test_documented_message_is_one_of_the_code(message):
+    for part in re.split(r"<\w+>|\.\.\.", message):
+        # short words between two insertions, such as "of", say nothing
+        if len(part.strip()) > 8:
+            assert part.strip() in SAID
+
+
+def public_objects():
+    """Public names, with the objects that they stand for."""
+    for module in (
+        nengo_dl,
+        nengo_dl.builders,
+        nengo_dl.dists,
+        nengo_dl.objectives,
+    ):
+        for name in module.__all__:
+            obj = getattr(module, name)
+            if inspect.isclass(obj) or inspect.isfunction(obj):
+                yield f"{module.__name__}.{name}", obj
+
+
+PUBLIC = dict(public_objects())
+METHODS = {
+    f"nengo_dl.Simulator.{name}": method
+    for name, method in vars(nengo_dl.Simulator).items()
+    if inspect.isfunction(method) and not name.startswith("_")
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_is_in_the_reference(name):
+    reference = (DOCS / "reference.rst").read_text(encoding="utf-8")
+    short = name.rpartition(".")[2]
+    assert re.search(rf"auto\w+:: (\w+\.)*{short}$", reference, re.MULTILINE)
+
+
+def sections(docstring):
+    """Titles of the sections of a docstring in numpydoc's form."""
+    return set(re.findall(r"^(\w[\w ]*)\n-+$", docstring, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
+def test_public_docstring_has_parameters_and_an_example(name):
+    obj = {**PUBLIC, **METHODS}[name]
+    found = sections(inspect.getdoc(obj) or "")
+    arguments = [
+        argument
+        for argument in inspect.signature(obj).parameters.values()
+        if argument.name != "self"
+    ]
+    assert inspect.getdoc(obj)
+    if arguments and not inspect.isabstract(obj):
+        assert found & {"Parameters", "Attributes"}
+    assert "Examples" in found
