@@ -80,6 +80,16 @@ def sine_and_sum(x):
     return [np.sin(2 * np.tanh(x[0])), 0.5 * np.tanh(np.sum(x)) - 0.1]
 
 
+@dataclass
+class ShiftedSines:
+    """Several fast sine waves, as a function that can be pickled."""
+
+    phases: np.ndarray
+
+    def __call__(self, t):
+        return 0.9 * np.sin(37 * t + self.phases)
+
+
 def scaled_with_time(t, x):
     """A Node function of time and input."""
     return 0.7 * x + 0.2 * np.cos(11 * t)
@@ -769,7 +779,7 @@ class _Generator:
         phases = self.rng.uniform(0, 6, size)
         kinds = {
             "constant": lambda: self.rng.uniform(-1, 1, size),
-            "sine": lambda: lambda t: 0.9 * np.sin(37 * t + phases),
+            "sine": lambda: ShiftedSines(phases),
             "present": lambda: nengo.processes.PresentInput(
                 self.rng.uniform(-1, 1, (3, size)), 0.0043
             ),
