@@ -114,7 +114,9 @@ right.imshow(
     origin="lower",
     extent=(bins[0], bins[-1], 0, len(rows)),
 )
-right.set(xlabel="weight (thousandths)", ylabel="epoch", title="histograms of the decoders")
+right.set(
+    xlabel="weight (thousandths)", ylabel="epoch", title="histograms of the decoders"
+)
 left.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
