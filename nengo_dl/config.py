@@ -175,6 +175,14 @@ def get_setting(network: nengo.Network, obj: Any, name: str) -> Any:
     ------
     ConfigError
         If there is no such setting.
+
+    Examples
+    --------
+    >>> with nengo.Network() as net:
+    ...     nengo_dl.configure_settings(trainable=False)
+    ...     ensemble = nengo.Ensemble(10, 1)
+    >>> nengo_dl.get_setting(net, ensemble, "trainable")
+    False
     """
     if name not in KINDS:
         raise ConfigError(

@@ -207,6 +207,19 @@ class SpikingLeakyReLU(LeakyReLU):
 
     and the output is :math:`a n / dt`. The voltage stays between 0 and 1, so the number
     of spikes of any period is within one of the integral of the rate.
+
+    Examples
+    --------
+    >>> with nengo.Network(seed=0) as net:
+    ...     neurons = nengo.Ensemble(
+    ...         1, 1, neuron_type=nengo_dl.SpikingLeakyReLU(0.1), gain=[1], bias=[0]
+    ...     ).neurons
+    ...     _ = nengo.Connection(nengo.Node([-100]), neurons, synapse=None)
+    ...     probe = nengo.Probe(neurons)
+    >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+    ...     sim.run(1)
+    >>> sim.data[probe].mean()  # Hz: 0.1 times the current
+    np.float64(-10.0)
     """
 
     state: ClassVar[dict] = {"voltage": Uniform(low=0, high=1)}

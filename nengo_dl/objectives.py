@@ -35,6 +35,12 @@ def mse(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     .. math:: \frac{1}{N} \sum_i (y_i - t_i)^2
 
     where elements with :math:`t_i` NaN add zero to the sum, and count in :math:`N`.
+
+    Examples
+    --------
+    >>> output, target = tf.constant([[[1.0], [3.0]]]), tf.constant([[[0.0], [np.nan]]])
+    >>> float(nengo_dl.objectives.mse(output, target))
+    0.5
     """
     # selected before the subtraction, so that gradients are zero and not NaN
     target = tf.where(tf.math.is_nan(target), output, target)

@@ -77,6 +77,14 @@ class Surrogate:
        neuromorphic computing. PNAS 113(41), 2016, 11441-11446.
     .. [4] Y. Bengio, N. Léonard, A. Courville. Estimating or propagating gradients
        through stochastic neurons for conditional computation. arXiv:1308.3432, 2013.
+
+    Examples
+    --------
+    >>> with nengo.Network() as net:
+    ...     nengo_dl.configure_settings(surrogate=nengo_dl.Surrogate("arctan", slope=2))
+    ...     ensemble = nengo.Ensemble(10, 1)
+    >>> nengo_dl.get_setting(net, ensemble, "surrogate").slope
+    2
     """
 
     shape: str | Callable[[Any], Any] = "fast_sigmoid"

@@ -335,6 +335,15 @@ class Simulator:
         ----------
         **kwargs
             See `run_steps`. The progress bar is off by default.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(lambda t: t))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.step()
+        ...     print(sim.n_steps, sim.data[probe])
+        1 [[0.001]]
         """
         kwargs.setdefault("progress_bar", False)
         self.run_steps(1, **kwargs)
@@ -353,6 +362,16 @@ class Simulator:
         ------
         ValidationError
             If the time is negative.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(lambda t: t))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run(0.005)
+        ...     sim.run(0.005)  # goes on
+        ...     print(sim.data[probe].shape)
+        (10, 1)
         """
         if not is_number(time_in_seconds) or not 0 <= time_in_seconds < np.inf:
             raise ValidationError(
@@ -417,6 +436,18 @@ class Simulator:
             If a function of the model fails or returns something unusable. The
             simulator then is at the end of the last chunk of steps that went well, and
             can be used further.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     node = nengo.Node([0])
+        ...     probe = nengo.Probe(node)
+        >>> feeds = {node: np.arange(6).reshape(2, 3, 1)}  # items, steps, size
+        >>> with nengo_dl.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
+        ...     sim.run_steps(3, input_feeds=feeds)
+        ...     print(sim.data[probe][..., 0])
+        [[0. 1. 2.]
+         [3. 4. 5.]]
         """
         self._check_open("run")
         n_steps = check_positive(n_steps, "n_steps", self, least=0)
@@ -569,6 +600,20 @@ class Simulator:
         -----
         Probes show every time step here, whatever their ``sample_every``. A last
         minibatch that is not full is left out, with a warning.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     node, out = nengo.Node([0]), nengo.Node(size_in=1)
+        ...     connection = nengo.Connection(node, out, transform=0, synapse=None)
+        ...     probe = nengo.Probe(out)
+        >>> x = np.linspace(-1, 1, 8).reshape(8, 1, 1)  # items, steps, size
+        >>> with nengo_dl.Simulator(net, minibatch_size=4, progress_bar=False) as sim:
+        ...     history = sim.train({node: x}, {probe: 2 * x}, "sgd", n_epochs=500)
+        ...     print(sim.data[connection].weights.round(2))
+        2.0
+        >>> history.n_epochs
+        500
         """
         self._check_open("train")
         recorder = find_summaries(
@@ -620,6 +665,15 @@ class Simulator:
             If the simulator was closed.
         ValidationError
             If an argument is of the wrong kind or shape.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     node = nengo.Node([0])
+        ...     probe = nengo.Probe(node)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.loss({node: np.ones((1, 5, 1))}, {probe: np.zeros((1, 5, 1))})
+        1.0
         """
         self._check_open("compute a loss")
         return self._get_training().loss(
@@ -658,6 +712,16 @@ class Simulator:
         ------
         SimulationError
             If an entry differs more; the worst one is named.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     node = nengo.Node([0.5])
+        ...     ensemble = nengo.Ensemble(10, 1, neuron_type=nengo.Sigmoid())
+        ...     _ = nengo.Connection(node, ensemble, synapse=None)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with nengo_dl.Simulator(net, dtype="float64", progress_bar=False) as sim:
+        ...     _ = sim.check_gradients([probe])
         """
         self._check_open("check gradients")
         return self._get_training().check_gradients(outputs, atol, rtol, inputs)
@@ -696,6 +760,18 @@ class Simulator:
         ------
         SimulatorClosed
             If the simulator was closed.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(nengo.processes.WhiteNoise()))
+        >>> with nengo_dl.Simulator(net, seed=1, progress_bar=False) as sim:
+        ...     sim.run_steps(5)
+        ...     first = sim.data[probe].copy()
+        ...     sim.reset()
+        ...     sim.run_steps(5)
+        ...     print(np.array_equal(first, sim.data[probe]))
+        True
         """
         self._check_open("reset")
         if seed is not None:
@@ -722,6 +798,19 @@ class Simulator:
         ------
         SimulatorClosed
             If the simulator was closed.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(lambda t: t))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run_steps(5)
+        ...     sim.soft_reset()
+        ...     print(sim.n_steps, len(sim.data[probe]))
+        ...     sim.soft_reset(include_probes=True)
+        ...     print(len(sim.data[probe]))
+        0 5
+        0
         """
         self._check_open("reset")
         if include_trainable:
@@ -732,7 +821,18 @@ class Simulator:
             self.clear_probes()
 
     def clear_probes(self) -> None:
-        """Forget all probe data."""
+        """Forget all probe data.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node([1]))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run_steps(5)
+        ...     sim.clear_probes()
+        ...     print(sim.n_steps, len(sim.data[probe]))
+        5 0
+        """
         for history in self._histories.values():
             history.clear()
 
@@ -757,6 +857,15 @@ class Simulator:
         ------
         ValidationError
             If both arguments are given.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node([1]), sample_every=0.002)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run_steps(4)
+        ...     print(sim.trange(), sim.trange(sample_every=0.002))
+        [0.001 0.002 0.003 0.004] [0.002 0.004]
         """
         if dt is not None:
             if sample_every is not None:
@@ -822,6 +931,19 @@ class Simulator:
         -----
         Entries are named after the objects of the network, such as
         ``net.networks[0].ensembles[1].bias``; see `nengo_dl.parameters.saving`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...         path = sim.save_params(f"{folder}/params")
+        ...     with np.load(path) as file:
+        ...         print(file["net.ensembles[0].bias"].shape)
+        (10,)
         """
         self._check_open("save parameters")
         return save_parameters(
@@ -867,6 +989,20 @@ class Simulator:
             If the file is damaged or does not fit the network. Nothing is changed.
         OSError
             If the file cannot be read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...         path = sim.save_params(f"{folder}/params")
+        ...     with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...         report = sim.load_params(path)
+        >>> report.skipped
+        {}
         """
         self._check_open("load parameters")
         return load_parameters(
@@ -923,6 +1059,19 @@ class Simulator:
         solver that returns their weights, or a transform that holds them. Of a network,
         probes get solvers too, so that they decode as they did. Neuron types, synapses,
         learning rules and random processes stay as they are.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     frozen = sim.freeze_params(net)
+        >>> type(ensemble.bias).__name__, ensemble.bias.shape
+        ('ndarray', (10,))
+        >>> frozen.undo()
+        >>> ensemble.bias is None
+        True
         """
         self._check_open("freeze parameters")
         return freeze(self._parameters, objs, item)
@@ -955,6 +1104,18 @@ class Simulator:
         ValidationError
             If an object has no parameters or is not part of the network, or labels are
             not unique.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     params = sim.get_nengo_params(ensemble)
+        >>> sorted(params)
+        ['bias', 'encoders', 'gain', 'normalize_encoders']
+        >>> with nengo.Network():
+        ...     same = nengo.Ensemble(10, 1, **params)
         """
         self._check_open("get parameters")
         if not isinstance(nengo_objs, Iterable) or isinstance(nengo_objs, ONE_OBJECT):
@@ -974,6 +1135,13 @@ class Simulator:
             Numbers of objects and of operators after each pass, groups of operators,
             parameters and their sizes, time of compilation, and what keeps the loop
             from being compiled as a whole. Notebooks show it as HTML.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     probe = nengo.Probe(nengo.Ensemble(10, 1))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     text = str(sim.summary())
         """
         return summarize(self._engine, self.model, self._parameters)
 
@@ -1006,6 +1174,19 @@ class Simulator:
         ------
         ValidationError
             If no neurons are probed, or nothing was recorded.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1, label="ens")
+        ...     _ = nengo.Probe(ensemble.neurons)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run(0.1)
+        ...     rates = sim.spike_rates()
+        >>> print(rates)
+        Firing rates in Hz, over 0.1 s
+          ensemble  neurons  mean  median  largest     dead  saturated
+          ens            10  65.0     0.0    240.0  6 (60%)     0 (0%)
         """
         return measure_rates(
             self.model, self._histories, self.n_steps, ensembles, start, saturation
@@ -1017,6 +1198,16 @@ class Simulator:
         """Free what the simulation holds; data stays readable.
 
         Any further `run`, `step` or `reset` raises `nengo.exceptions.SimulatorClosed`.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node([1]))
+        >>> sim = nengo_dl.Simulator(net, progress_bar=False)
+        >>> sim.run_steps(2)
+        >>> sim.close()
+        >>> sim.data[probe].shape
+        (2, 1)
         """
         self.closed = True
         self.signals = None

@@ -92,6 +92,12 @@ class BuildConfig:
     training : callable or None
         For training, a function from the operators of neurons to `NeuronTraining`; None
         for simulation.
+
+    Examples
+    --------
+    >>> config = nengo_dl.builders.BuildConfig(dt=0.001, dtype=np.dtype("float32"))
+    >>> config.minibatch_size
+    1
     """
 
     dt: float
@@ -108,6 +114,21 @@ class Writes:
     Every tensor has the form of its operand (see `OpBuilder`); the length of its
     leading axis may be 1 where all batch items share the value. None leaves a signal of
     the state as it was.
+
+    Attributes
+    ----------
+    sets : tuple of (tf.Tensor or None)
+        Values of ``op.sets``.
+    incs : tuple of tf.Tensor
+        What is added to ``op.incs``.
+    updates : tuple of tf.Tensor
+        Values of ``op.updates`` in the next step.
+
+    Examples
+    --------
+    >>> output = tf.zeros((1, 5))
+    >>> nengo_dl.builders.Writes(sets=(output,)).updates
+    ()
     """
 
     sets: tuple[tf.Tensor | None, ...] = ()
@@ -137,6 +158,14 @@ class OpBuilder(abc.ABC):
         must not be modified.
     config : BuildConfig
         Properties of the simulation.
+
+    Examples
+    --------
+    An operator that doubles what it reads, for any number of merged operators:
+
+    >>> class DoubleBuilder(nengo_dl.builders.OpBuilder):
+    ...     def step(self, reads, previous):
+    ...         return nengo_dl.builders.Writes(sets=(2 * reads[0],))
     """
 
     #: True for builders whose step calls Python (see `builders.callbacks`).
@@ -332,6 +361,14 @@ def find_builder(op: Operator) -> type[OpBuilder] | None:
     -------
     type or None
         Subclass of `OpBuilder`.
+
+    Examples
+    --------
+    >>> from nengo.builder.operator import Copy
+    >>> from nengo.builder.signal import Signal
+    >>> copy = Copy(Signal(np.zeros(2)), Signal(np.zeros(2)))
+    >>> nengo_dl.builders.find_builder(copy).__name__
+    'CopyBuilder'
     """
     # exact types: a subclass of these two may compute something else
     if type(op) is SimNeurons:
