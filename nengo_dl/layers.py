@@ -38,9 +38,9 @@ class Layer:
     --------
     >>> with nengo.Network(seed=0) as net:
     ...     inp = nengo.Node(np.ones(4))
-    ...     x = nengo_dl.Layer(keras.layers.Dense(10))(inp)
+    ...     x = nengo_dl.Layer(tf.keras.layers.Dense(10))(inp)
     ...     x = nengo_dl.Layer(nengo.LIF())(x)
-    ...     x = nengo_dl.Layer(keras.layers.Dense(2))(x)
+    ...     x = nengo_dl.Layer(tf.keras.layers.Dense(2))(x)
     ...     probe = nengo.Probe(x)
     >>> x.size_out
     2
