@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import warnings
@@ -197,6 +198,7 @@ class Simulator:
         self.progress_bar = progress_bar
         self.jit_compile = settings.jit_compile if jit_compile is None else jit_compile
         self.optimize = optimize
+        settings = dataclasses.replace(settings, jit_compile=self.jit_compile)
 
         if model is None:
             model = Model(

@@ -353,6 +353,28 @@ def test_warning_of_xla_points_at_the_user():
     assert [w.filename for w in caught if "XLA" in str(w.message)] == [__file__]
 
 
+def test_only_code_that_xla_can_compile_is_compiled_around_it():
+    """What other nodes compute is the same, whoever runs outside of XLA."""
+    with nengo.Network(seed=0) as net:
+        inp = nengo.Node(lambda t: [np.sin(t), np.cos(t)])
+        net.node = nengo_dl.TensorNode(
+            lambda t, x: tf.ensure_shape(tf.py_function(np.sin, [x], x.dtype), x.shape),
+            shape_in=2,
+            label="python",
+        )
+        ens = nengo.Ensemble(20, 2)
+        nengo.Connection(inp, net.node, synapse=None)
+        nengo.Connection(net.node, ens)
+        net.probe = nengo.Probe(ens, synapse=0.01)
+    expected = outputs(net, 30, nengo.Simulator)
+    for jit_compile in (None, True):
+        with pytest.warns(UserWarning, match="'python'> cannot be compiled by XLA"):
+            found = outputs(net, 30, dtype=tf.float64, jit_compile=jit_compile)
+        np.testing.assert_allclose(found, expected, atol=1e-8)
+    found = outputs(net, 30, dtype=tf.float64, jit_compile=False)  # and no warning
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
 # -- weights
 
 

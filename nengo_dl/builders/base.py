@@ -199,13 +199,13 @@ class OpBuilder(abc.ABC):
         return cls(ops, config)
 
     @classmethod
-    def specialize(
+    def for_xla(
         cls, op: Operator, dtype: np.dtype, minibatch_size: int
     ) -> type[OpBuilder]:
-        """Return the class to use for an operator: this one, or another.
+        """Return the class to use for an operator if XLA is to compile it.
 
-        Asked once for each operator, before operators are merged. Whatever an operator
-        needs can be checked here.
+        Asked once for each operator, before operators are merged. What XLA cannot
+        compile needs a class with ``is_callback = True``.
         """
         return cls
 

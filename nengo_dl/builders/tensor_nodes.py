@@ -43,7 +43,7 @@ class TensorNodeBuilder(OpBuilder):
         return function.key, tuple(id(signal) for signal in op.reads[first:])
 
     @classmethod
-    def specialize(cls, op, dtype, minibatch_size):
+    def for_xla(cls, op, dtype, minibatch_size):
         """Return a builder outside of XLA for code that XLA cannot compile."""
         problem = op.function.xla_problem(dtype, minibatch_size)
         return cls if problem is None else GraphTensorNodeBuilder
@@ -104,6 +104,6 @@ class GraphTensorNodeBuilder(TensorNodeBuilder):
         return id(op)
 
     @classmethod
-    def specialize(cls, op, dtype, minibatch_size):
+    def for_xla(cls, op, dtype, minibatch_size):
         """Return this class."""
         return cls

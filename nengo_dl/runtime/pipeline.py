@@ -89,7 +89,7 @@ class Program:
 
 
 def make_builder_lookup(
-    dtype: np.dtype, minibatch_size: int
+    dtype: np.dtype, minibatch_size: int, uses_xla: bool = True
 ) -> Callable[[Operator], type[OpBuilder]]:
     """Return a function that finds builders, and warns once for each missing one."""
     known: dict[object, type[OpBuilder]] = {}
@@ -98,7 +98,9 @@ def make_builder_lookup(
     def lookup(op: Operator) -> type[OpBuilder]:
         builder = special.get(op)
         if builder is None:
-            builder = find(op).specialize(op, dtype, minibatch_size)
+            builder = find(op)
+            if uses_xla:
+                builder = builder.for_xla(op, dtype, minibatch_size)
             special[op] = builder
         return builder
 
@@ -161,7 +163,9 @@ def compile_model(
         for op in toposort(operator_dependency_graph(operators))
         if hasattr(op, "make_step")
     ]
-    lookup = make_builder_lookup(dtype, minibatch_size)
+    lookup = make_builder_lookup(
+        dtype, minibatch_size, settings.jit_compile is not False
+    )
     split = split_inputs(order, lambda op: runs_user_code(op, lookup(op)))
 
     watch.start("simplify")
