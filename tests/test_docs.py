@@ -102,3 +102,16 @@ def test_public_docstring_has_parameters_and_an_example(name):
     if arguments and not inspect.isabstract(obj):
         assert found & {"Parameters", "Attributes"}
     assert "Examples" in found
+
+
+def test_readme_example_does_what_it_says(tmp_path, monkeypatch, capsys):
+    readme = (ROOT / "README.rst").read_text(encoding="utf-8")
+    block = re.search(r"\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", readme)
+    promised = float(re.search(r"prints ``error: ([\d.]+)``", readme)[1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    exec(compile(inspect.cleandoc(block[1]), "README.rst", "exec"), {})
+    error = float(re.search(r"^error: ([\d.]+)$", capsys.readouterr().out, re.M)[1])
+    # a thousand updates in single precision differ a little between machines
+    assert error < promised + 0.01
+    assert (tmp_path / "sine.png").stat().st_size > 1000
