@@ -168,6 +168,10 @@ class ElementwiseIncBuilder(OpBuilder):
         return Writes(incs=(a * x,))
 
 
+#: Products with matrices of at most so many columns are not worth keeping.
+_FEW_TERMS = 8
+
+
 @register(DotInc)
 class DotIncBuilder(OpBuilder):
     """Add matrix-vector products: ``Y += A @ X``.
@@ -176,7 +180,10 @@ class DotIncBuilder(OpBuilder):
     Operators of equal shapes run as one batched product.
     """
 
-    is_product = True
+    def __init__(self, ops, config: BuildConfig):
+        super().__init__(ops, config)
+        # sums of a few products are as quickly computed again
+        self.is_product = ops[0].A.ndim > 0 and ops[0].A.shape[-1] > _FEW_TERMS
 
     def step(self, reads, previous):
         """Return the products, in the shape of Y."""

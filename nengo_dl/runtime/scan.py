@@ -3,15 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import tensorflow as tf
 
-__all__ = ["Body", "scan"]
+__all__ = ["Body", "Product", "scan"]
 
 Tensors = list[tf.Tensor]
 
-#: ``body(invariants, state, items) -> (state, outputs)``
-Body = Callable[[Tensors, Tensors, Tensors], tuple[Tensors, Tensors]]
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A product that each step computes, and whose derivative does not need it.
+
+    Attributes
+    ----------
+    multiply : callable
+        ``multiply(constant, operand) -> result``; both have a batch axis, which the
+        constant has with length 1.
+    invariant : int
+        Which of the invariants is the constant.
+    operand_shape, result_shape : tuple of int
+        Shapes, with the batch axis.
+    dtype : tf.DType
+        Type of all of them.
+    """
+
+    multiply: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    invariant: int
+    operand_shape: tuple[int, ...]
+    result_shape: tuple[int, ...]
+    dtype: tf.DType
+
+
+@dataclass
+class _Multiplier:
+    """Computes the products of a step, or takes them from what was kept."""
+
+    products: Sequence[Product]
+    invariants: Sequence[tf.Tensor]
+    kept: Sequence[tf.Tensor] | None = None
+    operands: dict[int, tf.Tensor] = field(default_factory=dict)
+    results: dict[int, tf.Tensor] = field(default_factory=dict)
+
+    def __call__(self, number: int, operand: tf.Tensor) -> tf.Tensor:
+        product = self.products[number]
+        constant = self.invariants[product.invariant]
+        operand = tf.broadcast_to(operand, product.operand_shape)
+        if self.kept is not None:
+            constant = tf.stop_gradient(constant)
+        result = product.multiply(constant, operand)
+        if self.kept is not None:
+            result = _with_value(result, self.kept[number])
+        self.operands[number], self.results[number] = operand, result
+        return result
+
+
+@tf.custom_gradient
+def _with_value(computed, value):
+    """Return a value that is known, with the derivative of its computation.
+
+    Nothing needs the result of the computation any more, so it is left out.
+    """
+    return tf.identity(value), lambda upstream: (upstream, None)
+
+
+#: ``body(invariants, state, items, multiply) -> (state, outputs)``, where
+#: ``multiply(number, operand)`` returns a product
+Body = Callable[[Tensors, Tensors, Tensors, _Multiplier], tuple[Tensors, Tensors]]
 
 
 def scan(
@@ -22,6 +81,7 @@ def scan(
     n_steps: int,
     output_shapes: Sequence[tuple[tf.DType, tuple[int, ...]]],
     recompute: bool = True,
+    products: Sequence[Product] = (),
 ) -> tuple[Tensors, Tensors]:
     """Apply a function once for each time step, handing its state on.
 
@@ -42,6 +102,8 @@ def scan(
         Types and shapes of the outputs of one step.
     recompute : bool
         Differentiate by computing each step again from the state before it.
+    products : sequence of Product
+        Products in a step that are worth keeping.
 
     Returns
     -------
@@ -56,11 +118,13 @@ def scan(
     every step, and adds the gradient with respect to a whole sequence in each step.
     With ``recompute``, only the state is kept; the backward loop computes a step again,
     its derivative right after it (most of it fuses), and writes each item's gradient
-    to its place. Loops that call Python must not be computed twice.
+    to its place. Products are kept as well, as computing them is most of the work, and
+    the gradients of their constants come from all steps together, after the loop.
+    Loops that call Python must not be computed twice.
     """
     if not recompute:
-        state, _, outputs = _forward(
-            body, invariants, state, sequences, n_steps, output_shapes, False
+        state, _, _, outputs = _forward(
+            body, invariants, state, sequences, n_steps, output_shapes, products, False
         )
         return state, outputs
 
@@ -69,14 +133,22 @@ def scan(
     @tf.custom_gradient
     def run(*arguments):
         invariants, state, sequences = _split(arguments, counts)
-        last, history, outputs = _forward(
-            body, invariants, state, sequences, n_steps, output_shapes, True
+        last, history, kept, outputs = _forward(
+            body, invariants, state, sequences, n_steps, output_shapes, products, True
         )
 
         def gradient(*upstream):
             d_state, d_outputs = _split(upstream, [len(last), len(outputs)])
             return _backward(
-                body, invariants, history, sequences, n_steps, d_state, d_outputs
+                body,
+                invariants,
+                history,
+                sequences,
+                n_steps,
+                products,
+                kept,
+                d_state,
+                d_outputs,
             )
 
         return [*last, *outputs], gradient
@@ -95,7 +167,16 @@ def _split(values, counts):
     return parts
 
 
-def _forward(body, invariants, state, sequences, n_steps, output_shapes, keeps_history):
+def _forward(
+    body,
+    invariants,
+    state,
+    sequences,
+    n_steps,
+    output_shapes,
+    products,
+    keeps_history,
+):
     arrays = [
         tf.TensorArray(dtype, size=n_steps, element_shape=shape)
         for dtype, shape in output_shapes
@@ -105,29 +186,50 @@ def _forward(body, invariants, state, sequences, n_steps, output_shapes, keeps_h
         for value in state
         if keeps_history
     ]
+    kept = [
+        tf.TensorArray(p.dtype, size=n_steps, element_shape=p.result_shape)
+        for p in products
+        if keeps_history
+    ]
 
-    def one_step(i, state, history, arrays):
+    def one_step(i, state, history, kept, arrays):
         history = [array.write(i, value) for array, value in zip(history, state)]
         items = [values[i] for values in sequences]
-        state, outputs = body(invariants, state, items)
+        multiply = _Multiplier(products, invariants)
+        state, outputs = body(invariants, state, items, multiply)
         arrays = [array.write(i, value) for array, value in zip(arrays, outputs)]
-        return i + 1, list(state), history, arrays
+        kept = [
+            array.write(i, multiply.results[number])
+            for number, array in enumerate(kept)
+        ]
+        return i + 1, list(state), history, kept, arrays
 
-    _, state, history, arrays = tf.while_loop(
+    _, state, history, kept, arrays = tf.while_loop(
         lambda i, *_: i < n_steps,
         one_step,
-        (tf.constant(0), list(state), history, arrays),
+        (tf.constant(0), list(state), history, kept, arrays),
         parallel_iterations=1,
         maximum_iterations=n_steps,
     )
     return (
         state,
         [array.stack() for array in history],
+        [array.stack() for array in kept],
         [array.stack() for array in arrays],
     )
 
 
-def _backward(body, invariants, history, sequences, n_steps, d_state, d_outputs):
+def _backward(
+    body,
+    invariants,
+    history,
+    sequences,
+    n_steps,
+    products,
+    kept,
+    d_state,
+    d_outputs,
+):
     """Return gradients for invariants, initial state and sequences, None for integers.
 
     Only what a step really depends on is accumulated or stored.
@@ -148,15 +250,21 @@ def _backward(body, invariants, history, sequences, n_steps, d_state, d_outputs)
         if values.dtype.is_floating
     ]
     totals = [tf.zeros_like(v) for v in invariants if v.dtype.is_floating]
+    factors = [
+        tf.TensorArray(p.dtype, size=n_steps, element_shape=shape)
+        for p in products
+        for shape in (p.operand_shape, p.result_shape)
+    ]
 
-    def one_step(i, d_state, totals, arrays):
+    def one_step(i, d_state, totals, arrays, factors):
         given = list(invariants)
         before = [values[i] for values in history]
         items = [values[i] for values in sequences]
         sources = [v for v in (*given, *before, *items) if v.dtype.is_floating]
         with tf.GradientTape() as tape:
             tape.watch(sources)
-            after, outputs = body(given, before, items)
+            multiply = _Multiplier(products, given, [values[i] for values in kept])
+            after, outputs = body(given, before, items, multiply)
         targets, upstream = [], []
         floating = [value for value in after if value.dtype.is_floating]
         for value, d in zip(floating, d_state):
@@ -166,25 +274,45 @@ def _backward(body, invariants, history, sequences, n_steps, d_state, d_outputs)
             if d is not None and value.dtype.is_floating:
                 targets.append(value)
                 upstream.append(d[i])
-        found = tape.gradient(targets, sources, upstream)
-        d_given, d_before, d_items = _split(
-            found, [len(totals), len(d_state), len(arrays)]
+        results = [multiply.results[number] for number in range(len(products))]
+        found = tape.gradient(targets, [*sources, *results], upstream)
+        d_given, d_before, d_items, d_results = _split(
+            found, [len(totals), len(d_state), len(arrays), len(products)]
         )
+        pairs = [
+            value
+            for number, (d, result) in enumerate(zip(d_results, results))
+            for value in (multiply.operands[number], zeros_if_none(d, result))
+        ]
+        factors = [array.write(i, value) for array, value in zip(factors, pairs)]
         totals = [t if d is None else t + d for t, d in zip(totals, d_given)]
         d_before = [zeros_if_none(d, v) for d, v in zip(d_before, d_state)]
         arrays = [
             array if d is None else array.write(i, d)
             for array, d in zip(arrays, d_items)
         ]
-        return i - 1, d_before, totals, arrays
+        return i - 1, d_before, totals, arrays, factors
 
-    _, d_state, totals, arrays = tf.while_loop(
+    _, d_state, totals, arrays, factors = tf.while_loop(
         lambda i, *_: i >= 0,
         one_step,
-        (tf.constant(n_steps - 1), d_state, totals, arrays),
+        (tf.constant(n_steps - 1), d_state, totals, arrays, factors),
         parallel_iterations=1,
         maximum_iterations=n_steps,
     )
+    floating = [n for n, v in enumerate(invariants) if v.dtype.is_floating]
+    for number, product in enumerate(products):
+        operand, d_result = (
+            tf.reshape(array.stack(), (-1, *array.element_shape[1:]))
+            for array in factors[2 * number : 2 * number + 2]
+        )
+        constant = invariants[product.invariant]
+        with tf.GradientTape() as tape:
+            tape.watch(constant)
+            result = product.multiply(constant, operand)
+        totals[floating.index(product.invariant)] += tape.gradient(
+            result, constant, d_result
+        )
     totals, d_state = iter(totals), iter(d_state)
     arrays = iter([array.stack() for array in arrays])
     return [

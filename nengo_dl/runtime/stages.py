@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from nengo_dl.builders.signals import ValueStore
 from nengo_dl.compiler.traits import Role
-from nengo_dl.runtime.scan import scan
+from nengo_dl.runtime.scan import Product, scan
 from nengo_dl.runtime.step import StepProgram
 
 __all__ = ["Kind", "Phase", "Stages"]
@@ -277,7 +277,7 @@ class Stages:
         moving = [f for f, moves in zip(frames, self.moving, strict=True) if moves]
         still = [f for f, moves in zip(frames, self.moving, strict=True) if not moves]
 
-        def segment(invariants, state, items):
+        def segment(invariants, state, items, multiply):
             given = iter(invariants[len(constants) :])
             items = iter(items)
             parts = [next(items) if moves else next(given) for moves in self.moving]
@@ -382,6 +382,17 @@ class _Run:
             found |= self.stages.read[number] | self.stages.written[number]
         return found
 
+    def _read_in_loop(self, groups: Sequence[int]) -> set[int]:
+        """Return the blocks that groups need for what was not read before the loop."""
+        found: set[int] = set()
+        for number in groups:
+            bound = self.layout.groups[number]
+            found |= self.stages.written[number]
+            for plan in (*bound.reads, *bound.previous):
+                if id(plan) not in self.fixed:
+                    found |= {piece.block for piece in plan.pieces}
+        return found
+
     def _spread(self, blocks: set[int]) -> dict[int, tf.Tensor]:
         """Repeat values that stay the same, unless all items share them."""
         spread = {}
@@ -413,7 +424,7 @@ class _Run:
             result is None and any(piece.block in states for piece in plan.pieces)
             for plan, result in zip(self.wanted, results, strict=True)
         ]
-        reads = self._needed(groups)
+        reads = self._read_in_loop(groups)
         for plan, looped in zip(self.wanted, in_loop, strict=True):
             if looped:
                 reads |= {piece.block for piece in plan.pieces}
@@ -427,15 +438,26 @@ class _Run:
         ]
         fixed_plans = list(dict.fromkeys(fixed_plans))
         exported = self._exported(groups, later, in_loop)
+        products = {
+            number: product
+            for number in groups
+            if (product := self._product(number, fixed_plans)) is not None
+        }
+        places = {number: place for place, number in enumerate(products)}
 
-        def step(invariants, state, items):
+        def step(invariants, state, items, multiply):
             fixed = dict(zip(fixed_plans, invariants[: len(fixed_plans)], strict=True))
             start = dict(zip(still, invariants[len(fixed_plans) :], strict=True))
             start.update(zip(moving, items, strict=True))
             start.update(zip(states, state, strict=True))
             store = self._store(start)
             for number in groups:
-                self.program.run_group(number, store, fixed)
+                if number in products:
+                    bound = self.layout.groups[number]
+                    result = multiply(places[number], store.read(bound.reads[1]))
+                    store.inc(bound.incs[0], result)
+                else:
+                    self.program.run_group(number, store, fixed)
             outputs = []
             for plan, updated, looped in zip(
                 self.wanted, self.updated, in_loop, strict=True
@@ -475,6 +497,7 @@ class _Run:
             self.n_steps,
             shapes,
             recompute,
+            list(products.values()),
         )
         by_number.update(zip(states, last, strict=True))
         found = list(found)
@@ -483,6 +506,22 @@ class _Run:
                 results[i] = found.pop(0)
         for number, value in zip(exported, found, strict=True):
             self.moving[number] = self._all_steps(value)
+
+    def _product(self, number, fixed_plans) -> Product | None:
+        """Return what a group multiplies, if that is a constant and something else."""
+        kernel, bound = self.program.kernels[number], self.layout.groups[number]
+        if not kernel.is_product:
+            return None
+        constant, operand = bound.reads
+        if id(constant) not in fixed_plans or id(operand) in fixed_plans:
+            return None
+        return Product(
+            lambda a, x: kernel.step((a, x), ()).incs[0],
+            fixed_plans.index(id(constant)),
+            (self.minibatch, *operand.shape),
+            (self.minibatch, *bound.group.incs[0].shape),
+            tf.as_dtype(self.program.config.dtype),
+        )
 
     def _exported(self, groups, later, in_loop) -> list[int]:
         """Return the blocks of a loop that later phases or outputs read."""

@@ -307,21 +307,33 @@ def test_several_terms_are_added_through_a_table_of_their_sources():
     assert (transfer.index[1:] < 8).all()
 
 
-def test_several_terms_in_large_blocks_are_segments():
+def test_a_few_terms_in_large_blocks_are_slices():
     y = signal(70)
-    _, (transfer,) = increments([y, y[1:], y])
-    assert transfer.index is None and transfer.segments.shape == (2, 70 + 69 + 70)
+    _, transfers = increments([y, y[1:], y])
+    assert sorted((t.target, t.length) for t in transfers) == [
+        (0, 70),
+        (0, 70),
+        (1, 69),
+    ]
+    assert sorted(t.length for t in transfers if t.mask is None) == [70, 70]
+    assert all(t.index is None and t.segments is None for t in transfers)
+
+
+def test_many_terms_in_large_blocks_are_segments():
+    y = signal(70)
+    _, (transfer,) = increments([y, y[1:], *[y] * 15])
+    assert transfer.index is None and transfer.segments.shape == (2, 69 + 70 * 16)
     source, target = transfer.segments
-    np.testing.assert_array_equal(np.sort(source), np.arange(209))
-    np.testing.assert_array_equal(np.bincount(target), [2] + [3] * 69)
+    np.testing.assert_array_equal(np.sort(source), np.arange(69 + 70 * 16))
+    np.testing.assert_array_equal(np.bincount(target), [16] + [17] * 69)
     assert transfer.mask is None
 
 
 def test_segments_of_a_part_have_a_mask():
     y = signal(70)
-    _, (transfer,) = increments([y[:3], y[1:3]])
+    _, (transfer,) = increments([y[:3], *[y[1:3]] * 16])
     np.testing.assert_array_equal(np.flatnonzero(transfer.mask), [0, 1, 2])
-    assert transfer.segments.shape == (2, 5)
+    assert transfer.segments.shape == (2, 3 + 2 * 16)
 
 
 def test_results_for_several_blocks_have_one_transfer_each():

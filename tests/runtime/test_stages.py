@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nengo_dl
+from nengo_dl.runtime import stages as stages_module
 from nengo_dl.runtime.stages import Kind, Stages
 
 
@@ -102,3 +103,54 @@ def test_trained_convolutions_agree_with_and_without_xla():
             found.append([losses, *(v.numpy() for v in sim.trainable_variables)])
     for a, b in zip(*found, strict=True):
         assert np.allclose(a, b, rtol=1e-12)
+
+
+def recurrent(neuron_type):
+    """Return a network whose loop holds a product that is kept, and one that is not."""
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(np.zeros(2))
+        ens = nengo.Ensemble(12, 2, neuron_type=neuron_type)
+        nengo.Connection(node, ens, synapse=None)
+        nengo.Connection(ens.neurons, ens.neurons, transform=0.1 * np.ones((12, 12)))
+        nengo.Connection(ens, ens, synapse=0.01)
+        nengo.Probe(ens, synapse=0.01)
+    return net
+
+
+def test_gradients_through_kept_products_are_those_of_differences():
+    net = recurrent(nengo.Sigmoid())
+    x = np.random.RandomState(0).uniform(-1, 1, size=(3, 6, 2))
+    with nengo_dl.Simulator(
+        net, minibatch_size=3, dtype="float64", progress_bar=False
+    ) as sim:
+        n_kept = []
+        original = stages_module.scan
+
+        def scan(*arguments):
+            n_kept.append(len(arguments[-1]))
+            return original(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stages_module, "scan", scan)
+            report = sim.check_gradients(inputs={net.all_nodes[0]: x}, atol=1e-8)
+    assert set(n_kept) == {2}
+    assert report.excess < 1
+
+
+@pytest.mark.parametrize("how", [None, nengo_dl.Surrogate()])
+def test_kept_products_do_not_change_what_is_learned(how, monkeypatch):
+    found = []
+    for keeps in (True, False):
+        net = recurrent(nengo.LIF())
+        with net:
+            nengo_dl.configure_settings(surrogate=how)
+        if not keeps:
+            monkeypatch.setattr(stages_module._Run, "_product", lambda *_: None)
+        x = np.random.RandomState(0).uniform(-1, 1, size=(4, 20, 2))
+        with nengo_dl.Simulator(
+            net, minibatch_size=2, dtype="float64", progress_bar=False
+        ) as sim:
+            losses = sim.train(x, x, keras.optimizers.SGD(0.01), n_epochs=2).loss
+            found.append([losses, *(v.numpy() for v in sim.trainable_variables)])
+    for a, b in zip(*found, strict=True):
+        assert np.allclose(a, b, rtol=1e-9, atol=1e-12)
