@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 import keras
 import nengo
@@ -31,13 +32,12 @@ N_MINIBATCHES = 6
 
 def digits(n_items, n_steps, varying, n_inputs=784, seed=0):
     """Return random images held for some steps, or noise, and labels."""
-    rng = np.random.RandomState(seed)
-    if varying:
-        images = rng.rand(n_items, n_steps, n_inputs).astype(np.float32)
-    else:
-        images = rng.rand(n_items, 1, n_inputs).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    shape = (n_items, n_steps if varying else 1, n_inputs)
+    images = rng.random(shape, dtype=np.float32)
+    if not varying:
         images = np.tile(images, (1, n_steps, 1))
-    return images, rng.randint(10, size=n_items)
+    return images, rng.integers(10, size=n_items)
 
 
 def weights(n_in, n_out, seed):
@@ -57,9 +57,7 @@ def mean_crossentropy(output, labels):
 
 def simulator_side(net, node, probe, minibatch, inputs, labels, **options):
     """Return a function that trains a network on some minibatches."""
-    sim = nengo_dl.Simulator(
-        net, minibatch_size=minibatch, progress_bar=False, **options
-    )
+    sim = nengo_dl.Simulator(net, minibatch_size=minibatch, progress_bar=False)
     optimizer = keras.optimizers.Adam(1e-3)
     targets = labels[:, None].astype(np.int32)
 
@@ -70,6 +68,7 @@ def simulator_side(net, node, probe, minibatch, inputs, labels, **options):
             {probe: targets[items]},
             optimizer,
             objective={probe: mean_crossentropy},
+            **options,
         )
         return history.batch_losses[0]
 
@@ -110,17 +109,25 @@ def loop_side(parameters, model, minibatch, inputs, labels, n_steps):
 # -- spiking network of two layers, over time
 
 
-def mlp(n_steps=50, minibatch=128, n_hidden=512, varying=True, synapse=None, how=None):
+def mlp(
+    n_steps=50,
+    minibatch=128,
+    n_hidden=512,
+    varying=True,
+    synapse=None,
+    how=None,
+    segments=(),
+):
     """Return the sides of a spiking network 784-512-10.
 
     ``synapse`` is that of the probe; ``how`` is a surrogate derivative, or None to
-    train the rates of the neurons.
+    train the rates of the neurons; ``segments`` are values of ``recompute``.
     """
     images, labels = digits(N_MINIBATCHES * minibatch, n_steps, varying)
     first, second = weights(784, n_hidden, 0), weights(n_hidden, 10, 1)
     bias = np.ones(n_hidden, dtype=np.float32)
 
-    def simulator():
+    def simulator(recompute=None):
         with nengo.Network(seed=0) as net:
             nengo_dl.configure_settings(surrogate=how)
             node = nengo.Node(np.zeros(784))
@@ -140,7 +147,9 @@ def mlp(n_steps=50, minibatch=128, n_hidden=512, varying=True, synapse=None, how
             nengo.Connection(node, hidden.neurons, transform=first.T, synapse=None)
             nengo.Connection(hidden.neurons, out, transform=second.T, synapse=None)
             probe = nengo.Probe(out, synapse=synapse)
-        return simulator_side(net, node, probe, minibatch, images, labels)
+        return simulator_side(
+            net, node, probe, minibatch, images, labels, recompute=recompute
+        )
 
     def model(variables, x):
         w1, b1, w2 = variables
@@ -180,7 +189,10 @@ def mlp(n_steps=50, minibatch=128, n_hidden=512, varying=True, synapse=None, how
             [first, bias, second], model, minibatch, images, labels, n_steps
         )
 
-    return {"nengo_dl": simulator, "TensorFlow loop": hand_written}
+    sides = {"nengo_dl": simulator, "TensorFlow loop": hand_written}
+    for length in segments:
+        sides[f"nengo_dl, recompute={length}"] = partial(simulator, length)
+    return sides
 
 
 def lif_rates(J):
@@ -226,7 +238,7 @@ def convnet(minibatch=64, layers=((32, 2), (64, 2))):
         channels, size = n_filters, (size - 3) // stride + 1
     last = weights(size * size * channels, 10, 1)
 
-    def simulator(**options):
+    def simulator():
         with nengo.Network(seed=0) as net:
             nengo_dl.configure_settings(trainable=None)
             net.config[nengo.Ensemble].trainable = False
@@ -248,7 +260,7 @@ def convnet(minibatch=64, layers=((32, 2), (64, 2))):
             out = nengo.Node(size_in=10)
             nengo.Connection(pre, out, transform=last.T, synapse=None)
             probe = nengo.Probe(out)
-        return simulator_side(net, node, probe, minibatch, images, labels, **options)
+        return simulator_side(net, node, probe, minibatch, images, labels)
 
     def model():
         network = keras.Sequential([keras.Input((28, 28, 1))])
@@ -320,7 +332,6 @@ def convnet(minibatch=64, layers=((32, 2), (64, 2))):
 
     return {
         "nengo_dl": simulator,
-        "nengo_dl, graph": lambda: simulator(jit_compile=False),
         "Keras fit": fit,
         "Keras train_on_batch": on_batch,
         "bare step": bare(False),
@@ -414,6 +425,9 @@ CASES = {
     "mlp-constant": lambda: mlp(varying=False),
     "mlp-constant-filtered": lambda: mlp(varying=False, synapse=0.01),
     "mlp-constant-spiking": lambda: mlp(varying=False, synapse=0.01, how=SURROGATE),
+    "mlp-200-steps": lambda: mlp(
+        200, synapse=0.01, how=SURROGATE, segments=(50, 20, 10)
+    ),
     "convnet": lambda: convnet(),
     "convnet-3": lambda: convnet(layers=((32, 1), (64, 2), (128, 2))),
     "lmu": lambda: lmu(),
@@ -451,10 +465,13 @@ def compare(case, n_repeats):
 
 
 def used_memory(case, name):
-    """Return what training adds to the most memory that this process used, in MB."""
+    """Return the most memory that this process used before and in training, in MB."""
+    global N_MINIBATCHES
+    N_MINIBATCHES = 1
     train, _ = CASES[case]()[name]()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    train(2)
+    for _ in range(3):
+        train(1)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"before": before / 1024, "after": after / 1024}
 

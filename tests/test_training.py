@@ -8,6 +8,7 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, SimulatorClosed, ValidationError
 
 import nengo_dl
+from nengo_dl.runtime.training_data import DataChecker, is_still
 
 SIGMOID = nengo.Sigmoid(tau_ref=1)
 
@@ -333,6 +334,26 @@ def test_inputs_that_stay_the_same_are_noticed_and_give_the_same_result():
             history = sim.train(x, x, keras.optimizers.SGD(0.1), n_epochs=2)
             found.append(history.loss)
     assert np.allclose(found[0], found[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("item", [0, 1499, 2999])
+def test_one_item_that_moves_is_noticed(item):
+    x = np.ones((3000, 50, 1))
+    x[item, -1] = 2
+    assert not is_still(x)
+    assert is_still(np.ones((3000, 50, 1)))
+
+
+def test_data_is_not_copied_as_a_whole():
+    net = linear_network()
+    x = np.random.RandomState(0).uniform(size=(4, 3, 2)).astype(np.float32)
+    with simulator(net, dtype="float32") as sim:
+        checker = DataChecker({net.node: "signal"}, net.probes, np.dtype("f4"), 2, sim)
+        data = checker.read({net.node: x}, None)
+    assert np.shares_memory(data.inputs["signal"], x)
+    (first, _) = data.epoch(np.random.RandomState(0))
+    order = np.random.RandomState(0).permutation(4)
+    assert np.array_equal(first.inputs["signal"], np.moveaxis(x[order[:2]], 1, 0))
 
 
 def test_networks_without_input_take_a_number_of_steps():

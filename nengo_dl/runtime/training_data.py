@@ -79,7 +79,7 @@ class ArrayData:
             else:
                 rows = order[where]
                 yield Minibatch(
-                    {s: np.take(v, rows, axis=1) for s, v in self.inputs.items()},
+                    {s: v[:, rows] for s, v in self.inputs.items()},
                     {p: np.take(v, rows, axis=0) for p, v in self.targets.items()},
                     self.n_steps,
                 )
@@ -343,23 +343,31 @@ class DataChecker:
 
     def _by_step(self, array: np.ndarray) -> np.ndarray:
         """Return values with the axis of steps first, of length 1 if they are equal."""
-        if array.shape[1] > 1 and _is_still(array):
+        if array.shape[1] > 1 and is_still(array):
             array = array[:, :1]
-        return np.ascontiguousarray(np.moveaxis(array, 1, 0), dtype=self.dtype)
+        # a view: all data is never copied, only what is chosen for a minibatch
+        return np.moveaxis(array.astype(self.dtype, copy=False), 1, 0)
 
     def _error(self, attribute: str, message: str) -> ValidationError:
         return ValidationError(message, attr=attribute, obj=self.owner)
 
 
-def _is_still(array: np.ndarray) -> bool:
+def is_still(array: np.ndarray) -> bool:
     """Whether values are the same in all steps."""
     if array.strides[1] == 0:
         return True
-    # moving data is nearly always found out by its first items
-    for part in (array[:4], array):
-        if not (part == part[:, :1]).all():
+    # a few items at a time: moving data is nearly always found out by the first ones,
+    # and a part that fits a cache is compared faster
+    count = max(1, _COMPARED_VALUES // max(1, array[0].size))
+    for start in range(0, len(array), count):
+        part = array[start : start + count]
+        if not (part[:, 1:] == part[:, :-1]).all():
             return False
     return True
+
+
+#: About how many values are compared at once.
+_COMPARED_VALUES = 2**17
 
 
 def _to_numpy(part: Any) -> Any:
