@@ -183,13 +183,17 @@ def _term(probes, objective, owner, attribute) -> Term:
         try:
             found = keras.losses.get(objective)
         except ValueError:
+            found = _keras_metric(objective) if attribute == "metrics" else None
+        if found is None:
             raise ValidationError(
                 f"{objective!r} is not known; use 'mse', a function f(output, target), "
                 "None (targets are output gradients), a Keras loss, or its name: "
                 f"{', '.join(_keras_names())}",
                 attr=attribute,
                 obj=owner,
-            ) from None
+            )
+        if isinstance(found, keras.metrics.Metric):
+            found = _of_minibatch(found)
         return Term(probes, _swapped(found), repr(objective), key=objective)
     if not callable(objective):
         raise ValidationError(
@@ -200,6 +204,15 @@ def _term(probes, objective, owner, attribute) -> Term:
         )
     name = getattr(objective, "__name__", type(objective).__name__)
     module = getattr(objective, "__module__", "") or ""
+    if isinstance(objective, keras.metrics.Metric):
+        if attribute != "metrics":
+            raise ValidationError(
+                f"The Keras metric {objective.name!r} has no useful gradient; pass it "
+                "as one of the metrics, and a loss as objective",
+                attr=attribute,
+                obj=owner,
+            )
+        return Term(probes, _swapped(_of_minibatch(objective)), name, key=objective)
     if isinstance(objective, keras.losses.Loss) or (
         inspect.isfunction(objective) and module.partition(".")[0] == "keras"
     ):
@@ -232,6 +245,25 @@ def _given_gradient(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 def _swapped(loss: Callable) -> Callable:
     """Turn a Keras loss, whose first argument is the target, into an objective."""
     return lambda output, target: loss(target, output)
+
+
+def _keras_metric(name: str) -> Any:
+    """Return a metric of Keras by its name, or None."""
+    try:
+        return keras.metrics.get(name)
+    except ValueError:
+        return None
+
+
+def _of_minibatch(metric: keras.metrics.Metric) -> Callable:
+    """Return a function that gives the value of a metric for one minibatch alone."""
+
+    def value(target, output):
+        variables = metric.stateless_reset_state()
+        variables = metric.stateless_update_state(variables, target, output)
+        return metric.stateless_result(variables)
+
+    return value
 
 
 def _keras_names() -> list[str]:
