@@ -14,7 +14,6 @@ project_copyright = "The nengo_dl developers"
 version = release = runpy.run_path(str(ROOT / "nengo_dl" / "version.py"))["__version__"]
 
 extensions = [
-    "matplotlib.sphinxext.plot_directive",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx.ext.mathjax",
@@ -24,9 +23,6 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
-plot_html_show_source_link = False
-plot_html_show_formats = False
-plot_formats = [("png", 120)]
 highlight_language = "python"
 
 html_theme = "furo"
