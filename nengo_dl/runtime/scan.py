@@ -122,6 +122,11 @@ def scan(
     the gradients of their constants come from all steps together, after the loop.
     Loops that call Python must not be computed twice.
     """
+    if n_steps == 1:
+        # a loop would compute the step twice, and keep convolutions on one thread
+        items = [values[0] for values in sequences]
+        state, outputs = body(list(invariants), list(state), items)
+        return list(state), [output[None] for output in outputs]
     if not recompute:
         state, _, _, outputs = _forward(
             body, invariants, state, sequences, n_steps, output_shapes, products, False
