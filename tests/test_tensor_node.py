@@ -50,6 +50,10 @@ def cnn():
     )
 
 
+def normalized():
+    return keras.Sequential([dense(3), keras.layers.BatchNormalization()])
+
+
 class Scale(tf.Module):
     """An object that makes its variable when it is built."""
 
@@ -616,6 +620,25 @@ def test_moving_averages_are_kept_from_minibatch_to_minibatch():
             np.testing.assert_array_equal(value, np.full(3, float(expected)))
 
 
+def test_node_that_is_not_trained_behaves_as_in_simulation():
+    net = network(normalized(), shape_in=3)
+    with net:
+        end = nengo_dl.TensorNode(dense(), shape_in=3)
+        nengo.Connection(net.node, end, synapse=None)
+        net.probe = nengo.Probe(end)
+        nengo_dl.configure_settings(trainable=None)
+    net.config[net.node].trainable = False
+    with nengo_dl.Simulator(net, minibatch_size=4, progress_bar=False) as sim:
+        before = weights_of(sim, net)
+        inputs = {net.inp: np.random.RandomState(0).uniform(size=(4, 1, 3))}
+        targets = {net.probe: np.zeros((4, 1, 2))}
+        loss = sim.loss(inputs, targets)
+        assert sim.loss(inputs, targets, training=True) == pytest.approx(loss)
+        sim.train(inputs, targets, keras.optimizers.SGD(0.1))
+        np.testing.assert_equal(weights_of(sim, net), before)
+        assert sim.loss(inputs, targets) < loss
+
+
 def test_random_layers_draw_anew_in_each_minibatch():
     net = network(keras.layers.Dropout(0.5, seed=1), shape_in=100, value=np.ones(100))
     with nengo_dl.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
@@ -687,7 +710,7 @@ def test_nodes_in_loops_can_be_trained_with_truncation():
 
 
 def test_weights_are_saved_reset_and_pickled(tmp_path):
-    net = network(cnn(), shape_in=(4, 4, 1))
+    net = network(normalized(), shape_in=3)
     with nengo_dl.Simulator(net, minibatch_size=4, progress_bar=False) as sim:
         inputs, targets = random_data(net)
         before = weights_of(sim, net)
@@ -704,7 +727,7 @@ def test_weights_are_saved_reset_and_pickled(tmp_path):
         assert sim.loss(inputs, targets) == loss
         copy = pickle.loads(pickle.dumps(sim))
     # names of layers differ from those of the first model
-    other = network(cnn(), shape_in=(4, 4, 1))
+    other = network(normalized(), shape_in=3)
     with nengo_dl.Simulator(other, minibatch_size=2, progress_bar=False) as sim:
         sim.load_params(path)
         for a, b in zip(weights_of(sim, other).values(), after.values(), strict=True):

@@ -61,7 +61,7 @@ class HostSteps(Protocol):
 
 @dataclass(frozen=True)
 class NeuronTraining:
-    """How neurons behave while a network is trained.
+    """How neurons and TensorNodes behave while a network is trained.
 
     Attributes
     ----------
@@ -69,10 +69,13 @@ class NeuronTraining:
         Width of the smoothed threshold of LIF rates; None for exact rates.
     surrogate : Surrogate or None
         Derivative of spikes; None to use rates instead of spikes.
+    frozen : bool
+        Whether a TensorNode behaves as in simulation, since it is not trained.
     """
 
     smoothing: float | None = None
     surrogate: Surrogate | None = None
+    frozen: bool = False
 
 
 @dataclass(frozen=True)

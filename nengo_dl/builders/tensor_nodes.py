@@ -22,13 +22,16 @@ class TensorNodeBuilder(OpBuilder):
     def __init__(self, ops, config):
         super().__init__(ops, config)
         self.function: TensorFunction = ops[0].function
-        changes = bool(ops[0].updates) and config.training is not None
+        #: whether layers behave as in training
+        self.training = (
+            config.training is not None and not config.training(ops[0]).frozen
+        )
         #: whether each step needs a call of its own
         self.is_stepwise = (
             self.function.passes_time
             or not self.function.any_batch
             or self.function.is_random
-            or changes
+            or (self.training and bool(ops[0].updates))
         )
         #: whether a second call gives the same
         self.is_repeatable = not self.function.is_random
@@ -70,15 +73,14 @@ class TensorNodeBuilder(OpBuilder):
             x = tf.reshape(x, (rows * n_ops, *function.shape_in))
         # all nodes share the weights, and all items the state
         weights = [w[0, 0] for w in reads] + [p[0] for p in previous]
-        training = self.config.training is not None
-        output, after = function(dtype, t, x, weights, training)
+        output, after = function(dtype, t, x, weights, self.training)
         if x is not None and output.shape[0] != 1:
             output = tf.reshape(output, (rows, n_ops, -1))
         else:
             self._check_rows(output)
             output = tf.reshape(output, (output.shape[0], 1, -1))
             output = tf.broadcast_to(output, (output.shape[0], n_ops, output.shape[2]))
-        if not training:
+        if not self.training:
             return output, [p[:, None] for p in previous]
         minibatch = self.config.minibatch_size
         return output, [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nengo.builder import Model
@@ -89,9 +90,25 @@ class Program:
 
 
 def make_builder_lookup(
-    dtype: np.dtype, minibatch_size: int, uses_xla: bool = True
+    dtype: Any = np.float32, minibatch_size: int = 1, uses_xla: bool = True
 ) -> Callable[[Operator], type[OpBuilder]]:
-    """Return a function that finds builders, and warns once for each missing one."""
+    """Return a function that finds builders, and warns once for each missing one.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Floating point type of the simulation.
+    minibatch_size : int
+        Length of the batch axis.
+    uses_xla : bool
+        Whether what XLA cannot compile needs another builder.
+
+    Returns
+    -------
+    callable
+        From an operator to its builder.
+    """
+    dtype = np.dtype(dtype)
     known: dict[object, type[OpBuilder]] = {}
     special: dict[Operator, type[OpBuilder]] = {}
 

@@ -17,6 +17,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.builders.base import NeuronTraining
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.compiler.trainability import name_of_parameter
 from nengo_dl.config import Settings
 from nengo_dl.runtime.engine import Engine
@@ -76,7 +77,7 @@ class TrainingOptions:
 
 
 def neuron_training(model: Model) -> Callable[[Operator], NeuronTraining]:
-    """Return a function that tells how the neurons of an operator are trained."""
+    """Return a function that tells how the object of an operator is trained."""
     known: dict[Signal, NeuronTraining] = {}
     if model.toplevel is not None:
         settings = Settings(model.toplevel)
@@ -88,6 +89,10 @@ def neuron_training(model: Model) -> Callable[[Operator], NeuronTraining]:
                 signal = model.sig[ens.neurons].get(name)
                 if signal is not None:
                     known[signal] = how
+        for node in model.toplevel.all_nodes:
+            if isinstance(model.params.get(node), BuiltTensorNode):
+                frozen = settings.value(node, "trainable") is False
+                known[model.sig[node]["out"]] = NeuronTraining(frozen=frozen)
     default = NeuronTraining()
     return lambda op: known.get(op.sets[0], default)
 
