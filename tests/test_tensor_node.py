@@ -343,6 +343,7 @@ def test_code_that_xla_cannot_compile_runs_without_it():
     with sim:
         sim.run_steps(20)
         np.testing.assert_allclose(sim.data[net.probe][-1], [-2, 2])
+        assert "XLA cannot compile the code of TensorNode 'code'" in str(sim.summary())
 
 
 def test_warning_of_xla_points_at_the_user():

@@ -15,6 +15,7 @@ from nengo.builder.processes import SimProcess
 
 from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.labels import ObjectNames
+from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.inspection.tables import Table, format_bytes
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
@@ -209,7 +210,7 @@ def summarize(engine: Engine, model: Model, values: ParameterValues) -> Summary:
         _count_objects(model),
         {"built": len(program.order), **program.counts},
         [
-            (label, len(group.ops), group.is_callback)
+            (label, len(group.ops), group.is_callback and not _is_tensor_node(group))
             for label, group in zip(step.labels, groups, strict=True)
         ],
         _parameters(engine, values),
@@ -283,6 +284,10 @@ def _obstacles(
     return list(dict.fromkeys(found))
 
 
+def _is_tensor_node(group: Group) -> bool:
+    return isinstance(group.ops[0], SimTensorNode)
+
+
 def _reason(op: Operator, nodes: dict[Any, nengo.Node], names: ObjectNames) -> str:
     """Say which object an operator belongs to, and what it does in Python."""
     for signal in op.all_signals:
@@ -292,6 +297,8 @@ def _reason(op: Operator, nodes: dict[Any, nengo.Node], names: ObjectNames) -> s
     owner = ".".join(names.path(op)) or str(op)
     if isinstance(op, SimPyFunc):
         return f"the function of '{owner}' is called in each step"
+    if isinstance(op, SimTensorNode):
+        return f"XLA cannot compile the code of TensorNode '{owner}'"
     subject = getattr(op, "neurons", None)
     if subject is None and isinstance(op, SimProcess):
         subject = op.process
