@@ -188,6 +188,10 @@ class OpBuilder(abc.ABC):
     #: operators list (spiking neurons that are trained with their rates).
     ignores_state: bool = False
 
+    #: Indices of the updates whose values are the same after every step, so that a loop
+    #: need not carry all of them.
+    equal_updates: Sequence[int] = ()
+
     #: True for builders whose step uses a routine of TensorFlow that is faster on CPUs
     #: than what XLA makes of it.
     avoids_xla: bool = False

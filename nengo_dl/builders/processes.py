@@ -96,6 +96,8 @@ class LinearFilterBuilder(_SynapseBuilder):
         self.C = [self._spread(c) for c in C.T]
         self.D = self._spread([s.D.item() for s in systems])
         self.state_is_output = all(first_order)
+        if self.state_is_output and ops[0].mode == "update":
+            self.equal_updates = range(len(ops[0].updates))
         # None of the two outputs is computed in vain in a uniform group
         self.delayed = delayed[0] if len(set(delayed)) == 1 else self._mask(delayed)
         self._arrange()

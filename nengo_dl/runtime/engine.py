@@ -114,6 +114,8 @@ class Engine:
         self.buffers = ChunkBuffers(program.step, self.periods, program.only_last)
         self._seconds_per_step = 0.0
         self._just_compiled = False
+        self._twins = program.step.twins
+        self._check_twins(self._initial_state)
         self._compiling_since = 0.0
         #: how long tracing and compiling the loop took, when it is done
         self.compile_seconds: float | None = None
@@ -178,8 +180,18 @@ class Engine:
 
     def _move_state_to_device(self) -> None:
         if self._state_on_host or self._state is not None:
-            self._device_variables().assign_state(self.state_values())
+            values = self.state_values()
+            self._device_variables().assign_state(values)
+            self._check_twins(values)
             self._state, self._state_on_host = None, False
+
+    def _check_twins(self, state: Sequence[np.ndarray]) -> None:
+        """Carry all state if some differs that would be equal after every step."""
+        if not all(
+            np.array_equal(state[i], state[twin]) for i, twin in self._twins.items()
+        ):
+            self._twins = {}
+            self._compiled = None
 
     def _move_state_to_host(self) -> None:
         if not self._state_on_host:
@@ -594,5 +606,6 @@ class Engine:
                 else self.unroll,
                 jit_compile=jit and not callbacks,
                 jit_pieces=jit and callbacks,
+                twins=self._twins,
             )
         return self._compiled

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -40,6 +41,7 @@ def make_chunk_function(
     unroll: int,
     jit_compile: bool,
     jit_pieces: bool,
+    twins: Mapping[int, int] = MappingProxyType({}),
 ) -> Callable[[int, Sequence[np.ndarray], np.ndarray], list[tf.Tensor]]:
     """Compile a loop over the steps of a program.
 
@@ -62,6 +64,9 @@ def make_chunk_function(
         Compile the whole loop with XLA.
     jit_pieces : bool
         Compile what lies between callbacks with XLA.
+    twins : mapping of {int: int}
+        Positions of state that equals other state, before and after every step, and
+        need not be carried from step to step.
 
     Returns
     -------
@@ -91,8 +96,13 @@ def make_chunk_function(
             for dtype, n, plan in zip(dtypes, shape.slots, outputs, strict=True)
         ]
 
-        def one_step(i, state, arrays):
+        def complete(carried):
+            values = dict(zip(positions, carried, strict=True))
+            return [values[twins.get(i, i)] for i in range(len(state))]
+
+        def one_step(i, carried, arrays):
             frame = [values[i] for values in frames]
+            state = complete(carried)
             state, values = program.step(constants, fixed, state, frame, jit_pieces)
             # several outputs can share a clock
             where = {clock: slots[clock, i] for clock in set(shape.clocks)}
@@ -102,7 +112,7 @@ def make_chunk_function(
                     arrays, values, shape.clocks, strict=True
                 )
             ]
-            return i + 1, state, arrays
+            return i + 1, [state[i] for i in positions], arrays
 
         def steps(n):
             def body(i, state, arrays):
@@ -112,7 +122,8 @@ def make_chunk_function(
 
             return body
 
-        loop_vars = (tf.constant(0), list(state), arrays)
+        positions = [i for i in range(len(state)) if i not in twins]
+        loop_vars = (tf.constant(0), [state[i] for i in positions], arrays)
         for n in dict.fromkeys((unroll, 1)):
             loop_vars = tf.while_loop(
                 lambda i, state, arrays, n=n: i + n <= n_steps,
@@ -120,9 +131,9 @@ def make_chunk_function(
                 loop_vars,
                 parallel_iterations=1,
             )
-        _, state, arrays = loop_vars
+        _, carried, arrays = loop_vars
         results = [array.stack() for array in arrays]
-        for variable, value in zip(variables.state, state, strict=True):
+        for variable, value in zip(variables.state, complete(carried), strict=True):
             variable.assign(value)
         return results
 

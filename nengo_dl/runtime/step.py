@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder
 from nengo_dl.builders.signals import ValueStore, block_dtype, read_constant
-from nengo_dl.compiler.layout import BoundGroup, Layout, ReadPlan
+from nengo_dl.compiler.layout import Block, BoundGroup, Layout, ReadPlan, WritePlan
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
 
@@ -73,6 +73,29 @@ class StepProgram:
     def has_callbacks(self) -> bool:
         """Whether a step calls Python."""
         return any(kernel.is_callback for kernel in self.kernels)
+
+    @functools.cached_property
+    def twins(self) -> dict[int, int]:
+        """State blocks that equal another one after every step, by their positions."""
+        positions = {block.number: i for i, block in enumerate(self.state_blocks)}
+        result = {}
+        for bound, kernel in zip(self.layout.groups, self.kernels, strict=True):
+            blocks = [
+                self._block_filled_by(bound.updates[i]) for i in kernel.equal_updates
+            ]
+            if blocks and None not in blocks and len({b.size for b in blocks}) == 1:
+                first, *others = (positions[block.number] for block in blocks)
+                result.update(dict.fromkeys(others, first))
+        return result
+
+    def _block_filled_by(self, plan: WritePlan) -> Block | None:
+        """Return the block that a result fills from its first to its last element."""
+        if len(plan.transfers) != 1:
+            return None
+        (transfer,) = plan.transfers
+        block = self.layout.blocks[transfer.block]
+        is_whole = transfer.mask is None and transfer.length == block.size
+        return block if is_whole and transfer.source == 0 else None
 
     def dtype_of(self, block) -> np.dtype:
         """Return the type of a block's elements."""

@@ -309,3 +309,40 @@ def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
     outputs += [chunk.outputs for chunk in engine.run(6, {})]
     found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     assert_equal_data(found, core_data(counting_network([]), 10))
+
+
+# -- state that is the same as other state
+
+
+def filtered_network():
+    with nengo.Network(seed=0) as net:
+        ones = nengo.Node([1.0, 2.0])
+        state = nengo.Node(size_in=2)
+        nengo.Connection(ones, state, synapse=0.005)
+        nengo.Probe(state)
+    return net
+
+
+def test_output_and_state_of_lowpass_are_carried_once():
+    engine = make_engine(filtered_network())
+    ((state, output),) = engine.program.step.twins.items()
+    run(engine, 5)
+    values = engine.state_values()
+    assert np.all(values[output] > 0)
+    np.testing.assert_array_equal(values[output], values[state])
+
+
+@pytest.mark.parametrize("n_before", [0, 4])
+def test_output_that_differs_from_state_is_seen_for_one_step(monkeypatch, n_before):
+    interpret(monkeypatch, False)
+    net = filtered_network()
+    plain, changed = make_engine(net), make_engine(net)
+    for engine in (plain, changed):
+        run(engine, n_before) if n_before else None
+    (output,) = changed.program.step.twins.values()
+    values = changed.state_values()
+    values[output] = values[output] + 10
+    changed.set_state_values(values)
+    (expected,), (found,) = run(plain, 6), run(changed, 6)
+    np.testing.assert_allclose(found[0], expected[0] + 10)
+    np.testing.assert_array_equal(found[1:], expected[1:])
