@@ -12,7 +12,15 @@ import pytest
 
 import nengo_dl
 import nengo_dl.benchmarks
-from nengo_dl.benchmarks import CORE, Backend, Effort, Measurement, measure, report
+from nengo_dl.benchmarks import (
+    CORE,
+    Backend,
+    Effort,
+    Measurement,
+    command_line,
+    measure,
+    report,
+)
 from nengo_dl.benchmarks.command_line import main
 from nengo_dl.benchmarks.networks import NETWORKS, make_network
 
@@ -304,6 +312,17 @@ def test_list_shows_networks_and_sizes(capsys):
     shown = capsys.readouterr().out
     assert all(name in shown for name in NETWORKS)
     assert "n_hidden=512" in shown and "minibatch=64" in shown
+
+
+def test_training_benchmarks_get_their_own_arguments(capfd):
+    assert main(["training", "--list"]) == 0
+    assert "mlp" in capfd.readouterr().out
+
+
+def test_training_benchmarks_need_the_source_code(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command_line, "TRAINING_SCRIPT", tmp_path / "training.py")
+    assert main(["training"]) == 1
+    assert "not part of this installation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ import argparse
 import dataclasses
 import inspect
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from nengo_dl.benchmarks import report
@@ -24,6 +27,9 @@ from nengo_dl.benchmarks.measure import (
 from nengo_dl.benchmarks.networks import NETWORKS
 
 __all__ = ["main"]
+
+#: Beside the package, in a checkout of the source code.
+TRAINING_SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
 
 _SCALES = (1_000, 10_000, 100_000, 1_000_000)
 _NEURONS_PER_ENSEMBLE = 100
@@ -42,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 if a simulator failed.
     """
-    parser = _make_parser()
-    options = parser.parse_args(arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["training"]:  # whose options are its own
+        return _train(arguments[1:])
+    options = _make_parser().parse_args(arguments)
     return options.run(options)
 
 
@@ -87,6 +95,10 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_common(scaling)
     scaling.set_defaults(run=_scale, default_backends=[NENGO_DL])
 
+    commands.add_parser(
+        "training",
+        help="training, against hand-written loops and Keras (in a source checkout)",
+    )
     commands.add_parser("list", help="list the standard networks").set_defaults(
         run=_list
     )
@@ -271,6 +283,22 @@ def _finish(results, options: argparse.Namespace, draw) -> int:
 def _show_progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:<70.70}", end="" if text else "\r", file=sys.stderr, flush=True)
+
+
+def _train(arguments: Sequence[str]) -> int:
+    if not TRAINING_SCRIPT.exists():
+        print(
+            f"The training benchmarks are a script of the source code, "
+            f"{TRAINING_SCRIPT}, which is not part of this installation: run them in "
+            "a checkout",
+            file=sys.stderr,
+        )
+        return 1
+    environment = dict(os.environ)
+    paths = [str(TRAINING_SCRIPT.parent.parent), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    command = [sys.executable, str(TRAINING_SCRIPT), *arguments]
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def _list(options: argparse.Namespace) -> int:
