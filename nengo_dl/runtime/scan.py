@@ -125,7 +125,9 @@ def scan(
     if n_steps == 1:
         # a loop would compute the step twice, and keep convolutions on one thread
         items = [values[0] for values in sequences]
-        state, outputs = body(list(invariants), list(state), items)
+        state, outputs = body(
+            list(invariants), list(state), items, _Multiplier(products, invariants)
+        )
         return list(state), [output[None] for output in outputs]
     if not recompute:
         state, _, _, outputs = _forward(
