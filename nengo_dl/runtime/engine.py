@@ -559,13 +559,12 @@ class Engine:
                     # XLA compiles in the first call; one without steps measures it
                     function(0, frames, slots)
                     self.compile_seconds = time.perf_counter() - self._compiling_since
-                results = function(count, frames, slots)
+                return function(count, frames, slots)
         except tf.errors.OpError as error:
             original, self.program.host.error = self.program.host.error, None
             if original is not None:
                 raise original from original.__cause__ or error
             raise SimulationError(f"TensorFlow failed: {error.message}") from error
-        return [values.numpy() for values in results]
 
     def _rows(self, feeds, start, count):
         return {signal: rows[start : start + count] for signal, rows in feeds.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -13,6 +13,10 @@ from nengo_dl.runtime.step import StepProgram
 from nengo_dl.runtime.variables import Variables
 
 __all__ = ["LoopShape", "make_chunk_function"]
+
+#: Outputs of at most this many values share an array; of larger ones, each has its own,
+#: since joining their values takes longer than writing them one by one.
+_SMALL_OUTPUT = 64
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,45 @@ class LoopShape:
     clocks: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Store:
+    """Outputs whose values are kept in one array, side by side.
+
+    Attributes
+    ----------
+    outputs : tuple of int
+        Numbers of the outputs.
+    sizes : tuple of int
+        How many values each has in a step.
+    """
+
+    outputs: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    def join(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the values of a step, shape ``(minibatch, n_values)``."""
+        flat = [
+            tf.reshape(values[number], (-1, size))
+            for number, size in zip(self.outputs, self.sizes, strict=True)
+        ]
+        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
+
+
+def _find_stores(
+    kinds: Sequence[Hashable], shapes: Sequence[tuple[int, ...]]
+) -> list[_Store]:
+    """Divide outputs among arrays: small ones of equal kind share one."""
+    members: dict[Hashable, list[int]] = {}
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    for number, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
+        key = kind if size <= _SMALL_OUTPUT else ("large", number)
+        members.setdefault(key, []).append(number)
+    return [
+        _Store(tuple(found), tuple(sizes[number] for number in found))
+        for found in members.values()
+    ]
+
+
 def make_chunk_function(
     program: StepProgram,
     variables: Variables,
@@ -42,7 +85,7 @@ def make_chunk_function(
     jit_compile: bool,
     jit_pieces: bool,
     twins: Mapping[int, int] = MappingProxyType({}),
-) -> Callable[[int, Sequence[np.ndarray], np.ndarray], list[tf.Tensor]]:
+) -> Callable[[int, Sequence[np.ndarray], np.ndarray], list[np.ndarray]]:
     """Compile a loop over the steps of a program.
 
     The number of steps is an argument of the compiled function, so that one function
@@ -86,14 +129,23 @@ def make_chunk_function(
         for plan in outputs
     ]
 
+    stores = _find_stores(
+        list(zip(dtypes, shape.clocks, strict=True)),
+        [plan.shape for plan in outputs],
+    )
+
     @tf.function(jit_compile=jit_compile, autograph=False)
     def run(n_steps, frames, slots):
         constants = [tf.convert_to_tensor(v) for v in variables.constants]
         state = [tf.convert_to_tensor(v) for v in variables.state]
         fixed = program.read_fixed(constants)
         arrays = [
-            tf.TensorArray(dtype, size=n, element_shape=(minibatch, *plan.shape))
-            for dtype, n, plan in zip(dtypes, shape.slots, outputs, strict=True)
+            tf.TensorArray(
+                dtypes[store.outputs[0]],
+                size=shape.slots[store.outputs[0]],
+                element_shape=(minibatch, sum(store.sizes)),
+            )
+            for store in stores
         ]
 
         def complete(carried):
@@ -107,10 +159,8 @@ def make_chunk_function(
             # several outputs can share a clock
             where = {clock: slots[clock, i] for clock in set(shape.clocks)}
             arrays = [
-                array.write(where[clock], value)
-                for array, value, clock in zip(
-                    arrays, values, shape.clocks, strict=True
-                )
+                array.write(where[shape.clocks[store.outputs[0]]], store.join(values))
+                for array, store in zip(arrays, stores, strict=True)
             ]
             return i + 1, [state[i] for i in positions], arrays
 
@@ -149,10 +199,18 @@ def make_chunk_function(
     )
 
     def call(n_steps, frames, slots):
-        return compiled(
+        stored = compiled(
             tf.constant(n_steps, tf.int32),
             [tf.convert_to_tensor(frame) for frame in frames],
             tf.convert_to_tensor(slots),
         )
+        results: dict[int, np.ndarray] = {}
+        for store, values in zip(stores, stored, strict=True):
+            parts = np.split(values.numpy(), np.cumsum(store.sizes)[:-1], axis=2)
+            for number, part in zip(store.outputs, parts, strict=True):
+                results[number] = part.reshape(
+                    (*part.shape[:2], *outputs[number].shape)
+                )
+        return [results[number] for number in range(len(outputs))]
 
     return call
