@@ -368,5 +368,29 @@ if args.quick and args.dataset == "digits" and not curves["spikes"][-1] > 0.9:
 #
 # .. literalinclude:: ../images/train_digits.txt
 #    :language: none
+#
+# MNIST
+# -----
+# ``--dataset mnist`` trains a larger network, of 12,544 neurons in three layers, which
+# takes 13 minutes of one processor. Of the 10,000 test images, it reads 99.35 % as a
+# rate network. With spikes, at 30 to 120 Hz, it does as well after 20 to 30 steps. 30
+# updates of training with spikes, of 16 steps each, make it right sooner, and cost a
+# little in the end:
+#
+# ===== ================== ===================
+# Steps Trained with rates Trained with spikes
+# ===== ================== ===================
+#     5            11.69 %             20.03 %
+#    10            90.62 %             98.40 %
+#    15            98.74 %             99.28 %
+#    20            99.23 %             99.30 %
+#    30            99.30 %             99.26 %
+#    40            99.31 %             99.25 %
+#    50            99.31 %             99.24 %
+# ===== ================== ===================
+#
+# .. image:: ../images/train_digits_mnist.png
+#    :alt: The same for MNIST: both spiking networks reach the accuracy of the rate
+#       network, the one that was trained with spikes in fewer steps.
 
 # sphinx_gallery_thumbnail_path = 'images/train_digits.png'
