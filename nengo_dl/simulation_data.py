@@ -159,16 +159,17 @@ class SimulationData(Mapping):
 
         Parameters
         ----------
-        *obj_attrs : tuple of (Ensemble or Neurons or Connection, str)
+        *obj_attrs : tuple of (Ensemble or Neurons or Connection or TensorNode, str)
             Objects, and names of their parameters: fields of Nengo's `BuiltEnsemble`
             (``"encoders"``, ``"scaled_encoders"``, ``"gain"``, ``"bias"``,
             ``"eval_points"``, ``"intercepts"``, ``"max_rates"``) or `BuiltConnection`
-            (``"weights"``, ``"eval_points"``, ``"solver_info"``, ``"transform"``).
+            (``"weights"``, ``"eval_points"``, ``"solver_info"``, ``"transform"``);
+            ``"weights"`` for a TensorNode.
 
         Returns
         -------
         list of ndarray
-            One value for each argument.
+            One value for each argument; for a TensorNode, a dict of arrays by name.
 
         Raises
         ------

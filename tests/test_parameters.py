@@ -271,8 +271,8 @@ def test_get_params_returns_one_value_for_each_argument(net):
     ("choose", "message"),
     [
         (lambda net: (net.a, "weights"), "has no parameter 'weights'; it has eval"),
-        (lambda net: (net.stim, "weights"), "is no Ensemble, Neurons or Connection"),
-        (lambda net: ([], "weights"), "is no Ensemble, Neurons or Connection"),
+        (lambda net: (net.stim, "weights"), "is no Ensemble, Neurons, Connection or"),
+        (lambda net: ([], "weights"), "is no Ensemble, Neurons, Connection or"),
         (lambda net: net.a, "must be a tuple of an object and the name"),
     ],
 )

@@ -6,6 +6,7 @@ import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+import keras
 import nengo
 import numpy as np
 import pytest
@@ -308,6 +309,25 @@ def test_sparse_weights_and_objects_of_one_name(tmp_path):
     found, _ = summaries(tmp_path / "run_0")
     assert set(found) == {"weights/w", "weights/w_1"}
     assert np.array_equal(found["weights/w_1"][1], [[1.5, 2.5, 1]])
+
+
+def test_weights_of_tensor_nodes_are_histograms(tmp_path):
+    with nengo.Network(seed=0) as net:
+        net.stim = nengo.Node([0.0])
+        layers = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(1)])
+        node = nengo_dl.TensorNode(layers, shape_in=1, pass_time=False, label="model")
+        nengo.Connection(net.stim, node, synapse=None)
+        net.probe = nengo.Probe(node)
+    with simulator(net, tmp_path) as sim:
+        train(sim, net, [node])
+        weights = sim.data[node].weights
+        (fetched,) = sim.data.get_params((node, "weights"))
+    assert all(np.array_equal(fetched[name], weights[name]) for name in weights)
+    found, _ = summaries(tmp_path / "run_0")
+    assert len(found) == len(weights) == 4
+    for name, value in weights.items():
+        histogram = found[f"weights/model/{name}"][max(found[f"weights/model/{name}"])]
+        assert histogram[:, 2].sum() == value.size
 
 
 def test_functions_write_their_own_entries(tmp_path):

@@ -240,14 +240,15 @@ class ParameterValues:
 
         Parameters
         ----------
-        *obj_attrs : tuple of (Ensemble or Neurons or Connection, str)
+        *obj_attrs : tuple of (Ensemble or Neurons or Connection or TensorNode, str)
             Objects, and names of fields of Nengo's `BuiltEnsemble` or
-            `BuiltConnection`.
+            `BuiltConnection`; ``"weights"`` for a TensorNode.
 
         Returns
         -------
         list of ndarray
-            The values (for fields that are no arrays, what Nengo stored).
+            The values (for fields that are no arrays, what Nengo stored; for a
+            TensorNode, a dict of arrays by name).
 
         Raises
         ------
@@ -273,16 +274,19 @@ class ParameterValues:
             record = self.model.params.get(owner)
         except TypeError:  # not hashable, so it is no Nengo object
             record = None
-        if not isinstance(record, (BuiltEnsemble, BuiltConnection)):
+        if isinstance(record, BuiltTensorNode):
+            known: tuple[str, ...] = ("weights",)
+        elif isinstance(record, (BuiltEnsemble, BuiltConnection)):
+            known = record._fields
+        else:
             raise UnknownObjectError(
-                f"{obj!r} is no Ensemble, Neurons or Connection of the simulated "
-                "network, so it has no parameters",
+                f"{obj!r} is no Ensemble, Neurons, Connection or TensorNode of the "
+                "simulated network, so it has no parameters",
                 attr="obj_attrs",
             )
-        if attribute not in record._fields:
+        if attribute not in known:
             raise ValidationError(
-                f"{obj} has no parameter {attribute!r}; it has "
-                f"{', '.join(record._fields)}",
+                f"{obj} has no parameter {attribute!r}; it has {', '.join(known)}",
                 attr="obj_attrs",
             )
 

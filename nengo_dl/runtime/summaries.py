@@ -16,21 +16,23 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.labels import ObjectNames, readable
 from nengo_dl.compiler.parameters import find_parameters
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.runtime.board import Board
 from nengo_dl.runtime.objectives import Term
 
 __all__ = ["TrainingSummaries", "find_summaries"]
 
-#: Which parameter is recorded of which object.
+#: Which parameter is recorded of which object; of Nodes, only TensorNodes have weights.
 _ATTRIBUTES: dict[type, str] = {
+    nengo.Node: "weights",
     nengo.Connection: "weights",
     nengo.Ensemble: "encoders",
     Neurons: "bias",
 }
 
 _KNOWN = (
-    "Connections (weights), Ensembles (encoders), Neurons (biases), 'loss', and "
-    "functions without arguments that write tf.summary entries"
+    "Connections and TensorNodes (weights), Ensembles (encoders), Neurons (biases), "
+    "'loss', and functions without arguments that write tf.summary entries"
 )
 
 Lookup = Callable[..., Sequence[Any]]
@@ -97,12 +99,19 @@ class TrainingSummaries:
         if self.parameters:
             values = self.lookup(*self.parameters.values())
             for tag, value in zip(self.parameters, values, strict=True):
-                # of sparse weights, what is stored
-                stored = getattr(value, "data", None)
-                dense = value if isinstance(value, np.ndarray) else stored
-                self.board.histogram(tag, dense, step)
+                self._histograms(tag, value, step)
         for function in self.functions:
             self.board.call(function, step)
+
+    def _histograms(self, tag: str, value: Any, step: int) -> None:
+        if isinstance(value, Mapping):  # the weights of a TensorNode
+            for name, array in value.items():
+                parts = [readable(part, "weight") for part in name.split("/")]
+                self._histograms("/".join([tag, *parts]), array, step)
+            return
+        # of sparse weights, what is stored
+        dense = value if isinstance(value, np.ndarray) else value.data
+        self.board.histogram(tag, dense, step)
 
     def after_epoch(self, step: int, values: Mapping[str, float]) -> None:
         """Record means of an epoch: loss, metrics, and those of validation data."""
@@ -149,6 +158,11 @@ def find_summaries(
         summaries = [summaries]
     parameters = find_parameters(model, lambda base: False)
     having = {(p.obj, p.attribute) for p in parameters if not p.internal}
+    having |= {
+        (obj, "weights")
+        for obj, record in model.params.items()
+        if isinstance(record, BuiltTensorNode) and record.weights
+    }
     names = ObjectNames(model, parameters)
     has_loss, wanted, functions = False, [], []
     for summary in dict.fromkeys(summaries):
