@@ -6,7 +6,6 @@ one object beats one of the nearest network, which beats one of the networks aro
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from nengo_dl.setting_kinds import (
     SURROGATE_SHAPES,
     Surrogate,
 )
+from nengo_dl.user_warnings import warn_user
 
 __all__ = [
     "SURROGATE_SHAPES",
@@ -246,10 +246,9 @@ class NetworkSettings:
                 if value is not None and (found[name] is None or value != found[name]):
                     ignored.append(name)
             if ignored:
-                warnings.warn(
+                warn_user(
                     f"The settings {', '.join(ignored)} of {inner} are not used: those "
                     f"of the simulated network, {network}, count",
-                    stacklevel=3,
                 )
         return cls(**{k: value for k, value in found.items() if value is not None})
 

@@ -131,6 +131,12 @@ def tensor_layer(
         target = _neurons(layer_func, int(np.prod(shape)), layer_args)
     else:
         target = _node(layer_func, shape, layer_args)
+    if transform is None and target.size_in != input.size_out:
+        raise ValidationError(
+            f"Must have as many elements as {input} has outputs, {input.size_out}, "
+            f"unless there is a transform (got {shape_in})",
+            attr="shape_in",
+        )
     conn = nengo.Connection(input, target, synapse=synapse, transform=transform)
     return (target, conn) if return_conn else target
 

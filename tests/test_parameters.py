@@ -503,6 +503,8 @@ def test_freezing_refuses_other_objects_and_changes_nothing(net):
     with simulator(net) as sim:
         with pytest.raises(TypeError, match=r"can be frozen; got str 'a'"):
             sim.freeze_params([net.a, "a"])
+        with pytest.raises(TypeError, match=r"can be frozen; got str 'ens'"):
+            sim.freeze_params("ens")
         with pytest.raises(TypeError, match="can be frozen; got Node"):
             sim.freeze_params(net.stim)
         with pytest.raises(ValueError, match="not part of the simulated network"):

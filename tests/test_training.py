@@ -266,8 +266,9 @@ def test_last_partial_minibatch_is_left_out_with_a_warning():
     net = linear_network()
     x, y = regression(11)
     with simulator(net) as sim:
-        with pytest.warns(UserWarning, match="last 3 of each epoch are left out"):
+        with pytest.warns(UserWarning, match="last 3 of each epoch are left out") as w:
             history = sim.train(x, y, "sgd", shuffle=False)
+        assert w[0].filename == __file__
         assert len(history.batch_losses) == 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from nengo.ensemble import Neurons
 
 from nengo_dl.compiler.parameters import Parameter
 from nengo_dl.config import Settings
+from nengo_dl.user_warnings import warn_user
 
 __all__ = ["find_trainable", "name_of_parameter", "variable_name"]
 
@@ -44,11 +44,10 @@ def find_trainable(
         if parameter.learned:
             if not settings.own_value(obj, "trainable"):
                 continue
-            warnings.warn(
+            warn_user(
                 f"{name_of_parameter(parameter)} is set to be trainable, and a "
                 "learning rule changes it during each simulation: training sets the "
                 "value with which it starts",
-                stacklevel=2,
             )
         found.append(parameter)
     return found

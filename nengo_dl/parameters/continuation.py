@@ -9,7 +9,6 @@ values that were made, but not simulated since something else failed.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl.parameters.names import name_objects, name_outputs
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.runtime.feeds import Source
+from nengo_dl.user_warnings import warn_user
 
 __all__ = ["RANDOM_FIELDS", "Continuation", "random_state", "set_random_state"]
 
@@ -231,11 +231,10 @@ class Continuation:
             if op in sources or not any(p.keeps_more for p in watched):
                 continue  # those without input repeat what they did
             if any(p.stream is not s for p in watched for s in _streams_in(p.step)):
-                warnings.warn(
+                warn_user(
                     f"The process {watched[0].process} ({self._names[op]}) draws from "
                     "a random stream of its own, which cannot be saved and starts "
                     "again. Let its make_step draw from the 'rng' that it gets.",
-                    stacklevel=4,
                 )
 
 

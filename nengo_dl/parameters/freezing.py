@@ -161,7 +161,8 @@ def _assign(new: list[_Change]) -> Frozen:
 def _choose(values: ParameterValues, objs: Any) -> list[Any]:
     """Return all objects whose parameters are to be stored, each of them once."""
     kinds = nengo.Network | nengo.Ensemble | nengo.Connection | nengo.Probe | Neurons
-    if isinstance(objs, kinds | nengo.Node) or not isinstance(objs, Iterable):
+    single = kinds | nengo.Node | str
+    if isinstance(objs, single) or not isinstance(objs, Iterable):
         objs = [objs]
     params = values.model.params
     chosen: dict[Any, None] = {}

@@ -33,7 +33,8 @@ class UnknownObjectError(ValidationError, KeyError):
     """There is no data for an object; also a KeyError, as mappings raise."""
 
     def __str__(self) -> str:
-        return ValidationError.__str__(self)
+        # not super(): a KeyError shows the repr of its message, with quotes
+        return str(ValidationError(self.args[0], attr=self.attr, obj=self.obj))
 
 
 class ParameterValues:

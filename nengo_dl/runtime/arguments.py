@@ -302,7 +302,10 @@ def _as_numbers(values: Any, what: str, attr: str, owner: object) -> np.ndarray:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
         raise ValidationError(
-            f"{what} must be an array of numbers ({error})", attr=attr, obj=owner
+            f"{what} must be an array of numbers, with all items and steps of one "
+            f"shape ({error})",
+            attr=attr,
+            obj=owner,
         ) from error
     if array.dtype.kind not in "biuf":
         raise ValidationError(

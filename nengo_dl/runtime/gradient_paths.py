@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from nengo.builder.operator import Operator
@@ -10,6 +9,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 
 from nengo_dl.builders.base import find_builder
+from nengo_dl.user_warnings import warn_user
 
 __all__ = ["check_paths"]
 
@@ -40,11 +40,11 @@ def check_paths(
     """
     if not parameters:
         raise ValidationError(
-            "The network has no trainable parameters: encoders and biases of ensembles "
-            "(except in Direct mode), weights of TensorNodes, and weights of "
-            "connections, which a connection between other objects than decoded "
-            "ensembles has only if a transform is given. Settings "
-            "(configure_settings) and learning rules exclude some",
+            "The network has no trainable parameters. By default these are encoders "
+            "and biases of ensembles (except in Direct mode), the weights of "
+            "TensorNodes, and those of connections, which a connection between Nodes "
+            "or Neurons has only if a transform is given, such as transform=1. "
+            "Settings (configure_settings) and learning rules exclude some",
             attr="trainable",
             obj=owner,
         )
@@ -62,10 +62,9 @@ def check_paths(
         name for signal, name in parameters.items() if signal in reached - smooth
     ]
     if blocked:
-        warnings.warn(
+        warn_user(
             f"{_list(blocked)} will not be trained: all paths to the probes of the "
             "objective lead through functions in Python, which have no gradient",
-            stacklevel=4,
         )
 
 

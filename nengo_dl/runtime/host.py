@@ -380,14 +380,14 @@ def _make_function_step(op: SimPyFunc, signals: SignalDict) -> Callable[[], None
     return step_function
 
 
-def assign_result(output: np.ndarray, result: object) -> None:
+def assign_result(output: np.ndarray, returned: object) -> None:
     """Store what a user's function returned.
 
     Parameters
     ----------
     output : ndarray
         Where to store it.
-    result : object
+    returned : object
         What came back: numbers that broadcast to the output's shape.
 
     Raises
@@ -395,21 +395,31 @@ def assign_result(output: np.ndarray, result: object) -> None:
     SimulationError
         If it is None, not numbers, of a wrong shape, or not finite.
     """
-    needed = f"{output.size} finite number(s) are needed"
-    if result is None:
+    needed = (
+        "one finite number is needed"
+        if output.size == 1
+        else f"{output.size} finite numbers are needed"
+    )
+    if returned is None:
         raise SimulationError(f"it returned None; {needed}")
+    result = returned
     try:
+        # strings of digits, objects and complex numbers could be assigned, too
+        if type(result) is not float:
+            result = np.asarray(returned)
+            if result.dtype.kind not in "biuf":
+                raise TypeError(f"as an array it has the type {result.dtype}")
         output[...] = result
     except (TypeError, ValueError) as error:
         raise SimulationError(
-            f"it returned {result!r} of type {type(result).__name__}; {needed} "
+            f"it returned {returned!r} of type {type(returned).__name__}; {needed} "
             f"({error})"
         ) from error
     # a finite sum of squares is the cheapest proof that nothing is infinite or NaN
     if output.ndim == 1 and math.isfinite(output.dot(output)):
         return
     if not np.isfinite(output).all():
-        raise SimulationError(f"it returned non-finite values, {result!r}; {needed}")
+        raise SimulationError(f"it returned non-finite values, {returned!r}; {needed}")
 
 
 def run_step(step: Callable[[], None], op: Operator, time: float) -> None:

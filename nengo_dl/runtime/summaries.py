@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.runtime.board import Board
 from nengo_dl.runtime.objectives import Term
+from nengo_dl.user_warnings import warn_user
 
 __all__ = ["TrainingSummaries", "find_summaries"]
 
@@ -190,10 +190,9 @@ def find_summaries(
     if not (has_loss or wanted or functions):
         return None
     if board is None:
-        warnings.warn(
+        warn_user(
             "The summaries are not recorded, because the simulator has no folder to "
             "write them to; make it with Simulator(..., tensorboard='folder')",
-            stacklevel=3,
         )
         return None
     tags = _distinct(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import nengo
@@ -302,6 +302,13 @@ class Training:
     def _validation(self, validation, terms) -> ArrayData | StreamData:
         if isinstance(validation, (tuple, list)) and len(validation) == 2:
             data = self.checker.read(*validation)
+        elif not isinstance(validation, Iterable) and not callable(validation):
+            raise ValidationError(
+                "Must be a pair of inputs and targets, or an iterable of such pairs "
+                f"(got {type(validation).__name__})",
+                attr="validation",
+                obj=self.owner,
+            )
         else:
             data = self.checker.read(validation, None)
         if isinstance(data, ArrayData):

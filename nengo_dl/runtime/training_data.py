@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
+
+from nengo_dl.user_warnings import warn_user
 
 __all__ = ["ArrayData", "DataChecker", "Minibatch", "StreamData"]
 
@@ -292,10 +293,9 @@ class DataChecker:
             )
         rest = n_items % self.minibatch
         if rest:
-            warnings.warn(
+            warn_user(
                 f"{n_items} items cannot be divided into minibatches of "
                 f"{self.minibatch}: the last {rest} of each epoch are left out",
-                stacklevel=4,
             )
 
     def _by_object(self, values: Any, known: list, attribute: str, kind: str) -> dict:
@@ -332,7 +332,9 @@ class DataChecker:
             array = np.asarray(values)
         except ValueError as error:
             raise self._error(
-                attribute, f"{what} must be an array of numbers ({error})"
+                attribute,
+                f"{what} must be an array of numbers, with all items and steps of one "
+                f"shape; fill up short sequences, with NaN in targets ({error})",
             ) from error
         if array.dtype.kind not in "biuf":
             raise self._error(

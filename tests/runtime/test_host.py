@@ -141,7 +141,13 @@ def test_errors_in_callbacks_reach_the_user_with_their_cause(monkeypatch, interp
 
 @pytest.mark.parametrize(
     ("result", "words"),
-    [(None, "returned None"), ("a", "'a' of type str"), (np.inf, "non-finite")],
+    [
+        (None, "returned None; one finite number is needed"),
+        ("1", "'1' of type str"),
+        (np.ones(1, dtype=object), "has the type object"),
+        (np.ones(1, dtype=complex), "has the type complex128"),
+        (np.inf, "non-finite"),
+    ],
 )
 def test_bad_results_of_callbacks_are_refused(monkeypatch, result, words):
     interpret(monkeypatch, True)
