@@ -254,11 +254,16 @@ class _GivenRates(_RatesOfSpikes):
         return (self.amplitude * J,)
 
 
-@register(nengo.neurons.SpikingRectifiedLinear, methods=("step",))
-class SpikingRectifiedLinearBuilder(NeuronBuilder):
-    """Integrate-and-fire neurons without leak, `nengo.SpikingRectifiedLinear`."""
+class _IntegrateAndFireBuilder(NeuronBuilder):
+    """Integrate-and-fire neurons without leak.
+
+    A subclass says what is added to the voltage in a step, which builder gives the
+    rates for training, and whether spikes can be negative.
+    """
 
     state_names = ("voltage",)
+    rates_builder: ClassVar[type[NeuronBuilder]]
+    spikes_both_ways: ClassVar[bool]
 
     def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
         super().__init__(ops, config)
@@ -271,47 +276,51 @@ class SpikingRectifiedLinearBuilder(NeuronBuilder):
     ) -> OpBuilder:
         """Return a builder of rates, or of spikes with a surrogate derivative."""
         if how.surrogate is None:
-            return _LinearRates(ops, config)
+            return cls.rates_builder(ops, config)
         builder = cls(ops, config)
-        builder.floor = partial(whole_spikes, surrogate=how.surrogate, negative=False)
+        builder.floor = partial(
+            whole_spikes, surrogate=how.surrogate, negative=cls.spikes_both_ways
+        )
         return builder
+
+    def increment(self, J: tf.Tensor) -> tf.Tensor:
+        """Return what a current adds to the voltage in a step."""
+        raise NotImplementedError(f"{type(self).__name__} must implement increment")
 
     def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the spikes and the voltage."""
-        # selecting, like `rounded_product`, keeps the product from being contracted
-        increment = tf.where(J <= 0, constant(0, J), J * self.config.dt)
+        increment = self.increment(J)
         n_spikes, voltage = integrate_and_fire_step(increment, voltage, self.floor)
         return self.spike * n_spikes, voltage
+
+
+@register(nengo.neurons.SpikingRectifiedLinear, methods=("step",))
+class SpikingRectifiedLinearBuilder(_IntegrateAndFireBuilder):
+    """Integrate-and-fire neurons without leak, `nengo.SpikingRectifiedLinear`."""
+
+    rates_builder = _LinearRates
+    spikes_both_ways = False
+
+    def increment(self, J: tf.Tensor) -> tf.Tensor:
+        """Return the positive part of the current, times the length of a step."""
+        # selecting, like `rounded_product`, keeps the product from being contracted
+        return tf.where(J <= 0, constant(0, J), J * self.config.dt)
 
 
 @register(SpikingLeakyReLU, methods=("step", "_drive"))
-class SpikingLeakyReLUBuilder(NeuronBuilder):
+class SpikingLeakyReLUBuilder(_IntegrateAndFireBuilder):
     """Integrate-and-fire neurons that spike both ways, `nengo_dl.SpikingLeakyReLU`."""
 
-    state_names = ("voltage",)
+    rates_builder = _LeakyRates
+    spikes_both_ways = True
 
     def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
         super().__init__(ops, config)
-        self.spike = self.parameter(lambda neurons: neurons.amplitude / config.dt)
         self.slope = self.parameter(lambda neurons: neurons.negative_slope)
-        self.floor = tf.floor
 
-    @classmethod
-    def build_training(
-        cls, ops: Sequence[Any], config: BuildConfig, how: NeuronTraining
-    ) -> OpBuilder:
-        """Return a builder of rates, or of spikes with a surrogate derivative."""
-        if how.surrogate is None:
-            return _LeakyRates(ops, config)
-        builder = cls(ops, config)
-        builder.floor = partial(whole_spikes, surrogate=how.surrogate, negative=True)
-        return builder
-
-    def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return the spikes and the voltage."""
-        increment = rounded_product(leaky_drive(J, self.slope), self.config.dt)
-        n_spikes, voltage = integrate_and_fire_step(increment, voltage, self.floor)
-        return self.spike * n_spikes, voltage
+    def increment(self, J: tf.Tensor) -> tf.Tensor:
+        """Return the drive, times the length of a step."""
+        return rounded_product(leaky_drive(J, self.slope), self.config.dt)
 
 
 @register(nengo.neurons.Sigmoid, methods=("step",))
