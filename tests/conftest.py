@@ -1,6 +1,9 @@
 """Settings of all tests."""
 
+import signal
+
 import nengo
+import pytest
 
 # no test may depend on decoders that an earlier run left on the disk
 nengo.rc["decoder_cache"]["enabled"] = "False"
@@ -13,3 +16,11 @@ def pytest_addoption(parser):
         default=340,
         help="how many damaged parameter files are tried (default: %(default)s)",
     )
+
+
+@pytest.fixture
+def interruptible():
+    """Let Ctrl-C raise, also where the tests were started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -234,7 +234,7 @@ def test_objective_that_returns_no_gradient_trains_nothing():
             assert np.array_equal(variable.numpy(), value)
 
 
-def test_ctrl_c_waits_for_the_end_of_the_minibatch():
+def test_ctrl_c_waits_for_the_end_of_the_minibatch(interruptible):
     class Interrupt(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if batch == 1:
