@@ -4,8 +4,9 @@ Tutorial: from a Nengo script to a trained spiking network
 
 A small network multiplies two numbers. It starts as a plain Nengo script; then the
 simulator is swapped, many inputs run at once, the network is trained by gradient
-descent, and what it has learned goes back into Nengo. Copy the cells one by one, or run
-all of them with ``python examples/tutorial.py``.
+descent, and what it has learned goes back into Nengo. Copy the cells one by one into
+Python or a notebook, or run all of them with ``python examples/tutorial.py``. Together
+they take less than a minute.
 """
 
 # %%
@@ -22,11 +23,11 @@ import nengo_dl
 matplotlib.use("Agg")  # leave this out in a notebook
 import matplotlib.pyplot as plt
 
-# for the command line; in a notebook: output, quick = Path("tutorial.png"), False
+# options of the script; in a notebook, which has arguments of its own, the defaults
 parser = argparse.ArgumentParser(description="The tutorial, from beginning to end.")
 parser.add_argument("--output", type=Path, default=Path("tutorial.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-output, quick = vars(parser.parse_args()).values()
+output, quick = vars(parser.parse_known_args()[0]).values()
 
 # %%
 # 1. A plain Nengo script
@@ -43,6 +44,7 @@ with nengo.Network(seed=0) as net:
 
 with nengo.Simulator(net, progress_bar=False) as sim:
     sim.run(2)
+
 core_data = sim.data[answer]
 print(f"nengo.Simulator: {core_data.shape}, last value {core_data[-1, 0]:.4f}")
 
@@ -54,6 +56,7 @@ print(f"nengo.Simulator: {core_data.shape}, last value {core_data[-1, 0]:.4f}")
 
 with nengo_dl.Simulator(net, progress_bar=False) as sim:
     sim.run(2)
+
 our_data = sim.data[answer]
 print(
     f"nengo_dl.Simulator: {our_data.shape}, last value {our_data[-1, 0]:.4f}, "
@@ -83,6 +86,7 @@ def error_map(sim):
 
 with nengo_dl.Simulator(net, minibatch_size=441, progress_bar=False) as sim:
     before = error_map(sim)
+
 print(f"error of the network that Nengo built: {np.sqrt(np.mean(before**2)):.3f}")
 
 # %%
@@ -122,6 +126,7 @@ sim.save_params("product.npz")
 with nengo_dl.Simulator(net, minibatch_size=441, progress_bar=False) as evaluation:
     evaluation.load_params("product.npz")
     after = error_map(evaluation)
+
 Path("product.npz").unlink()
 print(
     f"error with spikes: {np.sqrt(np.mean(before**2)):.3f} before training, "
@@ -138,6 +143,7 @@ sim.freeze_params(net)
 sim.close()
 with nengo.Simulator(net, progress_bar=False) as sim:
     sim.run(2)
+
 trained_data = sim.data[answer]
 
 # %%
@@ -173,6 +179,7 @@ for ax, errors, when in zip(axes[1:], (before, after), ("before", "after")):
         origin="lower",
     )
     ax.set(title=f"error {when} training", xlabel="first number")
+
 axes[1].set_ylabel("second number")
 figure.colorbar(shown, ax=axes[2])
 figure.savefig(output, dpi=110)

@@ -1,6 +1,7 @@
 """The documentation covers what is public, and quotes what the code says."""
 
 import ast
+import code
 import inspect
 import re
 from pathlib import Path
@@ -115,3 +116,22 @@ def test_readme_example_does_what_it_says(tmp_path, monkeypatch, capsys):
     # a thousand updates in single precision differ a little between machines
     assert error < promised + 0.01
     assert (tmp_path / "sine.png").stat().st_size > 1000
+
+
+class PastedInto(code.InteractiveConsole):
+    """Python's prompt, which parses what it gets line by line, and runs nothing."""
+
+    def runcode(self, code):
+        pass
+
+    def showsyntaxerror(self, filename=None, **kwargs):
+        raise  # what the parser has raised
+
+
+def test_tutorial_can_be_pasted_into_python():
+    # an empty line must end a block, unlike in a script
+    prompt = PastedInto()
+    script = (ROOT / "examples" / "tutorial.py").read_text(encoding="utf-8")
+    for line in [*script.splitlines(), ""]:
+        more = prompt.push(line)
+    assert not more
