@@ -636,8 +636,12 @@ def test_rebuilt_network_gives_the_same_in_nengo_and_here():
         assert_equal_data(case, run(sim, copy), ours)
 
 
+# Nengo's, when it finds no maximum rate for a neuron whose bias keeps it from firing
+@pytest.mark.filterwarnings("ignore:invalid value encountered in log1p:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Non-finite values detected in `max_rates`")
 @generated
 @hypothesis.given(seed=st.integers(0, 10**6))
+@hypothesis.example(seed=160)
 def test_rebuilt_generated_network_gives_the_same_in_nengo(seed):
     # without noise and learning rules, which are no parameters of a connection
     net = networks.random_network(seed, smooth=True).net
