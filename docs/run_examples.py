@@ -25,7 +25,7 @@ def run(script, folder, quick):
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"},
         capture_output=True,
         text=True,
     )

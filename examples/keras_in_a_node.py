@@ -11,10 +11,11 @@ Run it as ``python examples/keras_in_a_node.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 from pathlib import Path
 
 import keras
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 from sklearn.datasets import load_digits
@@ -22,13 +23,11 @@ from sklearn.model_selection import train_test_split
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Train Keras and Nengo together.")
 parser.add_argument("--output", type=Path, default=Path("keras_in_a_node.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_EPOCHS = 8 if args.quick else 40
 N_STEPS = 100  # of simulation with spikes

@@ -12,10 +12,11 @@ Run it as ``python examples/legendre_memory.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 from pathlib import Path
 
 import keras
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 from scipy.linalg import expm
@@ -24,13 +25,11 @@ from sklearn.model_selection import train_test_split
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Train a Legendre memory unit.")
 parser.add_argument("--output", type=Path, default=Path("legendre_memory.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 ORDER, N_HIDDEN, N_STEPS = 24, 128, 64
 N_EPOCHS = 4 if args.quick else 40

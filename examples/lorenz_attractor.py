@@ -12,22 +12,21 @@ Run it as ``python examples/lorenz_attractor.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 import time
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Swap the simulator of a Nengo network.")
 parser.add_argument("--output", type=Path, default=Path("lorenz_attractor.png"))
 parser.add_argument("--quick", action="store_true", help="one second, fewer neurons")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_NEURONS = 500 if args.quick else 2000
 SECONDS = 1.0 if args.quick else 10.0

@@ -12,12 +12,13 @@ Run it as ``python examples/own_neuron_type.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 import time
 import warnings
 from pathlib import Path
 from typing import ClassVar
 
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 import tensorflow as tf
@@ -25,13 +26,11 @@ import tensorflow as tf
 import nengo_dl
 from nengo_dl.builders.neurons import NeuronBuilder
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Write a builder for a neuron type.")
 parser.add_argument("--output", type=Path, default=Path("own_neuron_type.png"))
 parser.add_argument("--quick", action="store_true", help="fewer neurons, shorter run")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_NEURONS = 200 if args.quick else 1000
 SECONDS = 0.5 if args.quick else 2.0

@@ -11,22 +11,21 @@ Run it as ``python examples/pes_minibatch.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 import time
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Learn many functions with PES at once.")
 parser.add_argument("--output", type=Path, default=Path("pes_minibatch.png"))
 parser.add_argument("--quick", action="store_true", help="a shorter run, for a check")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 SECONDS = 4.0 if args.quick else 20.0
 N_TEST = 1000  # steps at the end, without learning

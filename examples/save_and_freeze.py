@@ -11,23 +11,22 @@ Run it as ``python examples/save_and_freeze.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import keras
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Keep what a network has learned.")
 parser.add_argument("--output", type=Path, default=Path("save_and_freeze.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_EPOCHS = 20 if args.quick else 500
 N_STEPS = 1000
@@ -147,8 +146,8 @@ ax.plot(x[:, 0, 0], y[:, 0, 0], color="#22272e", lw=1, label="target")
 ax.plot(x[:, 0, 0], untrained, color="#b9bfc7", lw=2, label="before training")
 ax.plot(x[:, 0, 0], trained, color="#4269d0", lw=2, label="loaded, nengo_dl.Simulator")
 ax.plot(x[shown, 0, 0], frozen, "o", color="#ff725c", label="frozen, nengo.Simulator")
-ax.set(xlabel="input", ylabel="mean output of spiking neurons")
-ax.legend(frameon=False, fontsize=9)
+ax.set(xlabel="input", ylabel="mean output of spiking neurons", ylim=(-1.2, 1.9))
+ax.legend(frameon=False, fontsize=9, ncols=2, loc="upper center")
 ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")

@@ -13,22 +13,21 @@ Run it as ``python examples/spa_retrieval.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import nengo.spa
 import numpy as np
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Train the retrieval of bound symbols.")
 parser.add_argument("--output", type=Path, default=Path("spa_retrieval.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 DIMENSIONS = 32
 N_ROLES, N_FILLERS, N_PAIRS = 4, 20, 2

@@ -14,19 +14,17 @@ Run it as ``python examples/spiking_digits.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 import time
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import nengo_dl
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 parser = argparse.ArgumentParser(description="Read digits with spiking neurons.")
 parser.add_argument("--n-neurons", type=int, default=2000)
@@ -35,7 +33,8 @@ parser.add_argument("--output", type=Path, default=Path("spiking_digits.png"))
 parser.add_argument(
     "--quick", action="store_true", help="fewer neurons and images, for a quick check"
 )
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_NEURONS = min(args.n_neurons, 1000) if args.quick else args.n_neurons
 N_TEST = 180 if args.quick else 450

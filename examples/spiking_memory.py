@@ -11,22 +11,21 @@ Run it as ``python examples/spiking_memory.py``, or cell by cell.
 
 # %%
 import argparse
+import sys
 from pathlib import Path
 
 import keras
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Train a spiking memory over time.")
 parser.add_argument("--output", type=Path, default=Path("spiking_memory.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_STEPS, N_CUE, N_ANSWER = 300, 50, 50  # of 1 ms: all, with the cue, with a target
 N_EPOCHS = 3 if args.quick else 20

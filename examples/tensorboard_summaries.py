@@ -15,23 +15,22 @@ Run it as ``python examples/tensorboard_summaries.py``, or cell by cell; then
 # %%
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 import keras
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 import tensorflow as tf
 
 import nengo_dl
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
 parser = argparse.ArgumentParser(description="Record a training for TensorBoard.")
 parser.add_argument("--output", type=Path, default=Path("tensorboard_summaries.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_EPOCHS = 3 if args.quick else 30
 FOLDER = args.output.with_name("board")

@@ -13,12 +13,13 @@ scikit-learn, unless ``--dataset`` names others.
 
 # %%
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import keras
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 import tensorflow as tf
@@ -26,9 +27,6 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import nengo_dl
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 parser = argparse.ArgumentParser(description="Train a network to read digits.")
 parser.add_argument(
@@ -40,7 +38,8 @@ parser.add_argument(
 parser.add_argument("--output", type=Path, default=Path("train_digits.png"))
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--quick", action="store_true", help="a short check: few epochs")
-args = parser.parse_args()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_STEPS = 50  # for which an image is shown to spiking neurons, of 1 ms each
 RATE = 500  # Hz that stand for an activity of 1

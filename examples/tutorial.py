@@ -11,23 +11,22 @@ they take less than a minute.
 
 # %%
 import argparse
+import sys
 from pathlib import Path
 
 import keras
-import matplotlib
+import matplotlib.pyplot as plt
 import nengo
 import numpy as np
 
 import nengo_dl
 
-matplotlib.use("Agg")  # leave this out in a notebook
-import matplotlib.pyplot as plt
-
-# options of the script; in a notebook, which has arguments of its own, the defaults
 parser = argparse.ArgumentParser(description="The tutorial, from beginning to end.")
 parser.add_argument("--output", type=Path, default=Path("tutorial.png"))
 parser.add_argument("--quick", action="store_true", help="fewer epochs, for a check")
-output, quick = vars(parser.parse_known_args()[0]).values()
+# a notebook has arguments of its own
+args = parser.parse_args([] if "ipykernel" in sys.modules else None)
+output, quick = args.output, args.quick
 
 # %%
 # 1. A plain Nengo script
