@@ -135,3 +135,15 @@ def test_tutorial_can_be_pasted_into_python():
     for line in [*script.splitlines(), ""]:
         more = prompt.push(line)
     assert not more
+
+
+def test_index_describes_each_page_once():
+    text, _, _ = (DOCS / "index.rst").read_text(encoding="utf-8").partition("toctree::")
+    named = re.findall(r":doc:`(?:[^`<]*<)?([\w/]+)>?`", text)
+    pages = {
+        str(path.relative_to(DOCS).with_suffix(""))
+        for path in [*DOCS.glob("*.rst"), *DOCS.glob("user_guide/*.rst")]
+    }
+    assert sorted(named) == sorted(
+        pages - {"index"} | {"examples/index", "examples/tutorial"}
+    )
