@@ -89,6 +89,43 @@ def test_convolutions_match_nengo(name, padding, channels_last, transposed):
     check_parity(ops[:1], random_inputs(), n_steps=2, jit_compile=False)
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("name", CONVS)
+def test_convolutions_as_one_product_match_nengo(name, padding, channels_last):
+    kwargs = dict(CONVS[name], padding=padding, channels_last=channels_last)
+    if not channels_last:
+        *space, channels = kwargs["input_shape"]
+        kwargs["input_shape"] = (channels, *space)
+    op = make_conv(n_filters=transforms.FEWEST_PATCH_FILTERS, **kwargs)
+    check_parity([op], random_inputs(), n_steps=2, batch=3)
+    check_parity([op], random_inputs(), n_steps=2, jit_compile=False)
+
+
+@pytest.mark.parametrize(
+    "expected, n_ops, settings",
+    [
+        ("_by_patches", 1, dict(n_filters=8, input_shape=(9, 9, 1))),
+        (
+            "_by_patches",
+            1,
+            dict(n_filters=8, input_shape=(9, 9, 3), kernel_size=(5, 5)),
+        ),
+        ("_per_group", 1, dict(n_filters=8, input_shape=(9, 9, 5))),
+        ("_fused", 1, dict(n_filters=7, input_shape=(9, 9, 3))),
+        ("_per_group", 1, dict(n_filters=7, input_shape=(9, 9, 5))),
+        ("_fused", 2, dict(n_filters=8, input_shape=(9, 9, 5))),
+        ("_per_group", 2, dict(n_filters=8, input_shape=(9, 9, 9))),
+    ],
+)
+def test_formulation_of_convolutions_follows_their_sizes(expected, n_ops, settings):
+    ops = [make_conv(seed=seed, **settings) for seed in range(n_ops)]
+    config = BuildConfig(0.001, np.dtype(np.float32))
+    builder = transforms.ConvIncBuilder(ops, config)
+    assert builder._apply.__name__ == expected
+    assert builder.avoids_xla == (expected == "_per_group")
+
+
 @pytest.mark.parametrize("max_fused_taps", [0, 100])
 @pytest.mark.parametrize("groups, padding", [(2, "same"), (4, "valid")])
 def test_grouped_convolutions_match_nengo(padding, groups, max_fused_taps, monkeypatch):
