@@ -227,12 +227,14 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """
     n_ops, m, n = a.shape[1:]
     if n == 1:
-        return a[..., 0] * x
+        return _kept_apart(a[..., 0] * x)
     if a.shape[0] == 1 and n_ops == 1 and a.dtype.is_floating:
         y = tf.matmul(tf.reshape(x, (-1, n)), tf.reshape(a, (m, n)), transpose_b=True)
         return tf.reshape(y, (-1, 1, m))
     if n <= _LONGEST_FUSED_SUM or not a.dtype.is_floating:
-        return tf.reduce_sum(tf.linalg.matrix_transpose(a) * x[..., None], axis=2)
+        return _kept_apart(
+            tf.reduce_sum(tf.linalg.matrix_transpose(a) * x[..., None], axis=2)
+        )
     if m == 1:
         # a batched dot product is a plain loop in XLA's CPU compiler; a product with
         # a vector of ones is not
@@ -246,3 +248,19 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         y = tf.matmul(tf.transpose(x, (1, 0, 2)), a[0], transpose_b=True)
         return tf.transpose(y, (1, 0, 2))
     return tf.linalg.matvec(a, x)
+
+
+def _kept_apart(y: tf.Tensor) -> tf.Tensor:
+    """Return the rows of several operators, as a kernel of their own.
+
+    Kernels of neurons see one row of all elements. XLA would compute the products in
+    them, once for each result, and find row and column of each element by divisions of
+    integers, which cannot be vectorized. It does not repeat a division of numbers, nor
+    know that this one changes nothing. (264 ensembles of 100 neurons: a step takes
+    63 µs instead of 210.)
+    """
+    if y.shape[1] == 1 or y.shape[2] == 1 or not y.dtype.is_floating:
+        return y
+    with tf.init_scope():  # as a literal, the compiler would know
+        one = tf.ones((), dtype=y.dtype)
+    return y / one
