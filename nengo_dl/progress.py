@@ -7,7 +7,7 @@ adds a bar drawn by progressbar2, and accepts whatever Nengo's simulator accepts
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import progressbar
 from nengo.exceptions import ValidationError
@@ -22,6 +22,17 @@ from nengo.utils.progress import (
 )
 
 __all__ = ["TextProgressBar", "track"]
+
+
+class _StandardOutput:
+    """Whatever `sys.stdout` is at the moment.
+
+    Given `sys.stdout` itself, progressbar2 writes to the stream that had this name when
+    it was imported, which may be closed by now.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
 
 
 class TextProgressBar(ProgressBar):
@@ -84,7 +95,7 @@ class TextProgressBar(ProgressBar):
                 progressbar.ETA(),
             ]
             end = progress.max_steps
-        stream = self.stream if self.stream is not None else sys.stdout
+        stream = self.stream if self.stream is not None else _StandardOutput()
         return progressbar.ProgressBar(
             max_value=end, widgets=widgets, fd=stream, line_breaks=False
         )

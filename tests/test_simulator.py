@@ -1,9 +1,11 @@
 """The interface of `nengo_dl.Simulator`: what it accepts, returns and refuses."""
 
 import gc
+import io
 import pickle
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -18,9 +20,10 @@ from nengo.exceptions import (
     SimulatorClosed,
     ValidationError,
 )
-from nengo.utils.progress import ProgressBar
+from nengo.utils.progress import Progress, ProgressBar
 
 import nengo_dl
+from nengo_dl.progress import TextProgressBar
 
 from . import networks
 from .networks import recorded
@@ -633,6 +636,16 @@ def test_progress_is_shown_by_default_but_not_in_steps(channel, capfd):
         assert not re.search("(?i)simulat|%", out + err)
         sim.run_steps(3)
         assert re.search("(?i)simulat", shown("(?i)simulat"))
+
+
+def test_progress_goes_to_the_standard_output_of_the_moment(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    bar = TextProgressBar()
+    with Progress("Building", "Build") as progress:
+        bar.update(progress)
+    bar.close()
+    assert "Building" in stream.getvalue()
 
 
 # -- input_feeds
