@@ -19,6 +19,7 @@ from nengo.builder.probe import SimProbe
 from nengo.builder.processes import SimProcess
 
 import nengo_dl
+from nengo_dl.runtime import hoisting
 
 from . import networks
 from .networks import (
@@ -157,12 +158,23 @@ def test_compiled_fixed_network_equals_core_in_float64(name):
     assert_equal_data(case, actual, reference_data(case, n_steps, SEED))
 
 
-@given(case=generated_networks(), compiled=st.booleans())
+@pytest.mark.parametrize("name", ["transforms", "everything", "input_processes"])
+def test_what_is_computed_once_for_equal_inputs_equals_core(name, monkeypatch):
+    monkeypatch.setattr(hoisting, "_WORTH_HOISTING", 1)
+    case = getattr(networks, name)()
+    actual = simulate(case, LONG_RUN, jit_compile=True)
+    assert_equal_data(case, actual, reference_data(case, LONG_RUN, SEED))
+
+
+@given(case=generated_networks(), compiled=st.booleans(), hoisted=st.booleans())
 @generated
-def test_generated_network_equals_core_in_float64(case, compiled):
+def test_generated_network_equals_core_in_float64(case, compiled, hoisted):
     compiled = compiled and not calls_python(case)
     n_steps = 2 * SHORT_RUN if compiled else SHORT_RUN
-    actual = simulate(case, n_steps, jit_compile=True if compiled else None)
+    with pytest.MonkeyPatch.context() as patch:
+        if hoisted:  # products of any size
+            patch.setattr(hoisting, "_WORTH_HOISTING", 1)
+        actual = simulate(case, n_steps, jit_compile=True if compiled else None)
     assert_equal_data(case, actual, reference_data(case, n_steps, SEED))
 
 

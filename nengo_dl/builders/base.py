@@ -200,6 +200,11 @@ class OpBuilder(abc.ABC):
     #: does not need the product, which is worth keeping.
     is_product: bool = False
 
+    #: Number of multiplications in a step (of one item of a minibatch), for builders of
+    #: which a step can be expensive: while their operands stay the same, a simulation
+    #: does not compute them again.
+    n_multiplications: int = 0
+
     @classmethod
     def build(cls, ops: Sequence[Operator], config: BuildConfig) -> OpBuilder:
         """Return a builder for a group; a class may choose another one for training."""

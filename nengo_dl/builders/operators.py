@@ -184,6 +184,8 @@ class DotIncBuilder(OpBuilder):
         super().__init__(ops, config)
         # sums of a few products are as quickly computed again
         self.is_product = ops[0].A.ndim > 0 and ops[0].A.shape[-1] > _FEW_TERMS
+        n_columns = ops[0].X.shape[1] if ops[0].X.ndim == 2 else 1
+        self.n_multiplications = len(ops) * ops[0].A.size * n_columns
 
     def step(self, reads, previous):
         """Return the products, in the shape of Y."""

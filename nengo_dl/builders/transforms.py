@@ -48,6 +48,9 @@ class _ConvBuilder(OpBuilder):
         self.conv = ops[0].conv
         self.size_in = self.conv.input_shape.spatial_shape
         self.size_out = self.conv.output_shape.spatial_shape
+        # where the kernel is applied: strides make one of both images smaller
+        n_places = min(prod(self.size_in), prod(self.size_out))
+        self.n_multiplications = len(ops) * ops[0].W.size * n_places
 
     @classmethod
     def merge_key(cls, op: GeneralConvInc) -> Hashable:
@@ -386,6 +389,7 @@ class SparseDotIncBuilder(OpBuilder):
             len(ops),
         )
         self.way = min(costs, key=costs.get)
+        self.n_multiplications = self.n_entries
         self.by_events = len(ops) == 1 and self._pays_by_events(config)
         with tf.init_scope():
             if self.by_events:
@@ -549,6 +553,7 @@ class BsrDotIncBuilder(OpBuilder):
         n_rows = len(indptr) - 1
         slots = row_slots(np.repeat(np.arange(n_rows), np.diff(indptr)), n_rows)
         self.n_blocks = len(ops[0].indices)
+        self.n_multiplications = sum(op.A.size for op in ops)
         self.is_full = not (slots < 0).any()
         with tf.init_scope():
             self.columns = tf.constant(np.asarray(ops[0].indices, dtype=np.int32))

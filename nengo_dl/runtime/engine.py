@@ -20,6 +20,7 @@ from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime import chunks
 from nengo_dl.runtime.chunks import ChunkBuffers
+from nengo_dl.runtime.hoisting import find_hoisted, segment_ends
 from nengo_dl.runtime.interpreter import Interpreter
 from nengo_dl.runtime.lasting import LastingState
 from nengo_dl.runtime.learned import LearnedWeights
@@ -111,6 +112,7 @@ class Engine:
         ]
         self.learned = LearnedWeights(program, device)
         self.lasting = LastingState(program)
+        self.hoisted = find_hoisted(program.step)
         self.buffers = ChunkBuffers(program.step, self.periods, program.only_last)
         self._seconds_per_step = 0.0
         self._just_compiled = False
@@ -549,7 +551,12 @@ class Engine:
             values, made, error = self.program.feeds.make(now, count, feeds)
             values = self._with_feeds(values, feeds, now - first, made)
             frames = self.buffers.frames(values)
-        return frames, self.buffers.slots(now, made), made, error
+            slots = self.buffers.slots(now, made)
+            if self.hoisted.groups:
+                ends = segment_ends(self.hoisted, frames, made)
+                ends = np.pad(ends, (0, capacity - made)).astype(slots.dtype)
+                slots = np.vstack([slots, ends])
+        return frames, slots, made, error
 
     def _call(self, count, frames, slots) -> list[np.ndarray]:
         try:
@@ -606,5 +613,6 @@ class Engine:
                 jit_compile=jit and not callbacks,
                 jit_pieces=jit and callbacks,
                 twins=self._twins,
+                hoisted=self.hoisted.groups,
             )
         return self._compiled

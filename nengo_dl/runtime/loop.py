@@ -85,6 +85,7 @@ def make_chunk_function(
     jit_compile: bool,
     jit_pieces: bool,
     twins: Mapping[int, int] = MappingProxyType({}),
+    hoisted: Sequence[int] = (),
 ) -> Callable[[int, Sequence[np.ndarray], np.ndarray], list[np.ndarray]]:
     """Compile a loop over the steps of a program.
 
@@ -110,6 +111,8 @@ def make_chunk_function(
     twins : mapping of {int: int}
         Positions of state that equals other state, before and after every step, and
         need not be carried from step to step.
+    hoisted : sequence of int
+        Groups that are computed once for each segment, see `hoisting`.
 
     Returns
     -------
@@ -117,8 +120,9 @@ def make_chunk_function(
         ``run(n_steps, frames, slots) -> outputs`` where frames are tensors of shape
         ``(capacity, minibatch, size)`` and slots an int32 tensor of shape
         ``(n_clocks, capacity)`` with the position at which the outputs of each step are
-        stored (a later step overwrites an earlier one at the same position). The state
-        variables are advanced when all steps went well.
+        stored (a later step overwrites an earlier one at the same position). If groups
+        are hoisted, a last row has the end of each step's segment. The state variables
+        are advanced when all steps went well.
     """
     outputs = program.layout.outputs
     minibatch = program.config.minibatch_size
@@ -152,10 +156,17 @@ def make_chunk_function(
             values = dict(zip(positions, carried, strict=True))
             return [values[twins.get(i, i)] for i in range(len(state))]
 
-        def one_step(i, carried, arrays):
+        def one_step(i, carried, arrays, prepared):
             frame = [values[i] for values in frames]
-            state = complete(carried)
-            state, values = program.step(constants, fixed, state, frame, jit_pieces)
+            state, values = program.step(
+                constants,
+                fixed,
+                complete(carried),
+                frame,
+                jit_pieces,
+                hoisted,
+                prepared,
+            )
             # several outputs can share a clock
             where = {clock: slots[clock, i] for clock in set(shape.clocks)}
             arrays = [
@@ -164,23 +175,45 @@ def make_chunk_function(
             ]
             return i + 1, [state[i] for i in positions], arrays
 
-        def steps(n):
-            def body(i, state, arrays):
-                for _ in range(n):
-                    i, state, arrays = one_step(i, state, arrays)
-                return i, state, arrays
+        def simulate(i, end, carried, arrays, prepared=MappingProxyType({})):
+            def steps(n):
+                def body(i, carried, arrays):
+                    for _ in range(n):
+                        i, carried, arrays = one_step(i, carried, arrays, prepared)
+                    return i, carried, arrays
 
-            return body
+                return body
+
+            loop_vars = i, carried, arrays
+            for n in dict.fromkeys((unroll, 1)):
+                loop_vars = tf.while_loop(
+                    lambda i, carried, arrays, n=n: i + n <= end,
+                    steps(n),
+                    loop_vars,
+                    parallel_iterations=1,
+                )
+            return loop_vars
+
+        def segment(i, carried, arrays):
+            frame = [values[i] for values in frames]
+            prepared = program.prepare(
+                constants, fixed, complete(carried), frame, hoisted
+            )
+            end = tf.minimum(slots[-1, i], n_steps)
+            return simulate(i, end, carried, arrays, prepared)
 
         positions = [i for i in range(len(state)) if i not in twins]
         loop_vars = (tf.constant(0), [state[i] for i in positions], arrays)
-        for n in dict.fromkeys((unroll, 1)):
+        if hoisted:
             loop_vars = tf.while_loop(
-                lambda i, state, arrays, n=n: i + n <= n_steps,
-                steps(n),
+                lambda i, carried, arrays: i < n_steps,
+                segment,
                 loop_vars,
                 parallel_iterations=1,
             )
+        else:
+            i, carried, arrays = loop_vars
+            loop_vars = simulate(i, n_steps, carried, arrays)
         _, carried, arrays = loop_vars
         results = [array.stack() for array in arrays]
         for variable, value in zip(variables.state, complete(carried), strict=True):
@@ -191,11 +224,11 @@ def make_chunk_function(
         dims = (shape.capacity, minibatch, block.size)
         return tf.TensorSpec(dims, program.dtype_of(block))
 
-    n_clocks = max(shape.clocks, default=0) + 1
+    n_rows = max(shape.clocks, default=0) + 1 + bool(hoisted)
     compiled = run.get_concrete_function(
         tf.TensorSpec((), tf.int32),
         [frame_spec(block) for block in program.input_blocks],
-        tf.TensorSpec((n_clocks, shape.capacity), tf.int32),
+        tf.TensorSpec((n_rows, shape.capacity), tf.int32),
     )
 
     def call(n_steps, frames, slots):

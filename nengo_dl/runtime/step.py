@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -122,6 +123,56 @@ class StepProgram:
         }
         return [read_constant(plan, values) for plan in self.fixed_plans]
 
+    def prepare(
+        self,
+        constants: Sequence[tf.Tensor],
+        fixed: Sequence[tf.Tensor],
+        state: Sequence[tf.Tensor],
+        frame: Sequence[tf.Tensor],
+        groups: Sequence[int],
+    ) -> dict[int, tf.Tensor]:
+        """Compute groups whose results serve several steps.
+
+        Parameters
+        ----------
+        constants, fixed, state, frame
+            As for `step`.
+        groups : sequence of int
+            Numbers of groups that keep no state, in order.
+
+        Returns
+        -------
+        dict of {int: tf.Tensor}
+            Values of the blocks that the groups set or add to.
+        """
+        store = self._store(constants, state, frame)
+        fixed_values = self._by_plan(fixed)
+        for number in groups:
+            self.run_group(number, store, fixed_values)
+        return dict(store.export()["current"])
+
+    def _store(self, constants, state, frame, prepared=MappingProxyType({})):
+        start = {
+            block.number: value
+            for blocks, values in (
+                (self.constant_blocks, constants),
+                (self.state_blocks, state),
+                (self.input_blocks, frame),
+            )
+            for block, value in zip(blocks, values, strict=True)
+        }
+        return ValueStore(
+            self.layout.blocks,
+            self.config.dtype,
+            self.config.minibatch_size,
+            {**start, **prepared},
+        )
+
+    def _by_plan(self, fixed: Sequence[tf.Tensor]) -> dict[int, tf.Tensor]:
+        return {
+            id(plan): value for plan, value in zip(self.fixed_plans, fixed, strict=True)
+        }
+
     def step(
         self,
         constants: Sequence[tf.Tensor],
@@ -129,6 +180,8 @@ class StepProgram:
         state: Sequence[tf.Tensor],
         frame: Sequence[tf.Tensor],
         jit_pieces: bool = False,
+        done: Collection[int] = (),
+        prepared: Mapping[int, tf.Tensor] = MappingProxyType({}),
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Compute one time step.
 
@@ -145,6 +198,10 @@ class StepProgram:
         jit_pieces : bool
             Compile what lies between callbacks with XLA (for loops that cannot be
             compiled as a whole).
+        done : collection of int
+            Groups that were computed by `prepare` already.
+        prepared : mapping of {int: tf.Tensor}
+            Its result.
 
         Returns
         -------
@@ -153,21 +210,8 @@ class StepProgram:
         outputs : list of tf.Tensor, shapes (minibatch, size)
             The signals that were asked for.
         """
-        start = {
-            block.number: value
-            for blocks, values in (
-                (self.constant_blocks, constants),
-                (self.state_blocks, state),
-                (self.input_blocks, frame),
-            )
-            for block, value in zip(blocks, values, strict=True)
-        }
-        fixed_values = {
-            id(plan): value for plan, value in zip(self.fixed_plans, fixed, strict=True)
-        }
-        store = ValueStore(
-            self.layout.blocks, self.config.dtype, self.config.minibatch_size, start
-        )
+        store = self._store(constants, state, frame, prepared)
+        fixed_values = self._by_plan(fixed)
         numbers = [block.number for block in self.state_blocks]
 
         def finish(store: ValueStore) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
@@ -188,7 +232,8 @@ class StepProgram:
         for number, (segment, is_callback) in enumerate(self.segments):
             if is_callback or not jit_pieces:
                 for index in segment:
-                    self.run_group(index, store, fixed_values)
+                    if index not in done:
+                        self.run_group(index, store, fixed_values)
                 if number == last:
                     return finish(store)
                 continue
