@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import index
@@ -21,6 +22,7 @@ from nengo_dl.compiler.ir import (
     n_values,
     name_of,
 )
+from nengo_dl.compiler.large import keep_large_apart
 
 __all__ = ["Planner", "dependencies", "greedy", "make_group", "one_by_one", "plan"]
 
@@ -183,6 +185,8 @@ def plan(
     before: Sequence[set[int]],
     builder_of: BuilderLookup,
     planner: str | Planner = "greedy",
+    large: float = math.inf,
+    minibatch_size: int = 1,
 ) -> list[Group]:
     """Merge operators into groups and order these by their dependencies.
 
@@ -197,6 +201,8 @@ def plan(
     planner : str or callable
         What decides: `greedy`, `one_by_one` (``"none"``), or another function with
         their arguments and result.
+    large, minibatch_size
+        Which operators `greedy` does not merge; see `large.keep_large_apart`.
 
     Returns
     -------
@@ -211,6 +217,8 @@ def plan(
         something else, or merges what cannot be merged.
     """
     keys = [_merge_key(op, builder_of) for op in operators]
+    if planner == "greedy":
+        keys = keep_large_apart(operators, keys, builder_of, large, minibatch_size)
     if isinstance(planner, str):
         found = NAMED_PLANNERS[planner](operators, before, keys)
     else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.operator import Operator, TimeUpdate
 from nengo.builder.signal import Signal
@@ -33,6 +34,10 @@ from nengo_dl.runtime.step import StepProgram
 from nengo_dl.user_warnings import warn_user
 
 __all__ = ["Program", "compile_model", "make_builder_lookup"]
+
+#: Results of how many values (of all items) take longer to compute than merging them
+#: with others could save. (On GPUs: a guess, from how much longer a launch takes.)
+_LARGE_ON_CPUS, _LARGE_ON_GPUS = 2**13, 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +205,9 @@ def compile_model(
 
     watch.start("plan")
     before = dependencies(left, aliases, lookup)
-    groups = plan(left, before, lookup, settings.planner)
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    large = _LARGE_ON_GPUS if gpu else _LARGE_ON_CPUS
+    groups = plan(left, before, lookup, settings.planner, large, minibatch_size)
     verify_plan(groups, left, before)
     counts["groups"] = len(groups)
     watch.start("lay out")
