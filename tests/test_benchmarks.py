@@ -88,10 +88,10 @@ def test_sizes_change_networks():
 
 
 def test_memory_of_legendre_memory_unit_is_a_delay():
-    from nengo_dl.benchmarks.networks import _legendre_delay
+    from nengo_dl.benchmarks.networks import legendre_delay
 
     order, theta, dt = 12, 0.2, 0.001
-    A, B = _legendre_delay(order, theta, dt)
+    A, B = legendre_delay(order, theta, dt)
     state = np.zeros((order, 1))
     times = dt * np.arange(1, 1001)
     delayed = []

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import json
-import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nengo_dl.benchmarks import report
@@ -24,15 +22,28 @@ from nengo_dl.benchmarks.measure import (
     Measurement,
     measure,
 )
-from nengo_dl.benchmarks.networks import NETWORKS
+from nengo_dl.benchmarks.networks import NETWORKS, Benchmark
+from nengo_dl.benchmarks.training.measure import (
+    TrainingMeasurement,
+    default_sides,
+    measure_training,
+)
+from nengo_dl.benchmarks.training.problems import CASES, Case
 
 __all__ = ["main"]
 
-#: Beside the package, in a checkout of the source code.
-TRAINING_SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "training.py"
-
 _SCALES = (1_000, 10_000, 100_000, 1_000_000)
 _NEURONS_PER_ENSEMBLE = 100
+
+_ABOUT_TRAINING = """\
+Measure training steps. Each side of a case does the same computation with the
+same data, in a process of its own, in turns. Shown are the seconds that
+importing, building and the first minibatch take (with compilation), the median
+time per minibatch afterwards, how many times as fast as the first side that is,
+the most memory used, how much of it came with training, and the first loss,
+which should be the same.
+
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,9 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 if a simulator failed.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["training"]:  # whose options are its own
-        return _train(arguments[1:])
     options = _make_parser().parse_args(arguments)
     return options.run(options)
 
@@ -69,7 +77,7 @@ def _make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="measure standard networks",
-        description=_list_of_networks(),
+        description=_list_of("Standard networks, and their sizes:", NETWORKS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument(
@@ -79,6 +87,7 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="NAME[:SIZE=VALUE,...]",
         help="networks, with sizes that differ from the defaults; all if none is given",
     )
+    _add_simulators(run)
     _add_common(run)
     run.set_defaults(run=_run, default_backends=[CORE, NENGO_DL])
 
@@ -92,29 +101,64 @@ def _make_parser() -> argparse.ArgumentParser:
         help="numbers of neurons, multiples of 200, in two arrays of ensembles of "
         f"{_NEURONS_PER_ENSEMBLE} neurons; default: {', '.join(map(str, _SCALES))}",
     )
+    _add_simulators(scaling)
     _add_common(scaling)
     scaling.set_defaults(run=_scale, default_backends=[NENGO_DL])
 
-    commands.add_parser(
+    training = commands.add_parser(
         "training",
-        help="training, against hand-written loops and Keras (in a source checkout)",
+        help="measure training, against hand-written loops and Keras",
+        description=_ABOUT_TRAINING
+        + _list_of("Cases, and their sizes:", CASES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    training.add_argument(
+        "benchmarks",
+        nargs="*",
+        type=_case,
+        metavar="NAME[:SIZE=VALUE,...]",
+        help="cases, with sizes that differ from the defaults; all if none is given",
+    )
+    training.add_argument(
+        "--memory",
+        action="store_true",
+        help="measure memory only, with the data of a single minibatch",
+    )
+    _add_backends(
+        training,
+        "--side",
+        "MODULE:FUNCTION",
+        "a function to measure, after the default ones (or PATH.py:FUNCTION); can be "
+        "repeated",
+    )
+    _add_common(training)
+    training.set_defaults(run=_train)
+
     commands.add_parser("list", help="list the standard networks").set_defaults(
         run=_list
     )
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(backends=None)
-    parser.add_argument(
+def _add_simulators(parser: argparse.ArgumentParser) -> None:
+    _add_backends(
+        parser,
         "--simulator",
-        action=_AddBackend,
-        metavar="MODULE:CLASS",
-        help="a simulator to measure, instead of the default ones; can be repeated, "
-        "and the first is what others are compared with",
+        "MODULE:CLASS",
+        "a simulator to measure, instead of the default ones; can be repeated, and the "
+        "first is what others are compared with",
     )
-    for name, metavar, what in (
+    parser.add_argument(
+        "--seconds", type=float, help="length of each run (default: 0.3)"
+    )
+
+
+def _add_backends(
+    parser: argparse.ArgumentParser, option: str, metavar: str, what: str
+) -> None:
+    parser.set_defaults(backends=None)
+    parser.add_argument(option, action=_AddBackend, metavar=metavar, help=what)
+    for name, kind, which in (
         ("--python", "PATH", "interpreter in which it is installed"),
         ("--arguments", "JSON", "its further arguments, such as '{\"seed\": 1}'"),
         ("--label", "NAME", "its name in tables"),
@@ -122,17 +166,18 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             name,
             action=_ChangeBackend,
-            metavar=metavar,
-            help=f"of the preceding --simulator: {what}",
+            metavar=kind,
+            help=f"of the preceding {option}: {which}",
         )
+    parser.set_defaults(backend_option=option)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes and short runs, for checks"
     )
     parser.add_argument(
         "--rounds", type=_positive, help="number of runs, in turns (default: 7)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, help="length of each run (default: 0.3)"
     )
     parser.add_argument(
         "--timeout",
@@ -145,11 +190,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 class _AddBackend(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
-        module, _, name = values.partition(":")
+        module, _, name = values.rpartition(":")
         if not module or not name.isidentifier():
+            example = "nengo:Simulator" if self.dest == "simulator" else "peer.py:train"
             parser.error(
-                f"argument {option_string}: expected MODULE:CLASS, such as "
-                f"nengo:Simulator (got {values!r})"
+                f"argument {option_string}: expected {self.metavar}, such as {example} "
+                f"(got {values!r})"
             )
         namespace.backends = [*(namespace.backends or ()), Backend(values)]
 
@@ -157,9 +203,10 @@ class _AddBackend(argparse.Action):
 class _ChangeBackend(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         if not namespace.backends:
+            first = namespace.backend_option
             parser.error(
-                f"argument {option_string}: give --simulator first; {option_string} "
-                "belongs to the simulator before it"
+                f"argument {option_string}: give {first} first; {option_string} "
+                f"belongs to the {first[2:]} before it"
             )
         value: Any = values
         if self.dest == "python":
@@ -185,13 +232,22 @@ class _ChangeBackend(argparse.Action):
 
 
 def _benchmark(text: str) -> tuple[str, dict[str, Any]]:
-    """Parse ``name:size=value,size=value``."""
+    """Parse ``name:size=value,size=value`` for a network."""
+    return _parse(text, NETWORKS, "network", ["minibatch"])
+
+
+def _case(text: str) -> tuple[str, dict[str, Any]]:
+    """Parse ``name:size=value,size=value`` for a case of training."""
+    return _parse(text, CASES, "case", [])
+
+
+def _parse(text, known, kind, further):
     name, _, sizes = text.partition(":")
-    if name not in NETWORKS:
+    if name not in known:
         raise argparse.ArgumentTypeError(
-            f"there is no network {name!r}; choose from {', '.join(NETWORKS)}"
+            f"there is no {kind} {name!r}; choose from {', '.join(known)}"
         )
-    allowed = [*inspect.signature(NETWORKS[name].build).parameters, "minibatch"]
+    allowed = [*_sizes_of(known[name]), *further]
     result = {}
     for part in filter(None, sizes.split(",")):
         key, _, value = part.partition("=")
@@ -207,6 +263,17 @@ def _benchmark(text: str) -> tuple[str, dict[str, Any]]:
             ) from None
         result[key] = int(number) if number == int(number) else number
     return name, result
+
+
+def _sizes_of(benchmark: Benchmark | Case) -> dict[str, Any]:
+    """Return the sizes of a network or case, with their defaults."""
+    fixed = getattr(benchmark, "fixed", {})
+    return {
+        key: fixed.get(key, parameter.default)
+        for key, parameter in inspect.signature(benchmark.build).parameters.items()
+        if isinstance(parameter.default, int | float)
+        and not isinstance(parameter.default, bool)
+    }
 
 
 def _positive(text: str) -> int:
@@ -230,7 +297,7 @@ def _effort(options: argparse.Namespace) -> Effort:
     given = {
         name: getattr(options, name)
         for name in ("rounds", "seconds", "timeout")
-        if getattr(options, name) is not None
+        if getattr(options, name, None) is not None
     }
     return dataclasses.replace(QUICK if options.quick else Effort(), **given)
 
@@ -267,11 +334,35 @@ def _measure_all(jobs, options: argparse.Namespace) -> list[Measurement]:
     for name, sizes in jobs:
         found = measure(name, backends, sizes, _effort(options), _show_progress)
         results.extend(found)
-        if options.json:
-            with open(options.json, "a", encoding="utf-8") as file:
-                file.writelines(one.to_json() + "\n" for one in found)
+        _append(found, options)
     _show_progress("")
     return results
+
+
+def _train(options: argparse.Namespace) -> int:
+    jobs = options.benchmarks or [(name, {}) for name in CASES]
+    effort = _effort(options)
+    if options.quick:
+        jobs = [(name, {**CASES[name].small, **sizes}) for name, sizes in jobs]
+    if options.memory:
+        jobs = [(name, {**sizes, "n_minibatches": 1}) for name, sizes in jobs]
+        effort = dataclasses.replace(effort, rounds=0)
+    results: list[TrainingMeasurement] = []
+    for name, sizes in jobs:
+        sides = [*default_sides(name), *(options.backends or ())]
+        found = measure_training(name, sides, sizes, effort, _show_progress)
+        results.extend(found)
+        _append(found, options)
+    _show_progress("")
+    print(report.training_table(results))
+    draw = functools.partial(report.bar_chart, what="minibatch")
+    return _finish(results, options, draw)
+
+
+def _append(results, options: argparse.Namespace) -> None:
+    if options.json:
+        with open(options.json, "a", encoding="utf-8") as file:
+            file.writelines(one.to_json() + "\n" for one in results)
 
 
 def _finish(results, options: argparse.Namespace, draw) -> int:
@@ -285,36 +376,19 @@ def _show_progress(text: str) -> None:
         print(f"\r{text:<70.70}", end="" if text else "\r", file=sys.stderr, flush=True)
 
 
-def _train(arguments: Sequence[str]) -> int:
-    if not TRAINING_SCRIPT.exists():
-        print(
-            f"The training benchmarks are a script of the source code, "
-            f"{TRAINING_SCRIPT}, which is not part of this installation: run them in "
-            "a checkout",
-            file=sys.stderr,
-        )
-        return 1
-    environment = dict(os.environ)
-    paths = [str(TRAINING_SCRIPT.parent.parent), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    command = [sys.executable, str(TRAINING_SCRIPT), *arguments]
-    return subprocess.run(command, env=environment, check=False).returncode
-
-
 def _list(options: argparse.Namespace) -> int:
-    print(_list_of_networks())
+    print(_list_of("Standard networks, and their sizes:", NETWORKS))
+    print(_list_of("\nTraining, and its sizes:", CASES))
     return 0
 
 
-def _list_of_networks() -> str:
-    lines = ["Standard networks, and their sizes:", ""]
-    for name, benchmark in NETWORKS.items():
-        sizes = [
-            f"{key}={parameter.default}"
-            for key, parameter in inspect.signature(benchmark.build).parameters.items()
-        ]
-        if benchmark.minibatch:
+def _list_of(title: str, benchmarks: Mapping[str, Any]) -> str:
+    lines = [title, ""]
+    width = max(map(len, benchmarks))
+    for name, benchmark in benchmarks.items():
+        sizes = [f"{key}={value}" for key, value in _sizes_of(benchmark).items()]
+        if getattr(benchmark, "minibatch", None):
             sizes.append(f"minibatch={benchmark.minibatch}")
-        lines.append(f"  {name:14s} {benchmark.title}")
-        lines.append(f"  {'':14s} {', '.join(sizes)}")
+        lines.append(f"  {name:{width}s} {benchmark.title}")
+        lines.append(f"  {'':{width}s} {', '.join(sizes)}")
     return "\n".join(lines)

@@ -6,13 +6,17 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from nengo_dl.benchmarks.processes import (
+    FOLDER,
+    BackendError,
+    WorkerProcess,
+    noted_failures,
+)
 
 __all__ = [
     "CORE",
@@ -21,19 +25,15 @@ __all__ = [
     "BackendError",
     "Effort",
     "Measurement",
+    "StepTimes",
+    "machine",
     "measure",
 ]
-
-_FOLDER = Path(__file__).resolve().parent
 
 #: Steps of a simulated second.
 _STEPS_PER_SECOND = 1000
 
 _FEWEST_STEPS, _MOST_STEPS = 5, 20000
-
-
-class BackendError(Exception):
-    """A simulator that could not be imported, built or run."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,57 @@ class Effort:
 QUICK = Effort(rounds=2, seconds=0.01, first_steps=20)
 
 
+class StepTimes:
+    """What follows from times of steps that were taken in turns.
+
+    Attributes
+    ----------
+    step_seconds : list of float
+        Times per step, in seconds.
+    items : int
+        Inputs that a step computes.
+    """
+
+    step_seconds: list[float]
+    items: int = 1
+
+    @property
+    def step(self) -> float | None:
+        """Median time per step."""
+        return statistics.median(self.step_seconds) if self.step_seconds else None
+
+    @property
+    def spread(self) -> float | None:
+        """Half of the range of the middle half of the times per step."""
+        if len(self.step_seconds) < 2:
+            return None
+        low, _, high = statistics.quantiles(self.step_seconds, n=4, method="inclusive")
+        return (high - low) / 2
+
+    def faster_than(self, other: StepTimes) -> float | None:
+        """Return how many times as fast as with another one item is computed.
+
+        The median over pairs of runs that followed each other.
+
+        Parameters
+        ----------
+        other : StepTimes
+            What to compare with.
+
+        Returns
+        -------
+        float or None
+            None if one of them was not run.
+        """
+        ratios = [
+            (theirs / other.items) / (ours / self.items)
+            for ours, theirs in zip(self.step_seconds, other.step_seconds)
+        ]
+        return statistics.median(ratios) if ratios else None
+
+
 @dataclass
-class Measurement:
+class Measurement(StepTimes):
     """What was measured for one network with one simulator.
 
     Times are in seconds, memory in bytes; what is None was not measured.
@@ -154,19 +203,6 @@ class Measurement:
     output_rms: float | None = None
 
     @property
-    def step(self) -> float | None:
-        """Median time per step."""
-        return statistics.median(self.step_seconds) if self.step_seconds else None
-
-    @property
-    def spread(self) -> float | None:
-        """Half of the range of the middle half of the times per step."""
-        if len(self.step_seconds) < 2:
-            return None
-        low, _, high = statistics.quantiles(self.step_seconds, n=4, method="inclusive")
-        return (high - low) / 2
-
-    @property
     def total(self) -> float | None:
         """Time from the constructor to the data of one simulated second.
 
@@ -178,97 +214,15 @@ class Measurement:
         rest = max(_STEPS_PER_SECOND - (self.first_steps or 0), 0) * self.step
         return self.build_seconds + self.first_seconds + rest
 
-    def faster_than(self, other: Measurement) -> float | None:
-        """Return how many times as fast as another simulator one item is simulated.
-
-        The median over pairs of runs that followed each other.
-        """
-        ratios = [
-            (theirs / other.items) / (ours / self.items)
-            for ours, theirs in zip(self.step_seconds, other.step_seconds)
-        ]
-        return statistics.median(ratios) if ratios else None
-
     def to_json(self) -> str:
         """Return one line of JSON, with the derived numbers."""
         derived = {"step": self.step, "spread": self.spread, "total": self.total}
         return json.dumps({**asdict(self), **derived})
 
 
-class _Process:
-    """The other end of ``worker.py``."""
-
-    def __init__(self, backend: Backend, timeout: float):
-        self.backend = backend
-        self.timeout = timeout
-        environment = dict(os.environ)
-        if backend.python == sys.executable:
-            # find this very package, installed or not
-            paths = [str(_FOLDER.parent.parent), environment.get("PYTHONPATH", "")]
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        else:
-            environment.pop("PYTHONPATH", None)
-        try:
-            self.process = subprocess.Popen(
-                [backend.python, str(_FOLDER / "worker.py")],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=environment,
-            )
-        except OSError as error:
-            raise BackendError(
-                f"Cannot start the interpreter {backend.python!r}: {error.strerror}"
-            ) from error
-        # read all the time, or the process would wait once the pipe is full
-        self._complaints: list[str] = []
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
-
-    def _listen(self) -> None:
-        for line in self.process.stderr:
-            self._complaints.append(line)
-            del self._complaints[:-20]
-
-    def ask(self, action: str, **details: Any) -> dict[str, Any]:
-        """Send a command and return the answer."""
-        timer = threading.Timer(self.timeout, self.process.kill)
-        timer.start()
-        try:
-            self.process.stdin.write(json.dumps({"do": action, **details}) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        finally:
-            in_time = timer.is_alive()
-            timer.cancel()
-        if not line:
-            if not in_time:
-                raise BackendError(
-                    f"No answer to {action!r} in {self.timeout:g} seconds"
-                )
-            code = self.process.wait()
-            self._reader.join(1)
-            last = "".join(self._complaints[-3:]).strip()
-            raise BackendError(f"Ended with exit status {code} in {action!r}: {last}")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise BackendError(answer["error"])
-        return answer
-
-    def end(self) -> None:
-        """End the process."""
-        self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._reader.join(1)
-        self.process.stdout.close()
-        self.process.stderr.close()
+def machine() -> dict[str, Any]:
+    """Return what belongs to measurements: number of processors, and platform."""
+    return {"processors": os.cpu_count(), "platform": platform.platform()}
 
 
 def measure(
@@ -309,13 +263,13 @@ def measure(
             backend.python,
             dict(sizes or {}),
             dict(backend.arguments),
-            machine={"processors": os.cpu_count(), "platform": platform.platform()},
+            machine=machine(),
         )
         for backend in backends
     ]
-    processes: list[_Process | None] = [None] * len(backends)
+    processes: list[WorkerProcess | None] = [None] * len(backends)
 
-    def alive() -> Iterator[tuple[_Process, Measurement]]:
+    def alive() -> Iterator[tuple[WorkerProcess, Measurement]]:
         for process, result in zip(processes, results):
             if process is not None and result.error is None:
                 yield process, result
@@ -323,17 +277,19 @@ def measure(
     try:
         for number, (backend, result) in enumerate(zip(backends, results)):
             report(f"{benchmark}: building with {backend.name}")
-            with _failures(result):
-                processes[number] = process = _Process(backend, effort.timeout)
-                _prepare(process, result, effort)
+            with noted_failures(result):
+                processes[number] = process = WorkerProcess(
+                    backend.python, effort.timeout
+                )
+                _prepare(process, backend, result, effort)
         for number in range(effort.rounds):
             report(f"{benchmark}: run {number + 1} of {effort.rounds}")
             for process, result in alive():
-                with _failures(result):
+                with noted_failures(result):
                     seconds = process.ask("run", n_steps=result.n_steps)["seconds"]
                     result.step_seconds.append(seconds / result.n_steps)
         for process, result in alive():
-            with _failures(result):
+            with noted_failures(result):
                 result.peak_bytes = process.ask("memory")["peak_bytes"]
                 process.ask("close")
     finally:
@@ -343,31 +299,17 @@ def measure(
     return results
 
 
-class _failures:
-    """Notes the failure of a simulator instead of ending everything."""
-
-    def __init__(self, result: Measurement):
-        self.result = result
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, trace) -> bool:
-        if isinstance(error, BackendError):
-            self.result.error = str(error)
-            return True
-        return False
-
-
-def _prepare(process: _Process, result: Measurement, effort: Effort) -> None:
+def _prepare(
+    process: WorkerProcess, backend: Backend, result: Measurement, effort: Effort
+) -> None:
     """Build, run for the first time, and find out how long the later runs should be."""
     answer = process.ask(
         "start",
         network=result.benchmark,
         sizes=result.sizes,
-        simulator=process.backend.simulator,
+        simulator=backend.simulator,
         arguments=result.arguments,
-        networks=str(_FOLDER / "networks.py"),
+        networks=str(FOLDER / "networks.py"),
     )
     result.first_steps = effort.first_steps
     answer.update(process.ask("build"))

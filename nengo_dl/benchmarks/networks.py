@@ -342,7 +342,7 @@ def lmu(order=256, n_hidden=212, theta=0.784, dt=0.001, seed=0):
        representation in recurrent neural networks. NeurIPS 2019.
     """
     rng = np.random.RandomState(seed)
-    A, B = _legendre_delay(order, theta, dt)
+    A, B = legendre_delay(order, theta, dt)
     with nengo.Network(seed=seed) as net:
         stimulus = nengo.Node(lambda t: np.sin(20 * t))
         memory = nengo.Node(size_in=order)
@@ -374,7 +374,7 @@ def _tanh():
     return nengo.Sigmoid(tau_ref=1)
 
 
-def _legendre_delay(order, theta, dt):
+def legendre_delay(order, theta, dt):
     """Return the matrices of a delay line for one time step of constant input."""
     i = np.arange(order)
     rate = (2 * i + 1)[:, None] / theta

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nengo_dl.benchmarks.measure import Measurement
+from nengo_dl.benchmarks.training.measure import TrainingMeasurement
 
-__all__ = ["bar_chart", "scaling_chart", "scaling_table", "table"]
+__all__ = ["bar_chart", "scaling_chart", "scaling_table", "table", "training_table"]
 
 _MEGABYTE = 2**20
 
@@ -68,6 +69,64 @@ def table(measurements: Sequence[Measurement]) -> str:
     return "\n".join([_simple_table(rows), *failures])
 
 
+def training_table(measurements: Sequence[TrainingMeasurement]) -> str:
+    """Return a table of training steps, in reStructuredText.
+
+    Parameters
+    ----------
+    measurements : sequence of TrainingMeasurement
+        Those of one benchmark follow each other; all but the first are compared with
+        the first.
+
+    Returns
+    -------
+    str
+        A simple table with one row for each measurement.
+    """
+    rows = [
+        (
+            "benchmark",
+            "side",
+            "import",
+            "build",
+            "first step",
+            "step",
+            "spread",
+            "ratio",
+            "memory",
+            "training",
+            "loss",
+        ),
+        ("", "", "s", "s", "s", "ms", "ms", "", "MB", "MB", ""),
+    ]
+    failures = []
+    first: dict[str, TrainingMeasurement] = {}
+    for one in measurements:
+        base = first.setdefault(_title(one), one)
+        title = _title(one) if base is one else ""
+        if one.error is not None:
+            rows.append((title, one.simulator, *["failed"] + [""] * 8))
+            failures.append(f"{_title(one)} with {one.simulator}: {one.error}")
+            continue
+        training = one.peak_bytes - one.build_bytes if one.peak_bytes else None
+        rows.append(
+            (
+                title,
+                one.simulator,
+                _number(one.import_seconds),
+                _number(one.build_seconds),
+                _number(one.first_seconds),
+                _number(one.step, 1e3),
+                _number(one.spread, 1e3),
+                "" if base is one else _ratio(one.faster_than(base)),
+                _number(one.peak_bytes, 1 / _MEGABYTE),
+                _number(training, 1 / _MEGABYTE),
+                f"{one.loss:.4f}",
+            )
+        )
+    return "\n".join([_simple_table(rows), *failures])
+
+
 def scaling_table(measurements: Sequence[Measurement]) -> str:
     """Return a table of costs per neuron, in reStructuredText.
 
@@ -115,15 +174,21 @@ def scaling_table(measurements: Sequence[Measurement]) -> str:
     return "\n".join([_simple_table(rows), *failures])
 
 
-def bar_chart(measurements: Sequence[Measurement], path: str | Path) -> None:
+def bar_chart(
+    measurements: Sequence[Measurement | TrainingMeasurement],
+    path: str | Path,
+    what: str = "time step and item",
+) -> None:
     """Draw the time per step of each simulator and benchmark.
 
     Parameters
     ----------
-    measurements : sequence of Measurement
-        As for `table`; failures are left out.
+    measurements : sequence of Measurement or TrainingMeasurement
+        As for `table` or `training_table`; failures are left out.
     path : str or Path
         Image to write; its suffix chooses the format.
+    what : str
+        What takes this time.
     """
     figure, axes = _figure(8, 1.5 + 0.18 * len(measurements))
     simulators = list(dict.fromkeys(one.simulator for one in measurements))
@@ -145,7 +210,7 @@ def bar_chart(measurements: Sequence[Measurement], path: str | Path) -> None:
     axes.set_yticks(range(len(titles)), titles)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlabel("µs per time step and item (logarithmic)")
+    axes.set_xlabel(f"µs per {what} (logarithmic)")
     axes.legend()
     figure.savefig(path, dpi=120)
 
@@ -196,7 +261,7 @@ def _figure(width: float, height: float):
     return figure, figure.add_subplot()
 
 
-def _title(one: Measurement) -> str:
+def _title(one: Measurement | TrainingMeasurement) -> str:
     sizes = ",".join(f"{name}={value}" for name, value in one.sizes.items())
     return f"{one.benchmark}:{sizes}" if sizes else one.benchmark
 

@@ -1,9 +1,10 @@
 """Measures one simulator, in a process of its own.
 
-This file is run as a script by ``measure.py``, in any interpreter that has a simulator
-for Nengo networks. It imports nothing of nengo_dl, and works with Python 3.6. Commands
-come as lines of JSON on its standard input, and each is answered by one line on its
-standard output; what the simulator prints goes to standard error.
+This file is run as a script, in any interpreter that has a simulator for Nengo networks
+or, for training, whatever a side needs. It imports nothing of nengo_dl by itself, and
+works with Python 3.6. Commands come as lines of JSON on its standard input, and each is
+answered by one line on its standard output; what the simulator prints goes to standard
+error.
 """
 
 import gc
@@ -18,11 +19,12 @@ import traceback
 import warnings
 
 
-def load_networks(path):
-    """Import the file of the standard networks, wherever it is."""
+def load_file(path):
+    """Import a file, wherever it is."""
     from importlib.util import module_from_spec, spec_from_file_location
 
-    spec = spec_from_file_location("standard_networks", path)
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = spec_from_file_location("benchmarks_" + name, path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -97,7 +99,7 @@ class Worker:
 
     def build(self):
         """Make the network, then the simulator."""
-        networks = load_networks(self.networks)
+        networks = load_file(self.networks)
         benchmark = networks.NETWORKS[self.network]
         minibatch = self.sizes.pop("minibatch", benchmark.minibatch)
         start = time.perf_counter()
@@ -160,6 +162,87 @@ class Worker:
         return {}
 
 
+class TrainingWorker:
+    """A side of a training benchmark that is made and run by commands.
+
+    Parameters
+    ----------
+    side : str
+        A function, as ``module:function``, or ``path.py:function``. It gets the
+        problem, an object with settings and ``arrays`` as attributes, and returns a
+        function and the number of trained values. That function trains with a number
+        of minibatches, and returns the loss of the first one.
+    arguments : dict
+        Further arguments of the function.
+    problem : str
+        Path of a file with the problem.
+    """
+
+    def __init__(self, side, arguments, problem):
+        self.side = side
+        self.arguments = dict(arguments)
+        self.problem = problem
+
+    def load(self):
+        """Import what the side needs."""
+        start = time.perf_counter()
+        module_name, _, function_name = self.side.rpartition(":")
+        if module_name.endswith(".py"):
+            module = load_file(module_name)
+        else:
+            module = importlib.import_module(module_name)
+        self.make = getattr(module, function_name)
+        return {
+            "import_seconds": time.perf_counter() - start,
+            "versions": {
+                name: str(sys.modules[name].__version__)
+                for name in ("nengo_dl", "tensorflow", "keras", "torch", "numpy")
+                if hasattr(sys.modules.get(name), "__version__")
+            },
+        }
+
+    def build(self):
+        """Read the problem, and make what trains it."""
+        from types import SimpleNamespace
+
+        import numpy
+
+        with numpy.load(self.problem) as file:
+            arrays = {name: file[name] for name in file.files}
+        settings = json.loads(str(arrays.pop("settings")))
+        problem = SimpleNamespace(arrays=arrays, **settings)
+        start = time.perf_counter()
+        self.train, n_parameters = self.make(problem, **self.arguments)
+        build_seconds = time.perf_counter() - start
+        gc.collect()
+        return {
+            "build_seconds": build_seconds,
+            "n_parameters": int(n_parameters),
+            "build_bytes": peak_bytes(),
+        }
+
+    def first(self):
+        """Train with one minibatch, which includes compilation."""
+        start = time.perf_counter()
+        loss = self.train(1)
+        return {"first_seconds": time.perf_counter() - start, "loss": float(loss)}
+
+    def run(self, n_minibatches):
+        """Train with some minibatches."""
+        gc.collect()
+        start = time.perf_counter()
+        self.train(n_minibatches)
+        return {"seconds": time.perf_counter() - start}
+
+    def memory(self):
+        """Return how much memory was used at most."""
+        return {"peak_bytes": peak_bytes()}
+
+
+#: What the first command starts.
+KINDS = {"start": Worker, "start training": TrainingWorker}
+
+
 def main():
     """Obey commands until there are none."""
     # whatever is printed from here on must not be taken for an answer
@@ -177,8 +260,8 @@ def main():
         command = json.loads(line)
         action = command.pop("do")
         try:
-            if action == "start":
-                worker = Worker(**command)
+            if action in KINDS:
+                worker = KINDS[action](**command)
                 answer = worker.load()
             else:
                 answer = getattr(worker, action)(**command)
