@@ -108,8 +108,7 @@ def _make_parser() -> argparse.ArgumentParser:
     training = commands.add_parser(
         "training",
         help="measure training, against hand-written loops and Keras",
-        description=_ABOUT_TRAINING
-        + _list_of("Cases, and their sizes:", CASES),
+        description=_ABOUT_TRAINING + _list_of("Cases, and their sizes:", CASES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     training.add_argument(
