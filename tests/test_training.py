@@ -697,6 +697,58 @@ def test_update_that_is_not_finite_is_not_made(make, jit_compile):
     assert not np.allclose(after_first, after_second)
 
 
+@pytest.mark.parametrize("jit_compile", [None, False])
+def test_update_of_large_numbers_is_made(jit_compile):
+    with linear_network() as net:
+        net.conn.transform = np.full((1, 2), 1e25)  # whose squares are not finite
+    x, y = regression(4)
+    with simulator(net, jit_compile=jit_compile) as sim:
+        sim.train(x, y, keras.optimizers.SGD(0.5), objective=lambda o, t: o / 1e25)
+        assert np.allclose(weights(sim, net), 1e25)
+    small = linear_network()
+    with simulator(small, jit_compile=jit_compile) as sim:
+        sim.train(x, y, keras.optimizers.SGD(1e30), objective=lambda o, t: o / 1e5)
+        expected = 1 - 1e25 * x.mean(axis=(0, 1))
+        assert np.allclose(weights(sim, small), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gain, bias", [(2.0, 0.0), (1.0, 0.5)])
+def test_training_follows_gains_and_biases_that_are_loaded(gain, bias, tmp_path):
+    def network(gain, bias):
+        with nengo.Network(seed=0) as net:
+            nengo_dl.configure_settings(trainable=None)
+            net.config[nengo.Ensemble].trainable = False
+            net.config[nengo.ensemble.Neurons].trainable = False
+            node = nengo.Node(np.zeros(9))
+            convolution = nengo.Convolution(
+                2, (3, 3, 1), kernel_size=(2, 2), init=nengo.dists.Uniform(0, 1)
+            )
+            neurons = nengo.Ensemble(
+                8,
+                1,
+                gain=np.full(8, gain),
+                bias=np.full(8, bias),
+                neuron_type=nengo.RectifiedLinear(),
+            ).neurons
+            nengo.Connection(node, neurons, transform=convolution, synapse=None)
+            nengo.Probe(neurons)
+        return net
+
+    x, y = np.random.RandomState(0).uniform(size=(4, 1, 9)), np.zeros((4, 1, 8))
+    path = str(tmp_path / "parameters")
+    with simulator(network(gain, bias)) as sim:
+        sim.save_params(path)
+        expected = sim.train(x, y, keras.optimizers.SGD(0.1), n_epochs=2)
+    with simulator(network(1.0, 0.0)) as sim:
+        still = keras.optimizers.SGD(0.0)
+        before = sim.train(x, y, still).batch_losses[0]  # compiles ones and zeros
+        sim.load_params(path)
+        after = sim.train(x, y, still).batch_losses[0]
+        found = sim.train(x, y, keras.optimizers.SGD(0.1), n_epochs=2)
+    assert before < 0.9 * after
+    assert np.allclose([after, *found.loss[1:]], expected.loss, rtol=1e-5)
+
+
 X, Y = regression()
 BAD_DATA = [
     (lambda n: ({n.out: X}, Y), "not an input node"),

@@ -146,7 +146,9 @@ class ConvIncBuilder(_ConvBuilder):
             The increment, shape ``(batch, n_ops, size_out)``.
         """
         W, X = reads
-        return Writes(incs=(self._signal(self._apply(W[0], self._images(X))),))
+        # not a slice, whose derivative would be a copy
+        W = tf.reshape(W, W.shape[1:])
+        return Writes(incs=(self._signal(self._apply(W, self._images(X))),))
 
     def _per_group(self, W: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         groups, n_ops = self.conv.groups, len(self.ops)

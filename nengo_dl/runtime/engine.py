@@ -103,6 +103,7 @@ class Engine:
         self._minibatch = program.step.config.minibatch_size
         self._compiled: Callable[..., list[tf.Tensor]] | None = None
         self._variables: Variables | None = None
+        self._uniform: dict[int, float] | None = None
         # the state while it is neither in variables nor on the host
         self._state: list[np.ndarray] | None = None
         self._state_on_host = False
@@ -367,7 +368,28 @@ class Engine:
             self.learned.follow(values)
             self.lasting.keep(state)
 
+    def uniform_constants(self) -> dict[int, float]:
+        """Return the constants that are 0 or 1 everywhere, such as gains and biases.
+
+        Returns
+        -------
+        dict of {int: float}
+            Values, by position in ``program.step.constant_blocks``; only of blocks of
+            floating point numbers that are not trained.
+        """
+        if self._uniform is None:
+            self._uniform = {}
+            for number, block in enumerate(self.program.step.constant_blocks):
+                dtype = self.program.step.dtype_of(block)
+                if block.trainable or not block.size or dtype.kind != "f":
+                    continue
+                values = self._constant_values(block)
+                if values[0, 0] in (0, 1) and (values == values[0, 0]).all():
+                    self._uniform[number] = float(values[0, 0])
+        return self._uniform
+
     def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
+        self._uniform = None
         variables = self._device_variables().constants
         for block, value in values.items():
             variable = variables[self.program.step.constant_blocks.index(block)]

@@ -14,8 +14,9 @@ from nengo.exceptions import ValidationError
 __all__ = ["OptimizerState", "Optimizers", "SavedOptimizer", "array_of"]
 
 #: Applies gradients, one for each variable, unless a result is not finite; returns for
-#: each variable whether it, and what the optimizer keeps for it, would be finite.
-Apply = Callable[[Sequence[tf.Tensor]], tf.Tensor]
+#: each variable whether it, and what the optimizer keeps for it, would be finite. The
+#: second argument is whether XLA compiles the function that it is called in.
+Apply = Callable[[Sequence[tf.Tensor], bool], tf.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,16 +237,29 @@ def _undo_if_not_finite(
         parts[number].append(slot)
     changed = [variable for part in parts for variable in part] + state.own
 
-    def guarded(gradients):
+    def guarded(gradients, compiled):
         before = [tf.identity(tf.convert_to_tensor(variable)) for variable in changed]
         apply(gradients)
-        fine = tf.stack(
-            [tf.reduce_all([_is_finite(variable) for variable in p]) for p in parts]
-        )
-        ok = tf.reduce_all(fine)
-        for variable, old in zip(changed, before, strict=True):
-            variable.assign(tf.where(ok, tf.convert_to_tensor(variable), old))
-        return fine
+
+        def undo():
+            fine = tf.stack([tf.reduce_all([_is_finite(v) for v in p]) for p in parts])
+            ok = tf.reduce_all(fine)
+            for variable, old in zip(changed, before, strict=True):
+                variable.assign(tf.where(ok, tf.convert_to_tensor(variable), old))
+            return fine
+
+        if compiled:
+            return undo()
+        # without XLA, testing and copying each element takes long; where a sum of
+        # squares is finite, all elements are
+        values = [tf.convert_to_tensor(v) for p in parts for v in p]
+        sums = [
+            tf.cast(tf.nn.l2_loss(value), variables[0].dtype)
+            for value in values
+            if value.dtype.is_floating
+        ]
+        fine = tf.ones(len(parts), dtype=tf.bool)
+        return tf.cond(tf.math.is_finite(tf.add_n(sums)), lambda: fine, undo)
 
     return guarded
 

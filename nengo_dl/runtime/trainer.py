@@ -76,6 +76,31 @@ class TrainingOptions:
     report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Steps of a minibatch after which parameters are updated.
+
+    Attributes
+    ----------
+    minibatch : Minibatch
+        These steps.
+    start : int
+        The first of them.
+    is_last : bool
+        Whether the minibatch ends with them.
+    pieces : list of list of tf.Tensor
+        Values of all inputs, by block and signal.
+    targets : dict of {int: tf.Tensor}
+        By number of the probe.
+    """
+
+    minibatch: Minibatch
+    start: int
+    is_last: bool
+    pieces: list[list[tf.Tensor]]
+    targets: dict[int, tf.Tensor]
+
+
 def neuron_training(model: Model) -> Callable[[Operator], NeuronTraining]:
     """Return a function that tells how the object of an operator is trained."""
     known: dict[Signal, NeuronTraining] = {}
@@ -252,7 +277,8 @@ class Trainer:
             callbacks.begin_epoch(epoch)
         losses, metrics = [], {name: [] for name in options.metrics}
         minibatches = data.epoch(self.rng if options.shuffle else None)
-        for number, minibatch in enumerate(self._prepared(minibatches)):
+        prepared = self._prepared(minibatches, options.truncation)
+        for number, minibatch in enumerate(prepared):
             if callbacks is not None:
                 callbacks.begin_batch(number)
             batch_losses = []
@@ -267,17 +293,19 @@ class Trainer:
                     options.summaries.after_update(
                         self.n_updates,
                         [t for t, is_seen in zip(terms, seen, strict=True) if is_seen],
-                        found.compressed(),
+                        np.asarray(found[seen]),
                     )
                 history.batch_losses.append(float(found.sum()))
                 for name, value in result["metrics"].items():
                     metrics[name].append(float(value))
-            losses.append(np.ma.mean(np.ma.stack(batch_losses), axis=0))
-            options.report(epoch, options.n_epochs, float(losses[-1].sum()))
-            if callbacks is not None:
-                logs = {"loss": float(losses[-1].sum())}
-                if callbacks.end_batch(number, logs):
-                    break
+            if len(batch_losses) == 1:
+                losses.append(batch_losses[0])
+            else:
+                losses.append(np.ma.mean(np.ma.stack(batch_losses), axis=0))
+            loss = float(losses[-1].sum())
+            options.report(epoch, options.n_epochs, loss)
+            if callbacks is not None and callbacks.end_batch(number, {"loss": loss}):
+                break
             interrupt.check()
         if not losses:
             raise ValidationError(
@@ -306,7 +334,7 @@ class Trainer:
         """Return the mean loss and metrics over data."""
         options = TrainingOptions(metrics=metrics)
         losses, found = [], {name: [] for name in metrics}
-        for minibatch in self._prepared(data.epoch(None)):
+        for minibatch in self._prepared(data.epoch(None), None):
             for result in self._steps(minibatch, terms, None, options, training):
                 losses.append(result["losses"])
                 for name, value in result["metrics"].items():
@@ -318,7 +346,7 @@ class Trainer:
     def _check_finite(self, losses, result, terms, where) -> None:
         if bool(result["ok"].numpy()):
             return
-        losses = losses.filled(0)
+        losses = np.ma.filled(losses, 0)
         bad = [term for term, v in zip(terms, losses) if not np.isfinite(v)]
         if bad:
             probes = ", ".join(str(p) for term in bad for p in term.probes)
@@ -346,13 +374,35 @@ class Trainer:
 
     # -- minibatches
 
-    def _prepared(self, minibatches: Iterator[Minibatch]) -> Iterator[Any]:
-        """Yield minibatches with the values of inputs that are not fed."""
-        pairs = ((m, self.host_inputs(m)) for m in minibatches)
+    def _prepared(
+        self, minibatches: Iterator[Minibatch], length: int | None
+    ) -> Iterator[Any]:
+        """Yield minibatches as lists of parts, each of at most ``length`` steps."""
+        prepared = (self._parts(minibatch, length) for minibatch in minibatches)
         # functions in Python share their state on the host with what is made ahead
         if self.engine.program.step.has_callbacks:
-            return pairs
-        return _ahead(pairs)
+            return prepared
+        return _ahead(prepared)
+
+    def _parts(self, minibatch: Minibatch, length: int | None) -> list[_Part]:
+        """Divide a minibatch, make the inputs that are not fed, and make tensors."""
+        made = self.host_inputs(minibatch)
+        n_steps = minibatch.n_steps
+        length = length or n_steps
+        parts = []
+        for start in range(0, n_steps, length):
+            end = min(start + length, n_steps)
+            part = minibatch
+            if end - start < n_steps:
+                part = _cut(minibatch, start, end, self.only_last)
+            targets = {
+                i: tf.convert_to_tensor(part.targets[probe])
+                for i, probe in enumerate(self.probes)
+                if probe in part.targets
+            }
+            pieces = self.pieces(part, made, start, end)
+            parts.append(_Part(part, start, end == n_steps, pieces, targets))
+        return parts
 
     def host_inputs(self, minibatch: Minibatch) -> dict[Signal, np.ndarray]:
         """Return the values of inputs that are not fed, shape (steps, items, ...)."""
@@ -371,41 +421,34 @@ class Trainer:
             self._made = (key, values)
         return values
 
-    def _steps(self, prepared, terms, apply, options, training) -> Iterator[dict]:
+    def _steps(self, parts, terms, apply, options, training) -> Iterator[dict]:
         """Run one minibatch, in parts if gradients are truncated.
 
         The losses in the results are masked where a term waits for the last part.
         """
-        minibatch, made = prepared
-        length = options.truncation or minibatch.n_steps
         state = self.state
-        for start in range(0, minibatch.n_steps, length):
-            end = min(start + length, minibatch.n_steps)
-            part = minibatch
-            if end - start < minibatch.n_steps:
-                part = _cut(minibatch, start, end, self.only_last)
+        for part in parts:
             waiting = [
-                end < minibatch.n_steps and not self.only_last.isdisjoint(term.probes)
+                not part.is_last and not self.only_last.isdisjoint(term.probes)
                 for term in terms
             ]
             if any(waiting):
                 result = self._run_part(
                     state,
                     part,
-                    made,
-                    start,
                     [t for t, waits in zip(terms, waiting, strict=True) if not waits],
                     None if all(waiting) else apply,
                     self._without_waiting(options),
                     training,
                 )
-            else:
-                result = self._run_part(
-                    state, part, made, start, terms, apply, options, training
+                losses = np.ma.masked_all(
+                    len(terms), self.engine.program.step.config.dtype
                 )
+                losses[~np.array(waiting)] = result["losses"].numpy()
+            else:
+                result = self._run_part(state, part, terms, apply, options, training)
+                losses = result["losses"].numpy()
             state = result["state"]
-            losses = np.ma.masked_all(len(terms), self.engine.program.step.config.dtype)
-            losses[~np.array(waiting)] = result["losses"].numpy()
             if not all(waiting):
                 yield {**result, "losses": losses}
         if training and apply is not None:
@@ -420,19 +463,13 @@ class Trainer:
         }
         return dataclasses.replace(options, metrics=metrics)
 
-    def _run_part(
-        self, state, part, made, start, terms, apply, options, training
-    ) -> dict[str, Any]:
-        pieces = self.pieces(part, made, start, start + part.n_steps)
-        self.start_chunk(part, start)
-        targets = {
-            i: tf.convert_to_tensor(part.targets[probe])
-            for i, probe in enumerate(self.probes)
-            if probe in part.targets
-        }
-        given = (state, pieces, targets)
-        first = start == 0 and bool(self.engine.learned.variables)
-        call = self._function(part, given, terms, apply, options, training, first)
+    def _run_part(self, state, part, terms, apply, options, training) -> dict[str, Any]:
+        self.start_chunk(part.minibatch, part.start)
+        given = (state, part.pieces, part.targets)
+        first = part.start == 0 and bool(self.engine.learned.variables)
+        call = self._function(
+            part.minibatch, given, terms, apply, options, training, first
+        )
         try:
             with tf.device(self.engine.device):
                 return call(*given)
@@ -497,6 +534,7 @@ class Trainer:
             apply,
             options.segment if training else None,
             first,
+            tuple(self.engine.uniform_constants().items()),
         )
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
@@ -550,10 +588,23 @@ class Trainer:
         ]
         return state, [tf.transpose(value, (1, 0, 2)) for value in values]
 
+    def _constants(self, uniform: Mapping[int, float]) -> list[tf.Tensor]:
+        """Return the values of constants; those that are uniform as literals.
+
+        TensorFlow then leaves out products with ones, and sums with zeros.
+        """
+        return [
+            tf.fill(variable.shape, tf.constant(uniform[number], variable.dtype))
+            if number in uniform
+            else tf.convert_to_tensor(variable)
+            for number, variable in enumerate(self.engine.variables.constants)
+        ]
+
     def _make_function(self, n_steps, moving, terms, apply, options, training, first):
         program = self.program(training)
         stages = Stages(program, moving)
         metrics = options.metrics
+        uniform = self.engine.uniform_constants()
         used = [*terms, *metrics.values()]
         probes = list(dict.fromkeys(probe for term in used for probe in term.probes))
         numbers = [self.probes.index(probe) for probe in probes]
@@ -569,7 +620,7 @@ class Trainer:
                 )
             state, values = self.simulate(
                 stages,
-                [tf.convert_to_tensor(v) for v in engine.variables.constants],
+                self._constants({} if jit else uniform),
                 state,
                 pieces,
                 n_steps,
@@ -612,7 +663,7 @@ class Trainer:
             )
             ok = tf.math.is_finite(total) & tf.reduce_all(fine)
 
-            fine = tf.cond(ok, lambda: apply(gradients), lambda: fine)
+            fine = tf.cond(ok, lambda: apply(gradients, jit), lambda: fine)
             ok = ok & tf.reduce_all(fine)
             return {
                 "state": state,

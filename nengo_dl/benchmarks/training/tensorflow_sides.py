@@ -63,13 +63,16 @@ def loop(problem: Any, jit_compile: bool = True) -> tuple[Callable[[int], float]
         optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
-    return _in_minibatches(step, problem, problem.arrays["inputs"]), _size(variables)
+    train = _in_minibatches(step, problem, problem.arrays["inputs"], True)
+    return train, _size(variables)
 
 
 def bare_step(
     problem: Any, jit_compile: bool = False
 ) -> tuple[Callable[[int], float], int]:
     """Return a function that calls nothing but a compiled step of a Keras model.
+
+    Minibatches are taken in order, without copying.
 
     Parameters
     ----------
@@ -100,17 +103,24 @@ def bare_step(
         optimizer.apply(tape.gradient(value, variables), variables)
         return value
 
-    return _in_minibatches(step, problem, shaped_inputs(problem)), _size(variables)
+    train = _in_minibatches(step, problem, shaped_inputs(problem), False)
+    return train, _size(variables)
 
 
-def _in_minibatches(step: Callable, problem: Any, inputs: np.ndarray) -> Callable:
-    """Return a function that calls a step with random minibatches."""
+def _in_minibatches(
+    step: Callable, problem: Any, inputs: np.ndarray, shuffle: bool
+) -> Callable[[int], float]:
+    """Return a function that calls a step with some minibatches."""
     labels = problem.arrays["labels"].astype(np.int32)
     rng = np.random.RandomState(0)
+    minibatch = problem.minibatch
 
     def train(count: int) -> float:
-        order, losses = rng.permutation(count * problem.minibatch), []
-        for rows in np.split(order, count):
+        losses = []
+        order = rng.permutation(count * minibatch) if shuffle else None
+        for start in range(0, count * minibatch, minibatch):
+            rows = slice(start, start + minibatch)
+            rows = rows if order is None else order[rows]
             x, y = tf.convert_to_tensor(inputs[rows]), tf.constant(labels[rows])
             losses.append(float(step(x, y)))
         return losses[0]
