@@ -1,10 +1,12 @@
 """The benchmarks: their networks, the measuring, and the command line."""
 
 import ast
+import importlib
 import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nengo
 import numpy as np
@@ -23,6 +25,13 @@ from nengo_dl.benchmarks import (
 )
 from nengo_dl.benchmarks.command_line import main
 from nengo_dl.benchmarks.networks import NETWORKS, make_network
+from nengo_dl.benchmarks.training import measure as training_measure
+from nengo_dl.benchmarks.training.measure import (
+    TrainingMeasurement,
+    default_sides,
+    measure_training,
+)
+from nengo_dl.benchmarks.training.problems import CASES
 
 # nengo.spa builds some of its modules twice
 pytestmark = pytest.mark.filterwarnings("ignore:.*has already been built")
@@ -314,15 +323,160 @@ def test_list_shows_networks_and_sizes(capsys):
     assert "n_hidden=512" in shown and "minibatch=64" in shown
 
 
-def test_training_benchmarks_get_their_own_arguments(capfd):
-    assert main(["training", "--list"]) == 0
-    assert "mlp" in capfd.readouterr().out
+def test_list_shows_cases_of_training_and_their_sizes(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in CASES)
+    assert "order=256" in shown and "n_steps=200" in shown
 
 
-def test_training_benchmarks_need_the_source_code(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(command_line, "TRAINING_SCRIPT", tmp_path / "training.py")
-    assert main(["training"]) == 1
-    assert "not part of this installation" in capsys.readouterr().err
+# -- training
+
+
+def problem_of(name, **sizes):
+    """Return a small problem as workers see it."""
+    made = CASES[name].make({**CASES[name].small, **sizes})
+    return SimpleNamespace(arrays=made.arrays, **made.settings)
+
+
+def train_with(side, name, **sizes):
+    """Return the first loss, the one after two updates, and the number of values."""
+    module, _, function = CASES[name].sides[side].partition(":")
+    make = getattr(importlib.import_module(module), function)
+    arguments = CASES[name].arguments.get(side, {})
+    train, n_parameters = make(problem_of(name, **sizes), **arguments)
+    losses = [train(1), train(1), train(1)]
+    getattr(train, "close", lambda: None)()
+    return *losses, n_parameters
+
+
+@pytest.mark.parametrize(
+    "name, sides",
+    [
+        ("mlp-varying-spiking", ["nengo_dl", "XLA loop", "Keras fit"]),
+        ("mlp-constant-filtered", ["nengo_dl", "XLA loop", "Keras fit"]),
+        ("convnet", ["nengo_dl", "bare step", "Keras train_on_batch", "Keras fit"]),
+        ("lmu", ["nengo_dl", "XLA loop", "Keras fit"]),
+    ],
+)
+def test_sides_of_training_do_the_same(name, sides):
+    first, *others = (train_with(side, name, n_minibatches=1) for side in sides)
+    assert first[0] > first[1] > first[2]
+    for other in others:
+        assert other[-1] == first[-1]
+        np.testing.assert_allclose(other[:-1], first[:-1], rtol=1e-4)
+
+
+def test_problem_of_training_is_the_same_whenever_it_is_made():
+    for name in CASES:
+        first, second = problem_of(name), problem_of(name)
+        assert vars(first).keys() == vars(second).keys()
+        for key, array in first.arrays.items():
+            np.testing.assert_array_equal(array, second.arrays[key])
+
+
+@pytest.fixture
+def training_sides(tmp_path):
+    """A file with sides, which need no package."""
+    path = tmp_path / "sides.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def train(problem, loss=1.5):\n"
+        "    assert problem.arrays['w_h'].shape == (6, 6)\n"
+        "    kept = []\n"
+        "    def run(count):\n"
+        "        kept.append(np.ones(2**20 * count))\n"
+        "        return loss\n"
+        "    return run, problem.order\n"
+        "def failing(problem):\n"
+        "    raise RuntimeError('out of paper')\n"
+    )
+    return str(path)
+
+
+def test_training_measurement_has_all_numbers(training_sides):
+    side = Backend(f"{training_sides}:train", arguments={"loss": 2.5}, label="x")
+    small = CASES["lmu"].small
+    (result,) = measure_training("lmu", [side], small, QUICK)
+    assert result.error is None
+    assert (result.loss, result.n_parameters) == (2.5, small["order"])
+    assert result.n_minibatches == small["n_minibatches"] == 2
+    assert len(result.step_seconds) == QUICK.rounds
+    assert result.peak_bytes - result.build_bytes > 7 * 8 * 2**20
+    numbers = json.loads(result.to_json())
+    assert numbers["benchmark"] == "lmu" and numbers["simulator"] == "x"
+    assert numbers["step"] > 0 and numbers["spread"] >= 0
+
+
+def test_failing_side_of_training_is_reported(training_sides):
+    sides = [Backend(f"{training_sides}:{name}") for name in ("failing", "train")]
+    failed, fine = measure_training("lmu", sides, CASES["lmu"].small, QUICK)
+    assert "RuntimeError: out of paper" in failed.error and failed.step is None
+    assert fine.error is None and len(fine.step_seconds) == 2
+    assert "out of paper" in report.training_table([failed, fine])
+
+
+def test_training_table_compares_with_the_first_side():
+    def one(name, step):
+        return TrainingMeasurement(
+            "lmu",
+            name,
+            "python",
+            {},
+            {},
+            build_seconds=1.0,
+            first_seconds=0.5,
+            step_seconds=[step, 2 * step, 3 * step],
+            loss=2.0,
+            build_bytes=2**20,
+            peak_bytes=3 * 2**20,
+        )
+
+    text = report.training_table([one("a", 0.001), one("b", 0.0005)])
+    rows = [line.split() for line in text.splitlines()[4:6]]
+    assert rows[0] == "lmu a ? 1.00 0.50 2.00 0.50 3.00 2.00 2.0000".split()
+    assert rows[1] == "\\ b ? 1.00 0.50 1.00 0.25 2.00x 3.00 2.00 2.0000".split()
+
+
+def test_side_that_is_not_installed_is_left_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_lmu", None)
+    monkeypatch.setattr(training_measure, "find_spec", lambda name: None)
+    assert "KerasLMU fit" not in [side.name for side in default_sides("lmu")]
+    monkeypatch.setattr(training_measure, "find_spec", lambda name: name)
+    assert "KerasLMU fit" in [side.name for side in default_sides("lmu")]
+
+
+def test_quick_training_writes_table_json_and_chart(
+    training_sides, tmp_path, monkeypatch, capsys
+):
+    two = default_sides("lmu")[:2]
+    monkeypatch.setattr(command_line, "default_sides", lambda name: two)
+    lines, chart = tmp_path / "results.jsonl", tmp_path / "chart.png"
+    arguments = ["training", "--quick", "lmu", "--json", str(lines)]
+    arguments += ["--side", f"{training_sides}:train", "--label", "mine"]
+    assert main([*arguments, "--plot", str(chart)]) == 0
+    results = [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
+    names = [result["simulator"] for result in results]
+    assert (names[0], names[-1]) == ("nengo_dl", "mine")
+    losses = [result["loss"] for result in results]
+    np.testing.assert_allclose(losses[1:-1], losses[0], rtol=1e-5)
+    assert results[0]["versions"]["nengo_dl"] == nengo_dl.__version__
+    shown = capsys.readouterr().out
+    assert "lmu:n_steps=5" in shown and "mine" in shown
+    assert chart.stat().st_size > 1000
+
+
+def test_memory_of_training_is_measured_with_one_minibatch(
+    training_sides, tmp_path, monkeypatch, capsys
+):
+    lines = tmp_path / "results.jsonl"
+    monkeypatch.setattr(command_line, "default_sides", lambda name: [])
+    arguments = ["training", "--quick", "--memory", "lmu", "--json", str(lines)]
+    assert main([*arguments, "--side", f"{training_sides}:train"]) == 0
+    (result,) = map(json.loads, lines.read_text("utf-8").splitlines())
+    assert result["n_minibatches"] == 1 and result["step_seconds"] == []
+    # the first minibatch, and one more
+    assert 16 * 2**20 <= result["peak_bytes"] - result["build_bytes"] < 40 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -336,6 +490,10 @@ def test_training_benchmarks_need_the_source_code(monkeypatch, tmp_path, capsys)
         ("run --python python3", "give --simulator first; --python belongs to"),
         ("run --simulator a:B --python /no/such", "'/no/such' is no interpreter"),
         ("run --simulator a:B --arguments [1]", "expected a JSON object.*got '.1.'"),
+        ("training lmuu", "there is no case 'lmuu'; choose from mlp-varying,"),
+        ("training lmu:varying=1", "'lmu' has no size 'varying'; it has n_steps,"),
+        ("training --side a.py", "expected MODULE:FUNCTION, such as peer.py:train"),
+        ("training --label a", "give --side first; --label belongs to the side"),
         ("scaling 150", r"must be a multiple of 200 \(got 150\)"),
         ("", "the following arguments are required: command"),
     ],

@@ -13,6 +13,7 @@ from nengo_dl.benchmarks.measure import (
     Measurement,
     measure,
 )
+from nengo_dl.benchmarks.training.measure import TrainingMeasurement, measure_training
 
 __all__ = [
     "CORE",
@@ -21,5 +22,7 @@ __all__ = [
     "BackendError",
     "Effort",
     "Measurement",
+    "TrainingMeasurement",
     "measure",
+    "measure_training",
 ]

@@ -32,7 +32,8 @@ def train(
     Returns
     -------
     train : callable
-        Trains with a number of minibatches, and returns the first loss.
+        Trains with a number of minibatches, and returns the first loss; its attribute
+        ``close`` closes the simulator.
     n_parameters : int
         Number of trained values.
     """
@@ -62,6 +63,7 @@ def train(
         )
         return history.batch_losses[0]
 
+    run.close = sim.close
     return run, sum(int(np.prod(v.shape)) for v in sim.trainable_variables)
 
 
