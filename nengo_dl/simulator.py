@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ from nengo_dl.runtime.arguments import (
     temporary_values,
 )
 from nengo_dl.runtime.board import Board, check_folder
-from nengo_dl.runtime.engine import Chunk, Engine
+from nengo_dl.runtime.engine import Engine
 from nengo_dl.runtime.gradients import GradientReport
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.interrupts import DeferredInterrupt
@@ -347,6 +347,12 @@ class Simulator:
         ...     print(sim.n_steps, sim.data[probe])
         1 [[0.001]]
         """
+        if not kwargs:
+            self._check_open("run")
+            outputs = self._engine.run_one()
+            if outputs is not None:
+                self._record(outputs)
+                return
         kwargs.setdefault("progress_bar", False)
         self.run_steps(1, **kwargs)
 
@@ -480,7 +486,7 @@ class Simulator:
         if progress_bar is False and n_steps == 1:
             # too short for an interrupt to be worth handling
             for chunk in self._engine.run(1, feeds, compiled):
-                self._record(chunk)
+                self._record(chunk.outputs)
             return
         with contextlib.ExitStack() as stack:
             advance = None
@@ -493,15 +499,13 @@ class Simulator:
                 contextlib.closing(self._engine.run(n_steps, feeds, compiled))
             )
             for chunk in chunks:
-                self._record(chunk)
+                self._record(chunk.outputs)
                 if advance is not None:
                     advance(chunk.n_steps)
                 interrupt.check()
 
-    def _record(self, chunk: Chunk) -> None:
-        for history, values in zip(
-            self._histories.values(), chunk.outputs, strict=True
-        ):
+    def _record(self, outputs: Sequence[np.ndarray]) -> None:
+        for history, values in zip(self._histories.values(), outputs, strict=True):
             history.append(values)
 
     # -- training

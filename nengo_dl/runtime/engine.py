@@ -27,6 +27,7 @@ from nengo_dl.runtime.learned import LearnedWeights
 from nengo_dl.runtime.loop import make_chunk_function
 from nengo_dl.runtime.pipeline import Program
 from nengo_dl.runtime.profiling import annotate
+from nengo_dl.runtime.single_steps import SingleSteps
 from nengo_dl.runtime.variables import Variables
 
 __all__ = ["Chunk", "Engine"]
@@ -117,6 +118,7 @@ class Engine:
         self.buffers = ChunkBuffers(program.step, self.periods, program.only_last)
         self._seconds_per_step = 0.0
         self._just_compiled = False
+        self._single_steps: SingleSteps | None = None
         self._twins = program.step.twins
         self._check_twins(self._initial_state)
         self._compiling_since = 0.0
@@ -458,6 +460,40 @@ class Engine:
             yield from run(n_steps, feeds)
         finally:
             self.set_state_values(before)
+
+    def run_one(self) -> list[np.ndarray] | None:
+        """Simulate one step without feeds, if there is a faster way than `run`.
+
+        Returns
+        -------
+        list of ndarray, shapes (0 or 1, 1, size)
+            The outputs. None, and nothing is done, if `run` has to be used.
+
+        Raises
+        ------
+        SimulationError
+            If a function of the model fails. Nothing has changed then.
+        """
+        if not self._has_single_steps:
+            return None
+        self._move_state_to_host()
+        (item,) = self.interpreter.prepare()
+        steps = self._single_steps
+        if steps is None or steps.item is not item:
+            steps = SingleSteps(self.program, item, self.fixed_inputs, self.periods)
+            self._single_steps = steps
+        outputs = steps.advance(self.n_steps)
+        if outputs is not None:
+            self.n_steps += 1
+        return outputs
+
+    @functools.cached_property
+    def _has_single_steps(self) -> bool:
+        return (
+            self._minibatch == 1
+            and self.program.settings.stateful
+            and self.interprets(1)
+        )
 
     def _start_anew(self, before: Sequence[np.ndarray]) -> None:
         """Return to the start of the simulation; parameters stay as they are.

@@ -285,6 +285,13 @@ class Source:
         self.ahead, self.first = rows, first
         self.n_made += 1
 
+    def keep(self, first: int, signals: SignalDict) -> None:
+        """Keep the value of one step, which was made in the arrays of an item."""
+        self.ahead, self.first = self._empty(1), first
+        if self.output is not None:
+            self.ahead[0, 0] = signals[self.output]
+        self.n_made += 1
+
     def _empty(self, n_steps: int) -> np.ndarray:
         items = 1 if self.shared else self.host.minibatch_size
         return np.empty((n_steps, items, *self.shape), dtype=self.dtype)

@@ -20,7 +20,7 @@ from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.runtime.host import failed
 from nengo_dl.runtime.pipeline import Program
 
-__all__ = ["Interpreter"]
+__all__ = ["Interpreter", "Item"]
 
 #: Rough cost, in seconds, of one NumPy operator, of one neuron, and of one weight.
 _PER_OPERATOR = 2e-6
@@ -42,7 +42,7 @@ class Interpreter:
 
     def __init__(self, program: Program):
         self.program = program
-        self._items: list[_Item] | None = None
+        self._items: list[Item] | None = None
         self._available: bool | None = None
 
     @property
@@ -50,7 +50,7 @@ class Interpreter:
         """Whether all operators have a NumPy step."""
         if self._available is None:
             try:
-                self._prepare()
+                self.prepare()
                 self._available = True
             except NotImplementedError:
                 self._available = False
@@ -76,10 +76,11 @@ class Interpreter:
         """Forget all step functions: the host made new ones."""
         self._items = None
 
-    def _prepare(self) -> list[_Item]:
+    def prepare(self) -> list[Item]:
+        """Return the items of the minibatch; new ones after a reset."""
         if self._items is None:
             self._items = [
-                _Item(self.program, number, self._all_inputs())
+                Item(self.program, number, self._all_inputs())
                 for number in range(self.program.host.minibatch_size)
             ]
         return self._items
@@ -111,17 +112,17 @@ class Interpreter:
 
     def copy_state(self) -> list[np.ndarray]:
         """Return copies of all live arrays of state, for `restore_state`."""
-        return [live.copy() for item in self._prepare() for live in item.state]
+        return [live.copy() for item in self.prepare() for live in item.state]
 
     def restore_state(self, copies: Sequence[np.ndarray]) -> None:
         """Return to what `copy_state` found."""
-        arrays = (live for item in self._prepare() for live in item.state)
+        arrays = (live for item in self.prepare() for live in item.state)
         for live, copy in zip(arrays, copies, strict=True):
             live[...] = copy
 
     def write_state(self, values: Sequence[np.ndarray]) -> None:
         """Set the state, one array of shape (minibatch, size) for each block."""
-        self._prepare()
+        self.prepare()
         for block, rows in zip(self.program.step.state_blocks, values, strict=True):
             for row, signals in zip(rows, self.program.host.signals, strict=True):
                 for signal in block.signals:
@@ -155,7 +156,7 @@ class Interpreter:
             The outputs.
         """
         host = self.program.host
-        items = self._prepare()
+        items = self.prepare()
         for item in items:
             item.start(values, host.overrides, periods)
         with np.errstate(invalid="raise", divide="ignore"):
@@ -174,7 +175,7 @@ class Interpreter:
         ]
 
 
-class _Item:
+class Item:
     """One item of the minibatch: its live arrays and step functions.
 
     Parameters
