@@ -23,6 +23,7 @@ from nengo.utils.numpy import is_array_like, is_number, maxint
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.config import NetworkSettings
+from nengo_dl.decoding.builder import FastBuilder
 from nengo_dl.inspection.spike_rates import SpikeRates, measure_rates
 from nengo_dl.inspection.summary import Summary, summarize
 from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
@@ -205,6 +206,7 @@ class Simulator:
                 dt=check_seconds(dt, "dt", self),
                 label=f"{network}, dt={dt:f}",
                 decoder_cache=get_default_decoder_cache(),
+                builder=FastBuilder(compiled=self.jit_compile is not False),
             )
         elif not isinstance(model, Model):
             raise ValidationError(

@@ -21,7 +21,7 @@ LAYERS = (
     {"version", "progress", "setting_kinds", "user_warnings"},
     {"config", "neurons", "dists", "objectives"},
     {"compiler"},
-    {"builders"},
+    {"builders", "decoding"},
     {"runtime"},
     {"parameters"},
     {"tensor_node", "signal_values", "simulation_data"},

@@ -1,0 +1,1 @@
+"""Solving for decoders as Nengo does, but faster."""
