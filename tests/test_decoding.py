@@ -180,14 +180,20 @@ def test_rates_are_not_compiled_if_xla_is_not_wanted(monkeypatch):
 def network(neuron_type=None, solver=None, **kwargs):
     """An ensemble that is decoded in many ways."""
     with nengo.Network(seed=3) as net:
-        kwargs = {"neuron_type": neuron_type or nengo.LIF(), "radius": 1.5, **kwargs}
-        a = nengo.Ensemble(40, 3, **kwargs)
-        b = nengo.Ensemble(30, 2, noise=nengo.processes.WhiteNoise(seed=1))
+        kwargs = {
+            "neuron_type": neuron_type or nengo.LIF(),
+            "n_eval_points": 150,
+            **kwargs,
+        }
+        a = nengo.Ensemble(40, 3, radius=1.5, **kwargs)
+        noise = nengo.processes.WhiteNoise(seed=1)
+        b = nengo.Ensemble(30, 2, n_eval_points=100, noise=noise)
         args = {} if solver is None else {"solver": solver}
         nengo.Connection(a[:2], b, **args)
         nengo.Connection(a, b[0], function=lambda x: x[0] * x[1], **args)
         nengo.Connection(a, b, function=np.sin, transform=np.ones((2, 3)), **args)
-        nengo.Connection(a, b, eval_points=np.eye(3), function=np.eye(3)[:, :2], **args)
+        points = np.random.RandomState(0).uniform(-1, 1, (150, 3))
+        nengo.Connection(a, b, eval_points=points, function=points[:, :2], **args)
         nengo.Connection(b, a[::2], eval_points=nengo.dists.Uniform(-1, 1), **args)
         nengo.Connection(b, b, scale_eval_points=False, learning_rule_type=nengo.PES())
         with nengo.Network():
@@ -239,10 +245,11 @@ def test_model_is_nengos_for_every_neuron_type(neuron_type):
 
 def test_model_is_nengos_with_weights_and_many_targets():
     with nengo.Network(seed=0) as net:
-        a = nengo.Ensemble(200, 40, encoders=nengo.dists.Gaussian(0, 1))
+        encoders = nengo.dists.Gaussian(0, 1)
+        a = nengo.Ensemble(200, 40, encoders=encoders, n_eval_points=250)
         b = nengo.Ensemble(20, 40)
         nengo.Connection(a, b, solver=LstsqL2(weights=True))
-        nengo.Connection(a, b, transform=1, solver=LstsqDrop(weights=True))
+        nengo.Connection(a, b, transform=1, solver=NnlsL2(weights=True))
         nengo.Connection(a, b)
         nengo.Connection(a[0], b[0], solver=NoSolver(np.ones((200, 1))))
         nengo.Connection(a.neurons, b.neurons, transform=np.ones((20, 200)))
