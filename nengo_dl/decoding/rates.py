@@ -50,11 +50,11 @@ def neuron_rates(
     >>> from nengo_dl.decoding.rates import neuron_rates
     >>> x = np.linspace(-1, 1, 5)[:, None]
     >>> neuron_rates(nengo.LIF(), x, np.array([2.0]), np.array([1.0])).round(1)
-    array([[  0. ],
-           [  0. ],
-           [  0. ],
-           [ 63. ],
-           [ 98.9]])
+    array([[ 0. ],
+           [ 0. ],
+           [ 0. ],
+           [63. ],
+           [98.9]])
     """
     kind = type(neuron_type)
     if kind.current is NeuronType.current:
