@@ -8,7 +8,7 @@ cost one kernel instead of one thousand.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -192,6 +192,9 @@ class OpBuilder(abc.ABC):
     #: need not carry all of them.
     equal_updates: Sequence[int] = ()
 
+    #: Indices of the operands of `step` that are constant; set when the program is made.
+    constant_reads: Collection[int] = frozenset()
+
     #: True for builders whose step uses a routine of TensorFlow that is faster on CPUs
     #: than what XLA makes of it.
     avoids_xla: bool = False
@@ -253,6 +256,25 @@ class OpBuilder(abc.ABC):
         value of the previous step is needed.
         """
         return ()
+
+    def prepare(self, index: int, value: tf.Tensor) -> tf.Tensor:
+        """Return a constant operand in the form in which `step` takes it.
+
+        Called before the loop over steps, for the operands in `constant_reads`.
+
+        Parameters
+        ----------
+        index : int
+            Which operand of `step`.
+        value : tf.Tensor
+            The operand, stacked or flat.
+
+        Returns
+        -------
+        tf.Tensor
+            By default, the operand as it is.
+        """
+        return value
 
     @abc.abstractmethod
     def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:

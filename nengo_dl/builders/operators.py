@@ -7,6 +7,7 @@ import tensorflow as tf
 from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.kernels import kept_apart
 
 __all__ = [
     "CopyBuilder",
@@ -186,6 +187,24 @@ class DotIncBuilder(OpBuilder):
         self.is_product = ops[0].A.ndim > 0 and ops[0].A.shape[-1] > _FEW_TERMS
         n_columns = ops[0].X.shape[1] if ops[0].X.ndim == 2 else 1
         self.n_multiplications = len(ops) * ops[0].A.size * n_columns
+        self.is_wide = (
+            ops[0].A.ndim == 2
+            and ops[0].X.ndim > 0
+            and len(ops) > 1
+            and ops[0].A.shape[0] >= ops[0].A.shape[1]
+            and 1 < ops[0].A.shape[1] <= _LONGEST_FUSED_SUM
+        )
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether `step` takes the matrices as columns, each of which lies together."""
+        return self.is_wide and 0 in self.constant_reads
+
+    def prepare(self, index, value):
+        """Return constant matrices in the order in which their elements are read."""
+        if index > 0 or not self.by_columns:
+            return value
+        return tf.linalg.matrix_transpose(value)
 
     def step(self, reads, previous):
         """Return the products, in the shape of Y."""
@@ -199,9 +218,11 @@ class DotIncBuilder(OpBuilder):
             return Writes(incs=(a * x,))
         n = op.A.shape[-1]
         m = op.A.size // n
-        a = tf.reshape(a, (a.shape[0], n_ops, m, n))
         x = tf.reshape(x, (x.shape[0], n_ops, n))
-        y = batched_matvec(a, x)
+        if self.by_columns:
+            y = columns_matvec(a, x)
+        else:
+            y = batched_matvec(tf.reshape(a, (a.shape[0], n_ops, m, n)), x)
         return Writes(incs=(tf.reshape(y, (y.shape[0], n_ops, *op.Y.shape)),))
 
 
@@ -229,12 +250,12 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """
     n_ops, m, n = a.shape[1:]
     if n == 1:
-        return _kept_apart(a[..., 0] * x)
+        return _rows_apart(a[..., 0] * x)
     if a.shape[0] == 1 and n_ops == 1 and a.dtype.is_floating:
         y = tf.matmul(tf.reshape(x, (-1, n)), tf.reshape(a, (m, n)), transpose_b=True)
         return tf.reshape(y, (-1, 1, m))
     if n <= _LONGEST_FUSED_SUM or not a.dtype.is_floating:
-        return _kept_apart(
+        return _rows_apart(
             tf.reduce_sum(tf.linalg.matrix_transpose(a) * x[..., None], axis=2)
         )
     if m == 1:
@@ -252,17 +273,34 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return tf.linalg.matvec(a, x)
 
 
-def _kept_apart(y: tf.Tensor) -> tf.Tensor:
+def columns_matvec(columns: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Multiply stacks of a few columns with stacks of short vectors.
+
+    Parameters
+    ----------
+    columns : tf.Tensor, shape (1, n_ops, n, m)
+        Matrices, transposed.
+    x : tf.Tensor, shape (batch or 1, n_ops, n)
+        Vectors.
+
+    Returns
+    -------
+    tf.Tensor, shape (batch or 1, n_ops, m)
+        ``sum_n columns[0, k, n, m] x[b, k, n]``
+    """
+    if x.shape[0] == 1 and columns.dtype.is_floating:
+        return tf.linalg.matvec(columns, x, transpose_a=True)
+    return _rows_apart(tf.reduce_sum(columns * x[..., None], axis=2))
+
+
+def _rows_apart(y: tf.Tensor) -> tf.Tensor:
     """Return the rows of several operators, as a kernel of their own.
 
     Kernels of neurons see one row of all elements. XLA would compute the products in
     them, once for each result, and find row and column of each element by divisions of
-    integers, which cannot be vectorized. It does not repeat a division of numbers, nor
-    know that this one changes nothing. (264 ensembles of 100 neurons: a step takes
+    integers, which cannot be vectorized. (264 ensembles of 100 neurons: a step takes
     63 µs instead of 210.)
     """
     if y.shape[1] == 1 or y.shape[2] == 1 or not y.dtype.is_floating:
         return y
-    with tf.init_scope():  # as a literal, the compiler would know
-        one = tf.ones((), dtype=y.dtype)
-    return y / one
+    return kept_apart(y)

@@ -192,9 +192,7 @@ class ValueStore:
             size = int(flat.shape[1])
             if (transfer.index == size).any():
                 flat = tf.pad(flat, ((0, 0), (0, 1)))
-            terms = [
-                tf.gather(flat, _index(column), axis=1) for column in transfer.index.T
-            ]
+            terms = [_elements(flat, column) for column in transfer.index.T]
             return tf.add_n(terms) if len(terms) > 1 else terms[0]
         if transfer.segments is not None:
             source, target = transfer.segments
@@ -297,15 +295,21 @@ def _read(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
 
 def _read_piece(piece: Piece, value: tf.Tensor) -> tf.Tensor:
     if piece.index is not None:
-        if piece.row > 1:
-            rows = tf.reshape(value, (value.shape[0], -1, piece.row))
-            rows = tf.gather(rows, _index(piece.index), axis=1)
-            return tf.reshape(rows, (value.shape[0], piece.row * len(piece.index)))
-        return tf.gather(value, _index(piece.index), axis=1)
+        rows = tf.reshape(value, (value.shape[0], -1, piece.row))
+        rows = _elements(rows, piece.index)
+        return tf.reshape(rows, (value.shape[0], piece.row * len(piece.index)))
     if piece.step == 1:
         return _columns(value, piece.start, piece.length)
     end = piece.start + piece.step * (piece.length - 1) + 1
     return value[:, piece.start : end : piece.step]
+
+
+def _elements(value: tf.Tensor, positions: np.ndarray) -> tf.Tensor:
+    """Return elements along the second axis: a slice where they lie evenly spaced."""
+    steps = np.diff(positions)
+    if len(steps) and steps[0] > 0 and (steps == steps[0]).all():
+        return value[:, positions[0] : positions[-1] + 1 : steps[0]]
+    return tf.gather(value, _index(positions), axis=1)
 
 
 def _columns(value: tf.Tensor, start: int, length: int) -> tf.Tensor:

@@ -395,13 +395,8 @@ def assign_result(output: np.ndarray, returned: object) -> None:
     SimulationError
         If it is None, not numbers, of a wrong shape, or not finite.
     """
-    needed = (
-        "one finite number is needed"
-        if output.size == 1
-        else f"{output.size} finite numbers are needed"
-    )
     if returned is None:
-        raise SimulationError(f"it returned None; {needed}")
+        raise SimulationError(f"it returned None; {_needed(output)}")
     result = returned
     try:
         # strings of digits, objects and complex numbers could be assigned, too
@@ -412,14 +407,22 @@ def assign_result(output: np.ndarray, returned: object) -> None:
         output[...] = result
     except (TypeError, ValueError) as error:
         raise SimulationError(
-            f"it returned {returned!r} of type {type(returned).__name__}; {needed} "
-            f"({error})"
+            f"it returned {returned!r} of type {type(returned).__name__}; "
+            f"{_needed(output)} ({error})"
         ) from error
     # a finite sum of squares is the cheapest proof that nothing is infinite or NaN
     if output.ndim == 1 and math.isfinite(output.dot(output)):
         return
     if not np.isfinite(output).all():
-        raise SimulationError(f"it returned non-finite values, {returned!r}; {needed}")
+        raise SimulationError(
+            f"it returned non-finite values, {returned!r}; {_needed(output)}"
+        )
+
+
+def _needed(output: np.ndarray) -> str:
+    if output.size == 1:
+        return "one finite number is needed"
+    return f"{output.size} finite numbers are needed"
 
 
 def run_step(step: Callable[[], None], op: Operator, time: float) -> None:

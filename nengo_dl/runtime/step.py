@@ -63,12 +63,17 @@ class StepProgram:
         )
         self.segments = _split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
-        self.fixed_plans: list[ReadPlan] = [
-            plan
-            for bound in layout.groups
-            for plan in bound.reads
-            if plan.pieces and all(piece.block in constant for piece in plan.pieces)
-        ]
+        self.fixed_plans: list[ReadPlan] = []
+        self._preparations: list[Callable[[tf.Tensor], tf.Tensor]] = []
+        for bound, kernel in zip(layout.groups, self.kernels, strict=True):
+            kernel.constant_reads = {
+                index
+                for index, plan in enumerate(bound.reads)
+                if plan.pieces and all(piece.block in constant for piece in plan.pieces)
+            }
+            for index in sorted(kernel.constant_reads):
+                self.fixed_plans.append(bound.reads[index])
+                self._preparations.append(functools.partial(kernel.prepare, index))
 
     @functools.cached_property
     def has_callbacks(self) -> bool:
@@ -116,12 +121,15 @@ class StepProgram:
         return result
 
     def read_fixed(self, constants: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Read the operands that are constant; to be done once, before the loop."""
+        """Read and prepare the constant operands; to be done once, before the loop."""
         values = {
             block.number: value
             for block, value in zip(self.constant_blocks, constants, strict=True)
         }
-        return [read_constant(plan, values) for plan in self.fixed_plans]
+        return [
+            prepare(read_constant(plan, values))
+            for plan, prepare in zip(self.fixed_plans, self._preparations, strict=True)
+        ]
 
     def prepare(
         self,
