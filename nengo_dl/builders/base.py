@@ -192,7 +192,7 @@ class OpBuilder(abc.ABC):
     #: need not carry all of them.
     equal_updates: Sequence[int] = ()
 
-    #: Indices of the operands of `step` that are constant; set when the program is made.
+    #: Indices of the operands of `step` that are constant; set for each program.
     constant_reads: Collection[int] = frozenset()
 
     #: True for builders whose step uses a routine of TensorFlow that is faster on CPUs

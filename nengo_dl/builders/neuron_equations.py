@@ -12,7 +12,7 @@ Parameters are Python floats where all neurons agree, else tensors of shape
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -301,6 +301,10 @@ def lif_step(
     with the series and 3.3 with the library functions in single precision, 1.9 and 10
     in double precision. About half of the gain is due to the voltage change ending in
     a division, so that it is computed once and not again for each result.
+
+    XLA divides a kernel among threads if it has more operations than bytes to read and
+    write, from some 800 neurons on, although handing out the parts then takes longer
+    than the computation. The refractory time stays just below that.
     """
     dt, zero, one = constant(neurons.dt, J), constant(0, J), constant(1, J)
     refractory_time = refractory_time - dt
@@ -316,13 +320,13 @@ def lif_step(
     # both branches of every selection stay finite, or gradients would not be
     overshoot = tf.where(spiked, voltage - one, zero)
     if neurons.series is None:
-        log = _log1p_of_spikes(spiked, overshoot, J - one)
+        earlier = neurons.tau_rc * _log1p_of_spikes(spiked, overshoot, J - one)
     else:
         denominator = tf.where(spiked, 2 * (J - one) - overshoot, one)
         # a product with the reciprocal: XLA would store a quotient that is used twice
         s = overshoot * (one / denominator)
-        log = -2 * s * evaluate(neurons.series[1], s * s)
-    t_spike = dt + neurons.tau_rc * log
+        earlier = s * _scaled(-2 * neurons.tau_rc, neurons.series[1], s * s)
+    refractory_end = (neurons.tau_ref + neurons.dt) + earlier
     spikes = spiked
     if neurons.spike_function is not None:
         spikes = neurons.spike_function(voltage - one)
@@ -335,8 +339,15 @@ def lif_step(
     return (
         spikes,
         tf.where(spiked, zero, voltage),
-        tf.where(spiked, neurons.tau_ref + t_spike, refractory_time),
+        tf.where(spiked, refractory_end, refractory_time),
     )
+
+
+def _scaled(factor: Parameter, series: Sequence[float], x: tf.Tensor) -> Parameter:
+    """Return a multiple of a series, without multiplying if the factor is known."""
+    if isinstance(factor, float):
+        return evaluate([factor * coefficient for coefficient in series], x)
+    return factor * evaluate(series, x)
 
 
 def _log1p_of_spikes(
