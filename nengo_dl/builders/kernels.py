@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["kept_apart"]
+__all__ = ["kept_apart", "rows_apart"]
 
 
 def kept_apart(value: tf.Tensor) -> tf.Tensor:
@@ -29,3 +29,30 @@ def kept_apart(value: tf.Tensor) -> tf.Tensor:
     with tf.init_scope():  # as a literal, the compiler would know
         one = tf.ones((), dtype=value.dtype)
     return value / one
+
+
+def rows_apart(value: tf.Tensor) -> tf.Tensor:
+    """Return a value of several axes that is about to be flattened, computed once.
+
+    Parameters
+    ----------
+    value : tf.Tensor
+        What to compute in a kernel of its own, unless it has only one row or column, or
+        consists of whole numbers. The first axis is that of the batch.
+
+    Returns
+    -------
+    tf.Tensor
+        The same, element by element.
+
+    Notes
+    -----
+    A kernel with a flat result finds row and column of each element by divisions of
+    integers, which cannot be vectorized. (Products with the encoders of 264 ensembles
+    of 100 neurons, within the kernels of the neurons: a step takes 210 µs, and 63 if
+    they are kept apart. Weight changes of PES, 8 x 1,000: 3.9 µs and 0.9.)
+    """
+    longer = [length for length in value.shape[1:] if length != 1]
+    if len(longer) < 2 or not value.dtype.is_floating:
+        return value
+    return kept_apart(value)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from nengo.builder.learning_rules import SimBCM, SimOja, SimPES, SimRLS, SimVoja
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.kernels import rows_apart
 
 __all__ = [
     "SimBCMBuilder",
@@ -90,7 +91,7 @@ class SimPESBuilder(_LearningRuleBuilder):
             Updates: the changes, shape ``(batch, n_ops, n_out, n_pre)``.
         """
         pre, error = reads
-        return Writes(updates=(_outer(self.alpha * error, pre),))
+        return Writes(updates=(rows_apart(_outer(self.alpha * error, pre)),))
 
 
 @register(SimBCM)
@@ -131,7 +132,8 @@ class SimBCMBuilder(_LearningRuleBuilder):
             Updates: the changes, shape ``(batch, n_ops, n_post, n_pre)``.
         """
         pre, post, theta = reads
-        return Writes(updates=(_outer(self.alpha * post * (post - theta), pre),))
+        changes = _outer(self.alpha * post * (post - theta), pre)
+        return Writes(updates=(rows_apart(changes),))
 
 
 @register(SimOja)
@@ -176,7 +178,8 @@ class SimOjaBuilder(_LearningRuleBuilder):
         pre, post, weights = reads
         post_squared = self.alpha * post * post
         forgetting = self.minus_beta * weights * post_squared[..., None]
-        return Writes(updates=(forgetting + _outer(self.alpha * post, pre),))
+        changes = forgetting + _outer(self.alpha * post, pre)
+        return Writes(updates=(rows_apart(changes),))
 
 
 @register(SimVoja)
@@ -225,13 +228,9 @@ class SimVojaBuilder(_LearningRuleBuilder):
         pre, post, encoders, learning = reads
         if learning.shape.rank == 2:
             learning = learning[..., None]
-        return Writes(
-            updates=(
-                self.alpha
-                * learning[..., None, :]
-                * (self.scale * _outer(post, pre) - post[..., None] * encoders),
-            )
-        )
+        difference = self.scale * _outer(post, pre) - post[..., None] * encoders
+        changes = self.alpha * learning[..., None, :] * difference
+        return Writes(updates=(rows_apart(changes),))
 
 
 @register(SimRLS)
@@ -281,7 +280,7 @@ class SimRLSBuilder(OpBuilder):
         gain = 1.0 / (1.0 + tf.reduce_sum(r * Pr, axis=-1, keepdims=True))
         return Writes(
             updates=(
-                _outer(error, -gain * Pr),
-                P - _outer(Pr, Pr * gain),
+                rows_apart(_outer(error, -gain * Pr)),
+                rows_apart(P - _outer(Pr, Pr * gain)),
             )
         )

@@ -7,7 +7,7 @@ import tensorflow as tf
 from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
-from nengo_dl.builders.kernels import kept_apart
+from nengo_dl.builders.kernels import rows_apart
 
 __all__ = [
     "CopyBuilder",
@@ -250,12 +250,12 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """
     n_ops, m, n = a.shape[1:]
     if n == 1:
-        return _rows_apart(a[..., 0] * x)
+        return rows_apart(a[..., 0] * x)
     if a.shape[0] == 1 and n_ops == 1 and a.dtype.is_floating:
         y = tf.matmul(tf.reshape(x, (-1, n)), tf.reshape(a, (m, n)), transpose_b=True)
         return tf.reshape(y, (-1, 1, m))
     if n <= _LONGEST_FUSED_SUM or not a.dtype.is_floating:
-        return _rows_apart(
+        return rows_apart(
             tf.reduce_sum(tf.linalg.matrix_transpose(a) * x[..., None], axis=2)
         )
     if m == 1:
@@ -290,17 +290,4 @@ def columns_matvec(columns: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """
     if x.shape[0] == 1 and columns.dtype.is_floating:
         return tf.linalg.matvec(columns, x, transpose_a=True)
-    return _rows_apart(tf.reduce_sum(columns * x[..., None], axis=2))
-
-
-def _rows_apart(y: tf.Tensor) -> tf.Tensor:
-    """Return the rows of several operators, as a kernel of their own.
-
-    Kernels of neurons see one row of all elements. XLA would compute the products in
-    them, once for each result, and find row and column of each element by divisions of
-    integers, which cannot be vectorized. (264 ensembles of 100 neurons: a step takes
-    63 µs instead of 210.)
-    """
-    if y.shape[1] == 1 or y.shape[2] == 1 or not y.dtype.is_floating:
-        return y
-    return kept_apart(y)
+    return rows_apart(tf.reduce_sum(columns * x[..., None], axis=2))

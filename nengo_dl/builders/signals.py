@@ -309,6 +309,10 @@ def _elements(value: tf.Tensor, positions: np.ndarray) -> tf.Tensor:
     steps = np.diff(positions)
     if len(steps) and steps[0] > 0 and (steps == steps[0]).all():
         return value[:, positions[0] : positions[-1] + 1 : steps[0]]
+    ends = np.flatnonzero(steps != 1) + 1
+    if len(ends) < _FEW_SLICES and value.shape.rank > 2 and value.shape[2] >= _LONG_ROW:
+        runs = np.split(positions, ends)
+        return tf.concat([value[:, run[0] : run[-1] + 1] for run in runs], axis=1)
     return tf.gather(value, _index(positions), axis=1)
 
 
@@ -328,6 +332,11 @@ def _concatenate(parts: Sequence[tf.Tensor]) -> tf.Tensor:
         [tf.broadcast_to(part, (batch, part.shape[1])) for part in parts], axis=1
     )
 
+
+#: Up to so many slices of at least so long rows are read one by one. (What several
+#: connections read of one ensemble is then computed once, and copied.)
+_FEW_SLICES = 4
+_LONG_ROW = 64
 
 #: Longer tables are passed to compiled functions instead of being written into them.
 _LONGEST_LITERAL = 4096

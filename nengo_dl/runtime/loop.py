@@ -154,7 +154,16 @@ def make_chunk_function(
 
         def complete(carried):
             values = dict(zip(positions, carried, strict=True))
-            return [values[twins.get(i, i)] for i in range(len(state))]
+            return [
+                tf.reshape(values[twins.get(i, i)], value.shape)
+                for i, value in enumerate(state)
+            ]
+
+        def carry(state):
+            return [
+                tf.reshape(state[i], (minibatch, *program.state_shapes[i]))
+                for i in positions
+            ]
 
         def one_step(i, carried, arrays, prepared):
             frame = [values[i] for values in frames]
@@ -173,7 +182,7 @@ def make_chunk_function(
                 array.write(where[shape.clocks[store.outputs[0]]], store.join(values))
                 for array, store in zip(arrays, stores, strict=True)
             ]
-            return i + 1, [state[i] for i in positions], arrays
+            return i + 1, carry(state), arrays
 
         def simulate(i, end, carried, arrays, prepared=MappingProxyType({})):
             def steps(n):
@@ -203,7 +212,7 @@ def make_chunk_function(
             return simulate(i, end, carried, arrays, prepared)
 
         positions = [i for i in range(len(state)) if i not in twins]
-        loop_vars = (tf.constant(0), [state[i] for i in positions], arrays)
+        loop_vars = (tf.constant(0), carry(state), arrays)
         if hoisted:
             loop_vars = tf.while_loop(
                 lambda i, carried, arrays: i < n_steps,

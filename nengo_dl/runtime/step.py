@@ -94,6 +94,23 @@ class StepProgram:
                 result.update(dict.fromkeys(others, first))
         return result
 
+    @functools.cached_property
+    def state_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes, without the batch axis, in which a loop is best given the state.
+
+        Matrices that one group computes stay matrices: its kernel would otherwise
+        divide by the length of their rows for each element.
+        """
+        shapes: dict[int, tuple[int, ...]] = {
+            block.number: (block.size,) for block in self.state_blocks
+        }
+        for bound in self.layout.groups:
+            for operand, plan in zip(bound.group.updates, bound.updates, strict=True):
+                block = self._block_filled_by(plan)
+                if block is not None and not operand.flat and len(operand.shape) > 2:
+                    shapes[block.number] = operand.shape
+        return [shapes[block.number] for block in self.state_blocks]
+
     def _block_filled_by(self, plan: WritePlan) -> Block | None:
         """Return the block that a result fills from its first to its last element."""
         if len(plan.transfers) != 1:
