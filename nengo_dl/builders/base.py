@@ -257,7 +257,7 @@ class OpBuilder(abc.ABC):
         """
         return ()
 
-    def prepare(self, index: int, value: tf.Tensor) -> tf.Tensor:
+    def arrange(self, index: int, value: tf.Tensor) -> tf.Tensor:
         """Return a constant operand in the form in which `step` takes it.
 
         Called before the loop over steps, for the operands in `constant_reads`.

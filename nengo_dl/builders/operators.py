@@ -200,7 +200,7 @@ class DotIncBuilder(OpBuilder):
         """Whether `step` takes the matrices as columns, each of which lies together."""
         return self.is_wide and 0 in self.constant_reads
 
-    def prepare(self, index, value):
+    def arrange(self, index, value):
         """Return constant matrices in the order in which their elements are read."""
         if index > 0 or not self.by_columns:
             return value

@@ -64,7 +64,7 @@ class StepProgram:
         self.segments = _split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
         self.fixed_plans: list[ReadPlan] = []
-        self._preparations: list[Callable[[tf.Tensor], tf.Tensor]] = []
+        self._arrangements: list[Callable[[tf.Tensor], tf.Tensor]] = []
         for bound, kernel in zip(layout.groups, self.kernels, strict=True):
             kernel.constant_reads = {
                 index
@@ -73,7 +73,7 @@ class StepProgram:
             }
             for index in sorted(kernel.constant_reads):
                 self.fixed_plans.append(bound.reads[index])
-                self._preparations.append(functools.partial(kernel.prepare, index))
+                self._arrangements.append(functools.partial(kernel.arrange, index))
 
     @functools.cached_property
     def has_callbacks(self) -> bool:
@@ -138,14 +138,14 @@ class StepProgram:
         return result
 
     def read_fixed(self, constants: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Read and prepare the constant operands; to be done once, before the loop."""
+        """Read and arrange the constant operands; to be done once, before the loop."""
         values = {
             block.number: value
             for block, value in zip(self.constant_blocks, constants, strict=True)
         }
         return [
-            prepare(read_constant(plan, values))
-            for plan, prepare in zip(self.fixed_plans, self._preparations, strict=True)
+            arrange(read_constant(plan, values))
+            for plan, arrange in zip(self.fixed_plans, self._arrangements, strict=True)
         ]
 
     def prepare(

@@ -311,6 +311,26 @@ def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
     assert_equal_data(found, core_data(counting_network([]), 10))
 
 
+# -- the form of the state within a loop
+
+
+def test_matrices_that_one_group_computes_stay_matrices():
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(10, 1)
+        error = nengo.Node(size_in=3)
+        learned = nengo.Connection(
+            ens, error, function=lambda x: [0] * 3, learning_rule_type=nengo.PES()
+        )
+        nengo.Connection(error, learned.learning_rule)
+        nengo.Probe(error)
+    engine = make_engine(net)
+    step = engine.program.step
+    sizes = [block.size for block in step.state_blocks]
+    assert [np.prod(shape) for shape in step.state_shapes] == sizes
+    assert (1, 3, 10) in step.state_shapes and (10,) in step.state_shapes
+    assert_equal_data(run(engine, 20), core_data(net, 20))
+
+
 # -- state that is the same as other state
 
 

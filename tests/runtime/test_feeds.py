@@ -118,6 +118,41 @@ def test_results_that_are_no_numbers_are_refused(result, words):
     assert words in str(error) and "t=0.002" in str(error)
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        np.array([1.0, 2.0]),
+        np.array([1, 2]),
+        np.array([[1.0, 2.0]]),
+        np.array([1.0, 2.0], dtype=np.float32),
+        [1.0, 2.0],
+    ],
+)
+def test_results_of_any_form_that_fits_are_taken(result):
+    with nengo.Network() as net:
+        nengo.Probe(nengo.Node(lambda t: result, size_out=2))
+    feeds, signal = make_inputs(net)
+    values, n_made, error = feeds.make(0, 3)
+    assert (n_made, error) == (3, None)
+    np.testing.assert_array_equal(values[signal][:, 0], [np.ravel(result)] * 3)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (np.array([1.0, np.inf]), "non-finite"),
+        (np.array([1.0, 2.0, 3.0]), "2 finite numbers are needed"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(result, words):
+    with nengo.Network() as net:
+        nengo.Probe(nengo.Node(lambda t: result if t > 0.0015 else [0, 0], size_out=2))
+    feeds, _ = make_inputs(net)
+    _, n_made, error = feeds.make(0, 3)
+    assert n_made == 1
+    assert words in str(error) and "t=0.002" in str(error)
+
+
 def test_sources_that_are_replaced_are_not_asked():
     log = []
     feeds, signal = make_inputs(counting_network(log))
