@@ -114,7 +114,7 @@ class Engine:
         ]
         self.learned = LearnedWeights(program, device)
         self.lasting = LastingState(program)
-        self.hoisted = find_hoisted(program.step)
+        self.hoisted = find_hoisted(program.step, program.feeds.restless)
         self.buffers = ChunkBuffers(program.step, self.periods, program.only_last)
         self._seconds_per_step = 0.0
         self._just_compiled = False

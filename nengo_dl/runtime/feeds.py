@@ -9,7 +9,13 @@ import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
-from nengo.processes import Piecewise, PresentInput
+from nengo.processes import (
+    FilteredNoise,
+    Piecewise,
+    PresentInput,
+    WhiteNoise,
+    WhiteSignal,
+)
 
 from nengo_dl.compiler.operators import RandomSample
 from nengo_dl.runtime.host import (
@@ -40,6 +46,13 @@ class InputFeeds:
         self.host = host
         self.sources = [Source(op, host) for op in ops if not _is_clock(op)]
         self._clock = next((op for op in ops if _is_clock(op)), None)
+
+    @property
+    def restless(self) -> set[Signal]:
+        """Inputs that change in each step: the time, and random numbers."""
+        random = {source.output for source in self.sources if _is_random(source.op)}
+        clock = () if self._clock is None else self._clock.sets
+        return {*random, *clock}
 
     def reset(self) -> None:
         """Forget values that were made ahead."""
@@ -215,6 +228,15 @@ _FLOAT64 = np.dtype(np.float64)
 
 def _is_clock(op: Operator) -> bool:
     return isinstance(op, TimeUpdate)
+
+
+def _is_random(op: Operator) -> bool:
+    noise = isinstance(op, SimProcess) and type(op.process) in (
+        WhiteNoise,
+        FilteredNoise,
+        WhiteSignal,
+    )
+    return noise or isinstance(op, RandomSample)
 
 
 class Source:

@@ -6,10 +6,11 @@ the same in all of them, and often most of the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.layout import Piece
 from nengo_dl.runtime.stages import Kind, Stages
@@ -38,13 +39,15 @@ class Hoisted:
     columns: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
-def find_hoisted(program: StepProgram) -> Hoisted:
+def find_hoisted(program: StepProgram, restless: Collection[Signal] = ()) -> Hoisted:
     """Return what to compute once for as long as the inputs stay the same.
 
     Parameters
     ----------
     program : StepProgram
         The program of one step.
+    restless : collection of Signal
+        Inputs that are known to change in each step.
 
     Returns
     -------
@@ -56,7 +59,11 @@ def find_hoisted(program: StepProgram) -> Hoisted:
         return Hoisted()
     if not _is_worth_it(program, range(len(program.kernels))):
         return Hoisted()
-    stages = Stages(program, [False] * len(program.input_blocks))
+    moving = [
+        not block_signals.isdisjoint(restless)
+        for block_signals in (set(block.signals) for block in program.input_blocks)
+    ]
+    stages = Stages(program, moving)
     still = {n for p in stages.phases if p.kind is Kind.ONCE for n in p.groups}
     inputs = {block.number for block in program.input_blocks}
     found: set[int] = set()

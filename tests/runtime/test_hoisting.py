@@ -80,6 +80,26 @@ def test_what_a_hoisted_product_depends_on_is_hoisted_too(hoist_all):
     np.testing.assert_allclose(run(engine, 20)[0][:, 0], core_data(net, 20)[0])
 
 
+def test_products_of_random_numbers_are_not_hoisted(hoist_all):
+    rng = np.random.RandomState(0)
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(images())
+        noise = nengo.Node(nengo.processes.WhiteNoise(), size_out=N_IN)
+        drawn = nengo.Ensemble(
+            6, 1, neuron_type=nengo.StochasticSpiking(nengo.LIFRate())
+        ).neurons
+        out = nengo.Node(size_in=2)
+        for pre, post in ((node, drawn), (drawn, out), (noise, out)):
+            weights = rng.uniform(-1, 1, (post.size_in, pre.size_out))
+            nengo.Connection(pre, post, transform=weights, synapse=None)
+        nengo.Probe(out)
+    engine = make_engine(net)
+    (group,) = engine.hoisted.groups
+    (product,) = engine.program.step.kernels[group].ops
+    assert product.A.shape == (6, N_IN)
+    np.testing.assert_allclose(run(engine, 30)[0][:, 0], core_data(net, 30)[0])
+
+
 def test_small_products_are_not_worth_it():
     assert make_engine(layers()).hoisted == Hoisted()
 
