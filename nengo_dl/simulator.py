@@ -50,6 +50,7 @@ from nengo_dl.runtime.arguments import (
 )
 from nengo_dl.runtime.board import Board, check_folder
 from nengo_dl.runtime.engine import Engine
+from nengo_dl.runtime.garbage import rare_collections
 from nengo_dl.runtime.gradients import GradientReport
 from nengo_dl.runtime.history import TrainingHistory
 from nengo_dl.runtime.interrupts import DeferredInterrupt
@@ -222,7 +223,10 @@ class Simulator:
                 seed = np.random.randint(maxint)
         self.seed = check_seed(seed, self)
 
-        with track(progress_bar, "Building", "Build") as tracker:
+        with (
+            rare_collections(),
+            track(progress_bar, "Building", "Build") as tracker,
+        ):
             if network is not None:
                 self.model.build(network, progress=tracker.next_stage("Building"))
             with tracker.next_stage("Compiling", "Compilation"):

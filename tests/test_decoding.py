@@ -1,5 +1,6 @@
 """Decoders, and all else that is built, are those of Nengo's own builder."""
 
+import gc
 import pickle
 import re
 
@@ -27,6 +28,7 @@ from nengo_dl.decoding import decoders, least_squares
 from nengo_dl.decoding.builder import FastBuilder
 from nengo_dl.decoding.izhikevich import BLOCK
 from nengo_dl.decoding.rates import MIN_SIMULATED, N_CURRENTS, neuron_rates
+from nengo_dl.runtime.garbage import rare_collections
 
 
 def built(net, builder=None, **kwargs):
@@ -447,13 +449,32 @@ def test_rates_that_are_not_finite_are_nengos_error():
         built(net, FastBuilder())
 
 
-def test_a_function_without_result_is_nengos_error():
+def test_a_function_without_result_is_an_error_with_the_point():
     with nengo.Network() as net:
         ens = nengo.Ensemble(5, 1)
         conn = nengo.Connection(ens, nengo.Node(size_in=1), function=lambda x: x)
         conn.function_info.function.__code__ = (lambda x: None).__code__
-    with pytest.raises(BuildError, match="returned None"):
+    with pytest.raises(BuildError, match=r"returned None for the point \[.*1 numbers"):
         built(net, FastBuilder())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: [x[0], 2],
+        lambda x: (x[:1], x[1:] * 3),
+        lambda x: 0.5,
+        lambda x: np.float32(x),
+        np.cos,
+    ],
+    ids=["list", "tuple of arrays", "number", "single precision", "array"],
+)
+def test_functions_return_what_nengo_takes(function):
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(10, 3, n_eval_points=20)
+        node = nengo.Node(size_in=np.size(function(np.ones(2))))
+        nengo.Connection(ens[1:], node, function=function)
+    assert_same_model(built(net, FastBuilder()), built(net))
 
 
 # -- cache of decoders
@@ -537,3 +558,43 @@ def test_nothing_is_kept_after_the_last_connection_and_after_the_build():
     builder = FastBuilder()
     built(net, builder)
     assert len(pickle.dumps(builder)) < 1000
+
+
+# -- garbage
+
+
+def test_garbage_is_collected_less_often_while_a_simulator_is_made():
+    before = gc.get_threshold()
+    during, fails = [], []
+
+    def function(x):
+        during.append(gc.get_threshold())
+        if fails:
+            raise RuntimeError("mine")
+        return x
+
+    with nengo.Network() as net:
+        ens = nengo.Ensemble(5, 1)
+        nengo.Connection(ens, nengo.Node(size_in=1), function=function)
+    during.clear()
+    with nengo_dl.Simulator(net, progress_bar=False):
+        assert gc.get_threshold() == before
+    assert all(now[0] > before[0] and now[2] > before[2] for now in during)
+    assert during
+
+    fails.append(True)
+    with pytest.raises(RuntimeError, match="mine"):
+        nengo_dl.Simulator(net, progress_bar=False)
+    assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize("thresholds", [(0, 5, 5), (100_000, 7, 2_000)])
+def test_a_collector_that_is_off_or_rarer_stays_so(thresholds):
+    before = gc.get_threshold()
+    gc.set_threshold(*thresholds)
+    try:
+        with rare_collections():
+            assert gc.get_threshold() == thresholds
+        assert gc.get_threshold() == thresholds
+    finally:
+        gc.set_threshold(*before)

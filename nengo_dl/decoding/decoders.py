@@ -15,6 +15,7 @@ from nengo.builder.connection import (
     get_targets,
     solve_for_decoders,
 )
+from nengo.exceptions import BuildError
 from nengo.rc import rc
 from nengo.solvers import NoSolver, Solver
 
@@ -88,14 +89,15 @@ class DecoderSolver:
         Raises
         ------
         BuildError
-            If no neuron fires at any evaluation point (Nengo's error).
+            If no neuron fires at any evaluation point (Nengo's error), or if the
+            connection's function returns None.
         """
         if solver.weights and not solver.compositional:
             return build_solver(model, solver, conn, rng)
         ens = conn.pre_obj
         built = model.params[ens]
         eval_points = get_eval_points(model, conn, rng)
-        targets = get_targets(conn, eval_points, dtype=rc.float_dtype)
+        targets = _targets(conn, eval_points)
 
         def solve_for(conn, gain, bias, x, targets, rng):
             activities = self._activities(conn, gain, bias, x)
@@ -143,6 +145,26 @@ class DecoderSolver:
             self._left[ens] -= 1
             if self._left[ens] <= 0 and ens in self._kept:
                 self._n_bytes -= self._kept.pop(ens).n_bytes
+
+
+def _targets(conn: nengo.Connection, eval_points: np.ndarray) -> np.ndarray:
+    """Return what to decode at each point, shape ``(n_points, size_mid)``.
+
+    Nengo looks the function up for each point, which takes as long as a short function.
+    """
+    function = conn.function
+    if not callable(function):
+        return get_targets(conn, eval_points, dtype=rc.float_dtype)
+    targets = np.zeros((len(eval_points), conn.size_mid), dtype=rc.float_dtype)
+    for target, point in zip(targets, eval_points[:, conn.pre_slice], strict=True):
+        value = function(point)
+        if value is None:
+            raise BuildError(
+                f"{conn}: the function returned None for the point {point}; it must "
+                f"return {conn.size_mid} numbers, so that decoders can be solved for"
+            )
+        target[:] = np.hstack(value) if isinstance(value, (tuple, list)) else value
+    return targets
 
 
 def _count_uses(network: nengo.Network) -> Counter[nengo.Ensemble]:
