@@ -190,7 +190,8 @@ def bar_chart(
     what : str
         What takes this time.
     """
-    figure, axes = _figure(8, 1.5 + 0.18 * len(measurements))
+    figure = _figure(8, 1.5 + 0.18 * len(measurements))
+    axes = figure.add_subplot()
     simulators = list(dict.fromkeys(one.simulator for one in measurements))
     titles = list(dict.fromkeys(_title(one) for one in measurements))
     height = 0.8 / len(simulators)
@@ -225,28 +226,37 @@ def scaling_chart(measurements: Sequence[Measurement], path: str | Path) -> None
     path : str or Path
         Image to write; its suffix chooses the format.
     """
-    figure, axes = _figure(8, 5)
-    lines = {
-        "build (µs)": lambda one: 1e6 * one.build_seconds / one.n_neurons,
+    figure = _figure(8, 5.5)
+    panels = {
+        "constructor (µs)": lambda one: 1e6 * one.build_seconds / one.n_neurons,
         "first run (µs)": lambda one: 1e6 * one.first_seconds / one.n_neurons,
         "step (ns)": lambda one: 1e9 * one.step / one.n_neurons,
         "memory (KB)": lambda one: (_bytes_per_neuron(one) or 0) / 1024,
     }
-    for simulator in dict.fromkeys(one.simulator for one in measurements):
-        for label, value in lines.items():
+    simulators = list(dict.fromkeys(one.simulator for one in measurements))
+    for axes, (title, value) in zip(
+        figure.subplots(2, 2, sharex=True).flat, panels.items(), strict=True
+    ):
+        for simulator in simulators:
             some = [one for one in measurements if one.simulator == simulator]
             some = [one for one in some if one.step]
             axes.plot(
                 [one.n_neurons for one in some],
                 [value(one) for one in some],
                 marker="o",
-                label=f"{simulator}: {label}",
+                label=simulator,
             )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("neurons")
-    axes.set_ylabel("per neuron")
-    axes.legend()
+        axes.set_xscale("log")
+        low, high = axes.get_ylim()
+        if low <= 0 or high > 10 * low:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.set_title(f"{title} per neuron")
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel("neurons")
+    if len(simulators) > 1:
+        axes.legend()
     figure.savefig(path, dpi=120)
 
 
@@ -257,8 +267,7 @@ def _figure(width: float, height: float):
         raise ImportError(
             "Charts need Matplotlib: pip install matplotlib, or leave out --plot"
         ) from error
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _title(one: Measurement | TrainingMeasurement) -> str:
