@@ -168,6 +168,10 @@ def simulators(tmp_path, monkeypatch):
         "        print('x' * 100000)\n"
         "        print('y' * 100000, file=sys.stderr)\n"
         "        super().run_steps(n_steps)\n"
+        "class Drawing(nengo.Simulator):\n"
+        "    def run_steps(self, n_steps, progress_bar=True):\n"
+        "        assert not progress_bar\n"
+        "        super().run_steps(n_steps, progress_bar=progress_bar)\n"
         "class Strict:\n"
         "    def __init__(self, network, colour):\n"
         "        self.sim = nengo.Simulator(network, progress_bar=False)\n"
@@ -210,6 +214,11 @@ def test_interpreter_that_does_not_exist_is_reported():
 
 def test_simulator_may_print(simulators):
     (result,) = measure("integrator", [Backend("simulators:Chatting")], {}, QUICK)
+    assert result.error is None
+
+
+def test_simulator_draws_no_progress_bar(simulators):
+    (result,) = measure("integrator", [Backend("simulators:Drawing")], {}, QUICK)
     assert result.error is None
 
 
