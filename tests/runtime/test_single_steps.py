@@ -61,6 +61,13 @@ def assert_same(first, second):
         np.testing.assert_array_equal(a, b)
 
 
+def assert_close(first, second):
+    # decoders can differ in the last bits, see the page on differences
+    for a, b in zip(first, second, strict=True):
+        assert np.any(a)
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
 def test_steps_are_those_of_core(only_single_steps):
     net = network()
     with (
@@ -71,7 +78,7 @@ def test_steps_are_those_of_core(only_single_steps):
             sim.step()
             core.step()
         assert sim.n_steps == 40
-        assert_same(data(sim, net), data(core, net))
+        assert_close(data(sim, net), data(core, net))
 
 
 def test_steps_are_those_of_a_run():
@@ -80,8 +87,7 @@ def test_steps_are_those_of_a_run():
         for _ in range(30):
             sim.step()
         other.run_steps(30)
-        for a, b in zip(data(sim, net), data(other, net), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+        assert_close(data(sim, net), data(other, net))
 
 
 def test_steps_and_runs_alternate():
@@ -212,7 +218,7 @@ def test_after_a_failed_operator_the_state_is_as_before(single):
         for _ in range(10):
             step()
         core.run_steps(40)
-        assert_same(data(sim, net), data(core, net))
+        assert_close(data(sim, net), data(core, net))
 
 
 def test_interrupts_leave_the_state_as_it_was():
