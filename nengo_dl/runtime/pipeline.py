@@ -37,7 +37,7 @@ __all__ = ["Program", "compile_model", "make_builder_lookup"]
 
 #: Results of how many values (of all items) take longer to compute than merging them
 #: with others could save. (On GPUs: a guess, from how much longer a launch takes.)
-_LARGE_ON_CPUS, _LARGE_ON_GPUS = 2**13, 2**20
+_LARGE_ON_CPUS, _LARGE_ON_GPUS = 2**14, 2**20
 
 
 @dataclass(frozen=True, eq=False)
