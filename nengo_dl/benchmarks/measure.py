@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from nengo_dl.benchmarks.processes import (
     FOLDER,
     BackendError,
     WorkerProcess,
-    noted_failures,
+    take_turns,
 )
 
 __all__ = [
@@ -267,35 +267,28 @@ def measure(
         )
         for backend in backends
     ]
-    processes: list[WorkerProcess | None] = [None] * len(backends)
 
-    def alive() -> Iterator[tuple[WorkerProcess, Measurement]]:
-        for process, result in zip(processes, results):
-            if process is not None and result.error is None:
-                yield process, result
+    def prepare(process, backend, result):
+        _prepare(process, backend, result, effort)
 
-    try:
-        for number, (backend, result) in enumerate(zip(backends, results)):
-            report(f"{benchmark}: building with {backend.name}")
-            with noted_failures(result):
-                processes[number] = process = WorkerProcess(
-                    backend.python, effort.timeout
-                )
-                _prepare(process, backend, result, effort)
-        for number in range(effort.rounds):
-            report(f"{benchmark}: run {number + 1} of {effort.rounds}")
-            for process, result in alive():
-                with noted_failures(result):
-                    seconds = process.ask("run", n_steps=result.n_steps)["seconds"]
-                    result.step_seconds.append(seconds / result.n_steps)
-        for process, result in alive():
-            with noted_failures(result):
-                result.peak_bytes = process.ask("memory")["peak_bytes"]
-                process.ask("close")
-    finally:
-        for process in processes:
-            if process is not None:
-                process.end()
+    def run(process, result):
+        seconds = process.ask("run", n_steps=result.n_steps)["seconds"]
+        result.step_seconds.append(seconds / result.n_steps)
+
+    def finish(process, result):
+        result.peak_bytes = process.ask("memory")["peak_bytes"]
+        process.ask("close")
+
+    take_turns(
+        backends,
+        results,
+        effort.rounds,
+        effort.timeout,
+        prepare,
+        run,
+        finish,
+        lambda text: report(f"{benchmark}: {text}"),
+    )
     return results
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FOLDER", "BackendError", "WorkerProcess", "noted_failures"]
+__all__ = ["FOLDER", "BackendError", "WorkerProcess", "take_turns"]
 
 #: That of this package.
 FOLDER = Path(__file__).resolve().parent
@@ -126,23 +128,74 @@ class WorkerProcess:
         self.process.stderr.close()
 
 
-class noted_failures:
-    """Notes the failure of a simulator instead of ending everything.
+@contextlib.contextmanager
+def _noted_failures(result: Any) -> Iterator[None]:
+    """Note the failure of a simulator instead of ending everything.
 
     Parameters
     ----------
     result : Measurement or TrainingMeasurement
         Whose ``error`` is set.
     """
+    try:
+        yield
+    except BackendError as error:
+        result.error = str(error)
 
-    def __init__(self, result: Any):
-        self.result = result
 
-    def __enter__(self) -> None:
-        pass
+def take_turns(
+    backends: Sequence[Any],
+    results: Sequence[Any],
+    rounds: int,
+    timeout: float,
+    prepare: Callable[[WorkerProcess, Any, Any], None],
+    run: Callable[[WorkerProcess, Any], None],
+    finish: Callable[[WorkerProcess, Any], None],
+    report: Callable[[str], None],
+) -> None:
+    """Prepare what is measured, each in a process of its own, and run all in turns.
 
-    def __exit__(self, kind, error, trace) -> bool:
-        if isinstance(error, BackendError):
-            self.result.error = str(error)
-            return True
-        return False
+    What fails is left out from then on.
+
+    Parameters
+    ----------
+    backends : sequence of Backend
+        What is measured.
+    results : sequence of Measurement or TrainingMeasurement
+        One for each, to which the functions add their numbers.
+    rounds : int
+        How often to run.
+    timeout : float
+        After how many seconds without an answer a process is given up.
+    prepare : callable
+        Called with process, backend and result, one after the other.
+    run, finish : callable
+        Called with process and result: in each round, and at the end.
+    report : callable
+        Called with ``"preparing NAME"`` and ``"run 1 of 7"``.
+    """
+    processes: list[WorkerProcess | None] = [None] * len(backends)
+
+    def alive() -> Iterator[tuple[WorkerProcess, Any]]:
+        for process, result in zip(processes, results):
+            if process is not None and result.error is None:
+                yield process, result
+
+    try:
+        for number, (backend, result) in enumerate(zip(backends, results)):
+            report(f"preparing {backend.name}")
+            with _noted_failures(result):
+                processes[number] = process = WorkerProcess(backend.python, timeout)
+                prepare(process, backend, result)
+        for number in range(rounds):
+            report(f"run {number + 1} of {rounds}")
+            for process, result in alive():
+                with _noted_failures(result):
+                    run(process, result)
+        for process, result in alive():
+            with _noted_failures(result):
+                finish(process, result)
+    finally:
+        for process in processes:
+            if process is not None:
+                process.end()

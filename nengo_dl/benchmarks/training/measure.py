@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from nengo_dl.benchmarks.measure import Backend, Effort, StepTimes, machine
-from nengo_dl.benchmarks.processes import WorkerProcess, noted_failures
+from nengo_dl.benchmarks.processes import WorkerProcess, take_turns
 from nengo_dl.benchmarks.training.problems import CASES
 
 __all__ = ["TrainingMeasurement", "default_sides", "measure_training"]
@@ -142,36 +142,27 @@ def measure_training(
         )
         for side in sides
     ]
-    processes: list[WorkerProcess | None] = [None] * len(sides)
 
-    def alive() -> Iterator[tuple[WorkerProcess, TrainingMeasurement]]:
-        for process, result in zip(processes, results):
-            if process is not None and result.error is None:
-                yield process, result
+    def run(process, result):
+        seconds = process.ask("run", n_minibatches=count)["seconds"]
+        result.step_seconds.append(seconds / count)
 
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "problem.npz"
-            problem.save(path)
-            for number, (side, result) in enumerate(zip(sides, results)):
-                report(f"{name}: first step of {side.name}")
-                with noted_failures(result):
-                    process = WorkerProcess(side.python, effort.timeout)
-                    processes[number] = process
-                    _prepare(process, side, result, path)
-        for number in range(effort.rounds):
-            report(f"{name}: pass {number + 1} of {effort.rounds}")
-            for process, result in alive():
-                with noted_failures(result):
-                    seconds = process.ask("run", n_minibatches=count)["seconds"]
-                    result.step_seconds.append(seconds / count)
-        for process, result in alive():
-            with noted_failures(result):
-                result.peak_bytes = process.ask("memory")["peak_bytes"]
-    finally:
-        for process in processes:
-            if process is not None:
-                process.end()
+    def finish(process, result):
+        result.peak_bytes = process.ask("memory")["peak_bytes"]
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "problem.npz"
+        problem.save(path)
+        take_turns(
+            sides,
+            results,
+            effort.rounds,
+            effort.timeout,
+            lambda process, side, result: _prepare(process, side, result, path),
+            run,
+            finish,
+            lambda text: report(f"{name}: {text}"),
+        )
     return results
 
 
