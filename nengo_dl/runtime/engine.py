@@ -20,7 +20,7 @@ from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime import chunks
 from nengo_dl.runtime.chunks import ChunkBuffers
-from nengo_dl.runtime.hoisting import find_hoisted, segment_ends
+from nengo_dl.runtime.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.runtime.interpreter import Interpreter
 from nengo_dl.runtime.lasting import LastingState
 from nengo_dl.runtime.learned import LearnedWeights
@@ -114,7 +114,6 @@ class Engine:
         ]
         self.learned = LearnedWeights(program, device)
         self.lasting = LastingState(program)
-        self.hoisted = find_hoisted(program.step, program.feeds.restless)
         self.buffers = ChunkBuffers(program.step, self.periods, program.only_last)
         self._seconds_per_step = 0.0
         self._just_compiled = False
@@ -526,6 +525,11 @@ class Engine:
         else:
             pays = n_steps * seconds < _SHORT_RUN
         return pays and self.interpreter.available
+
+    @functools.cached_property
+    def hoisted(self) -> Hoisted:
+        """What the compiled loop computes once for as long as inputs stay the same."""
+        return find_hoisted(self.program.step, self.program.feeds.restless)
 
     @functools.cached_property
     def on_cpu(self) -> bool:

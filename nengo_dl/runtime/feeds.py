@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -222,10 +221,6 @@ class InputFeeds:
             source.consume(n_steps)
 
 
-#: The type of most arrays; NumPy has one object for it.
-_FLOAT64 = np.dtype(np.float64)
-
-
 def _is_clock(op: Operator) -> bool:
     return isinstance(op, TimeUpdate)
 
@@ -332,24 +327,12 @@ class Source:
     def _function_maker(self, rows: np.ndarray) -> Callable[[int, float], None]:
         """Call a function of time, without the reference's overhead per call."""
         function, passes_time = self.op.fn, self.op.t_passed
-        keeps, shape = self.output is not None, self.shape
+        keeps = self.output is not None
 
         def make(n: int, time: float) -> None:
             result = function(time) if passes_time else function()
             if keeps:
-                # the usual cases are checked without NumPy's overhead
-                if isinstance(result, float) and math.isfinite(result):
-                    rows[n] = result
-                elif (
-                    type(result) is np.ndarray
-                    and result.dtype is _FLOAT64
-                    and result.shape == shape
-                    and len(shape) == 1
-                    and math.isfinite(result.dot(result))
-                ):
-                    rows[n, 0] = result
-                else:
-                    assign_result(rows[n, 0], result)
+                assign_result(rows[n, 0], result)
 
         return make
 

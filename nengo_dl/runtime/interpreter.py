@@ -110,15 +110,14 @@ class Interpreter:
             result.append(values)
         return result
 
-    def copy_state(self) -> list[np.ndarray]:
+    def copy_state(self) -> list[list[np.ndarray]]:
         """Return copies of all live arrays of state, for `restore_state`."""
-        return [live.copy() for item in self.prepare() for live in item.state]
+        return [item.copy_state() for item in self.prepare()]
 
-    def restore_state(self, copies: Sequence[np.ndarray]) -> None:
+    def restore_state(self, copies: Sequence[Sequence[np.ndarray]]) -> None:
         """Return to what `copy_state` found."""
-        arrays = (live for item in self.prepare() for live in item.state)
-        for live, copy in zip(arrays, copies, strict=True):
-            live[...] = copy
+        for item, arrays in zip(self.prepare(), copies, strict=True):
+            item.restore_state(arrays)
 
     def write_state(self, values: Sequence[np.ndarray]) -> None:
         """Set the state, one array of shape (minibatch, size) for each block."""
@@ -209,6 +208,15 @@ class Item:
         self.varying: list[tuple[np.ndarray, np.ndarray]] = []
         self.outputs: list[tuple[np.ndarray, float, list[np.ndarray]]] = []
         self.kept: list[list[np.ndarray]] = []
+
+    def copy_state(self) -> list[np.ndarray]:
+        """Return copies of the live arrays of state, for `restore_state`."""
+        return [live.copy() for live in self.state]
+
+    def restore_state(self, copies: Sequence[np.ndarray]) -> None:
+        """Return to what `copy_state` found."""
+        for live, copy in zip(self.state, copies, strict=True):
+            live[...] = copy
 
     def start(self, values, overrides, periods) -> None:
         """Bind the values of inputs, and begin to collect outputs."""

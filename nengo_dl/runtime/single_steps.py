@@ -6,7 +6,6 @@ long for one step as the operators of a hundred neurons.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -84,7 +83,7 @@ class SingleSteps:
         time = number * self._host.dt
         self._host.start_chunk(n_steps)
         self._host.set_time(number)
-        before = [live.copy() for live in item.state]
+        before = item.copy_state()
         n_made = position = 0
         try:
             with np.errstate(invalid="raise", divide="ignore"):
@@ -99,8 +98,7 @@ class SingleSteps:
         except BaseException as error:
             for source in self._sources[:n_made]:
                 source.keep(n_steps, item.signals)
-            for live, copy in zip(item.state, before, strict=True):
-                live[...] = copy
+            item.restore_state(before)
             if not isinstance(error, Exception):
                 raise
             ops: Sequence[Operator] = item.ops
@@ -128,10 +126,6 @@ class SingleSteps:
         def make(time: float) -> None:
             result = function(time) if passes_time else function()
             if live is not None:
-                # the usual case is checked without NumPy's overhead
-                if isinstance(result, float) and math.isfinite(result):
-                    live[...] = result
-                else:
-                    assign_result(live, result)
+                assign_result(live, result)
 
         return make

@@ -16,7 +16,6 @@ from functools import cached_property
 
 import tensorflow as tf
 
-from nengo_dl.builders.signals import ValueStore
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.scan import Product, scan
 from nengo_dl.runtime.step import StepProgram
@@ -351,12 +350,13 @@ class _Run:
         phases = self.stages.phases
         for number, phase in enumerate(phases):
             if phase.kind is Kind.ONCE:
-                self.still.update(self._compute(phase.groups, self.still))
+                self.still.update(
+                    self.program.compute(phase.groups, self.still, self.fixed)
+                )
             elif phase.kind is Kind.BATCH:
                 needed = self._needed(phase.groups)
-                found = self._compute(
-                    phase.groups, {**self._spread(needed), **self.moving}
-                )
+                start = {**self._spread(needed), **self.moving}
+                found = self.program.compute(phase.groups, start, self.fixed)
                 rows = self.n_steps * self.minibatch
                 self.moving.update(
                     (block, tf.broadcast_to(value, (rows, value.shape[1])))
@@ -368,7 +368,7 @@ class _Run:
         for i, plan in enumerate(self.wanted):
             if results[i] is None:
                 blocks = {piece.block for piece in plan.pieces}
-                store = self._store({**self._spread(blocks), **self.moving})
+                store = self.program.store({**self._spread(blocks), **self.moving})
                 value = store.read(plan)
                 size = int(value.shape[-1])
                 rows = tf.broadcast_to(value, (self.n_steps * self.minibatch, size))
@@ -401,18 +401,6 @@ class _Run:
             shared = value.shape[0] == 1
             spread[number] = value if shared else self._all_steps(value[None])
         return spread
-
-    def _store(self, start: Mapping[int, tf.Tensor]) -> ValueStore:
-        return ValueStore(
-            self.layout.blocks, self.program.config.dtype, self.minibatch, start
-        )
-
-    def _compute(self, numbers, start) -> dict[int, tf.Tensor]:
-        """Run groups; return the values of the blocks that they changed."""
-        store = self._store(start)
-        for number in numbers:
-            self.program.run_group(number, store, self.fixed)
-        return dict(store.export()["current"])
 
     def _loop(self, groups, later, by_number, results, recompute):
         """Run a loop; leave what later phases need in `moving`."""
@@ -450,7 +438,7 @@ class _Run:
             start = dict(zip(still, invariants[len(fixed_plans) :], strict=True))
             start.update(zip(moving, items, strict=True))
             start.update(zip(states, state, strict=True))
-            store = self._store(start)
+            store = self.program.store(start)
             for number in groups:
                 if number in products:
                     bound = self.layout.groups[number]

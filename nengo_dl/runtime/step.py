@@ -170,14 +170,44 @@ class StepProgram:
         dict of {int: tf.Tensor}
             Values of the blocks that the groups set or add to.
         """
-        store = self._store(constants, state, frame)
-        fixed_values = self._by_plan(fixed)
+        start = self._start(constants, state, frame)
+        return self.compute(groups, start, self._by_plan(fixed))
+
+    def compute(
+        self,
+        groups: Sequence[int],
+        start: Mapping[int, tf.Tensor],
+        fixed: Mapping[int, tf.Tensor],
+    ) -> dict[int, tf.Tensor]:
+        """Compute groups, given the values of all blocks that they need.
+
+        Parameters
+        ----------
+        groups : sequence of int
+            Numbers of the groups, in order.
+        start : mapping of {int: tf.Tensor}
+            Values of blocks, by number.
+        fixed : mapping of {int: tf.Tensor}
+            As for `run_group`.
+
+        Returns
+        -------
+        dict of {int: tf.Tensor}
+            Values of the blocks that the groups set or add to.
+        """
+        store = self.store(start)
         for number in groups:
-            self.run_group(number, store, fixed_values)
+            self.run_group(number, store, fixed)
         return dict(store.export()["current"])
 
-    def _store(self, constants, state, frame, prepared=MappingProxyType({})):
-        start = {
+    def store(self, start: Mapping[int, tf.Tensor]) -> ValueStore:
+        """Return a store of values of the program's blocks."""
+        return ValueStore(
+            self.layout.blocks, self.config.dtype, self.config.minibatch_size, start
+        )
+
+    def _start(self, constants, state, frame) -> dict[int, tf.Tensor]:
+        return {
             block.number: value
             for blocks, values in (
                 (self.constant_blocks, constants),
@@ -186,12 +216,6 @@ class StepProgram:
             )
             for block, value in zip(blocks, values, strict=True)
         }
-        return ValueStore(
-            self.layout.blocks,
-            self.config.dtype,
-            self.config.minibatch_size,
-            {**start, **prepared},
-        )
 
     def _by_plan(self, fixed: Sequence[tf.Tensor]) -> dict[int, tf.Tensor]:
         return {
@@ -235,7 +259,7 @@ class StepProgram:
         outputs : list of tf.Tensor, shapes (minibatch, size)
             The signals that were asked for.
         """
-        store = self._store(constants, state, frame, prepared)
+        store = self.store({**self._start(constants, state, frame), **prepared})
         fixed_values = self._by_plan(fixed)
         numbers = [block.number for block in self.state_blocks]
 
