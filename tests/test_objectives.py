@@ -133,8 +133,9 @@ def test_training_makes_weights_and_rates_small():
 
 
 def test_an_only_probe_need_not_be_named():
-    with nengo.Network() as net:
-        ens = nengo.Ensemble(4, 1)
+    with nengo.Network(seed=0) as net:
+        # above their thresholds, whatever is drawn
+        ens = nengo.Ensemble(4, 1, gain=np.ones(4), bias=np.full(4, 2.0))
         nengo.Probe(ens.neurons)
     with simulator(net) as sim:
         assert sim.loss(3, None, Regularize(), training=True) > 0
