@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow as tf
 
+from nengo_dl.runtime.carried import Carried
 from nengo_dl.runtime.step import StepProgram
 from nengo_dl.runtime.variables import Variables
 
@@ -142,6 +143,7 @@ def make_chunk_function(
     def run(n_steps, frames, slots):
         constants = [tf.convert_to_tensor(v) for v in variables.constants]
         state = [tf.convert_to_tensor(v) for v in variables.state]
+        carried = Carried(program, state, twins, shape.capacity, jit_compile)
         fixed = program.read_fixed(constants)
         arrays = [
             tf.TensorArray(
@@ -152,26 +154,13 @@ def make_chunk_function(
             for store in stores
         ]
 
-        def complete(carried):
-            values = dict(zip(positions, carried, strict=True))
-            return [
-                tf.reshape(values[twins.get(i, i)], value.shape)
-                for i, value in enumerate(state)
-            ]
-
-        def carry(state):
-            return [
-                tf.reshape(state[i], (minibatch, *program.state_shapes[i]))
-                for i in positions
-            ]
-
-        def one_step(i, carried, arrays, prepared):
-            frame = [values[i] for values in frames]
+        def one_step(carry, arrays, prepared):
+            i = carried.step_number(carry)
             state, values = program.step(
                 constants,
                 fixed,
-                complete(carried),
-                frame,
+                carried.state(carry),
+                [values[i] for values in frames],
                 jit_pieces,
                 hoisted,
                 prepared,
@@ -182,50 +171,52 @@ def make_chunk_function(
                 array.write(where[shape.clocks[store.outputs[0]]], store.join(values))
                 for array, store in zip(arrays, stores, strict=True)
             ]
-            return i + 1, carry(state), arrays
+            return carried.pack(i + 1, state), arrays
 
-        def simulate(i, end, carried, arrays, prepared=MappingProxyType({})):
+        def simulate(end, carry, arrays, prepared=MappingProxyType({})):
             def steps(n):
-                def body(i, carried, arrays):
+                def body(carry, arrays):
                     for _ in range(n):
-                        i, carried, arrays = one_step(i, carried, arrays, prepared)
-                    return i, carried, arrays
+                        carry, arrays = one_step(carry, arrays, prepared)
+                    return carry, arrays
 
                 return body
 
-            loop_vars = i, carried, arrays
+            loop_vars = carry, arrays
             for n in dict.fromkeys((unroll, 1)):
                 loop_vars = tf.while_loop(
-                    lambda i, carried, arrays, n=n: i + n <= end,
+                    lambda carry, _, n=n: carried.step_number(carry) + n <= end,
                     steps(n),
                     loop_vars,
                     parallel_iterations=1,
                 )
             return loop_vars
 
-        def segment(i, carried, arrays):
-            frame = [values[i] for values in frames]
+        def segment(carry, arrays):
+            i = carried.step_number(carry)
             prepared = program.prepare(
-                constants, fixed, complete(carried), frame, hoisted
+                constants,
+                fixed,
+                carried.state(carry),
+                [values[i] for values in frames],
+                hoisted,
             )
             end = tf.minimum(slots[-1, i], n_steps)
-            return simulate(i, end, carried, arrays, prepared)
+            return simulate(end, carry, arrays, prepared)
 
-        positions = [i for i in range(len(state)) if i not in twins]
-        loop_vars = (tf.constant(0), carry(state), arrays)
+        loop_vars = carried.pack(tf.constant(0), state), arrays
         if hoisted:
             loop_vars = tf.while_loop(
-                lambda i, carried, arrays: i < n_steps,
+                lambda carry, _: carried.step_number(carry) < n_steps,
                 segment,
                 loop_vars,
                 parallel_iterations=1,
             )
         else:
-            i, carried, arrays = loop_vars
-            loop_vars = simulate(i, n_steps, carried, arrays)
-        _, carried, arrays = loop_vars
+            loop_vars = simulate(n_steps, *loop_vars)
+        carry, arrays = loop_vars
         results = [array.stack() for array in arrays]
-        for variable, value in zip(variables.state, complete(carried), strict=True):
+        for variable, value in zip(variables.state, carried.state(carry), strict=True):
             variable.assign(value)
         return results
 
