@@ -46,6 +46,9 @@ import tensorflow as tf
 
 nengo.rc["decoder_cache"]["enabled"] = "False"
 nengo.rc["progress"]["progress_bar"] = "False"
+# networks without a seed draw the same one in each run
+np.random.seed(0)
+tf.random.set_seed(0)
 """
 
 plot_formats = [("svg", 100)]
