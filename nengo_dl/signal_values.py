@@ -59,7 +59,7 @@ class SignalValues(Mapping):
             return signal.initial_value
         else:
             try:
-                value, shared = self._engine.value_of(signal)
+                value, shared = self._engine.storage.value_of(signal)
             except KeyError:
                 raise KeyError(
                     f"The value of {signal} is not kept between time steps; "
@@ -74,7 +74,7 @@ class SignalValues(Mapping):
     def __iter__(self) -> Iterator[Signal]:
         yield self._model.step
         yield self._model.time
-        yield from self._engine.fixed_inputs
+        yield from self._engine.storage.fixed_inputs
         for block in self._engine.program.step.layout.blocks:
             if block.role in (Role.CONSTANT, Role.STATE):
                 yield from block.signals

@@ -788,7 +788,7 @@ class Simulator:
         self._check_open("reset")
         if seed is not None:
             self.seed = check_seed(seed, self)
-        self._engine.reset_parameters()
+        self._engine.storage.reset_parameters()
         self._engine.reset(self.seed)
         self._parameters.forget()
         self._training: Training | None = None
@@ -826,7 +826,7 @@ class Simulator:
         """
         self._check_open("reset")
         if include_trainable:
-            self._engine.reset_parameters()
+            self._engine.storage.reset_parameters()
             self._parameters.forget()
         self._engine.soft_reset()
         if include_probes:
@@ -1264,7 +1264,7 @@ class Simulator:
                 "optimize": self.optimize,
                 "seed": self.seed,
             },
-            "engine": self._engine.save(),
+            "engine": self._engine.storage.save(),
             "continuation": Continuation(self._parameters).save(),
             "parameters": self._parameters.save(),
             "extras": {name: extra.save() for name, extra in self._extras().items()},
@@ -1274,7 +1274,7 @@ class Simulator:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__init__(network=None, **state["arguments"])  # type: ignore[misc]
-        self._engine.load(state["engine"])
+        self._engine.storage.load(state["engine"])
         Continuation(self._parameters).load(state["continuation"])
         self._parameters.load(state["parameters"])
         for name, extra in self._extras().items():

@@ -88,7 +88,11 @@ def everything_in(sim):
         None if (gain := values.gain(ens)) is None else gain.tobytes()
         for ens in sim.model.toplevel.all_ensembles
     ]
-    return read, gains, [state.tobytes() for state in sim._engine.state_values()]
+    return (
+        read,
+        gains,
+        [state.tobytes() for state in sim._engine.storage.state_values()],
+    )
 
 
 @pytest.fixture

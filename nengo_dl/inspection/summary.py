@@ -202,8 +202,8 @@ def summarize(engine: Engine, model: Model, values: ParameterValues) -> Summary:
     program = engine.program
     step = program.step
     seconds = dict(program.seconds)
-    if engine.compile_seconds is not None:
-        seconds["loop"] = engine.compile_seconds
+    if engine.loop.compile_seconds is not None:
+        seconds["loop"] = engine.loop.compile_seconds
     groups = [bound.group for bound in step.layout.groups]
     minibatch = step.config.minibatch_size
     return Summary(

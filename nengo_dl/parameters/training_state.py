@@ -144,7 +144,7 @@ class TrainingState:
         blocks = {
             id(variable): block
             for variable, block in zip(
-                engine.variables.constants,
+                engine.storage.variables.constants,
                 engine.program.step.constant_blocks,
                 strict=True,
             )
@@ -154,7 +154,9 @@ class TrainingState:
             for name, place in Places(self.values).parameters.items()
             if place.signal is not None
         }
-        learned = {id(v): signal for signal, v in engine.learned.variables.items()}
+        learned = {
+            id(v): signal for signal, v in engine.storage.learned.variables.items()
+        }
         for index, variable in enumerate(trainer.variables):
             if id(variable) in learned:
                 name, size = names[learned[id(variable)]]

@@ -110,7 +110,7 @@ class ParameterValues:
         signals = list(dict.fromkeys(signals))
         placed = self.engine.program.step.layout.block_of
         live = [signal for signal in signals if signal in placed]
-        found = dict(zip(live, self.engine.values_of(live), strict=True))
+        found = dict(zip(live, self.engine.storage.values_of(live), strict=True))
         for signal in signals:
             if signal not in found:
                 initial = signal.initial_value
@@ -134,14 +134,14 @@ class ParameterValues:
         Parameters
         ----------
         values : mapping of {Signal: ndarray}
-            New values; see `Engine.set_values`.
+            New values; see `Storage.set_values`.
         gains : mapping of {Ensemble: ndarray}, optional
             New gains of ensembles, also for connections to their neurons.
         """
         gains = gains or {}
         values = {**values, **self._gain_signals(gains)}
         placed = self.engine.program.step.layout.block_of
-        self.engine.set_values({s: v for s, v in values.items() if s in placed})
+        self.engine.storage.set_values({s: v for s, v in values.items() if s in placed})
         for signal, value in values.items():
             if signal not in placed:
                 shape = (n_values(signal),) if signal.sparse else signal.shape

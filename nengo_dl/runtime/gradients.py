@@ -98,13 +98,13 @@ class _Comparison:
         step = trainer.engine.program.step
         self.blocks = step.constant_blocks
         engine = trainer.engine
-        self.constants = [v.numpy() for v in engine.variables.constants]
+        self.constants = [v.numpy() for v in engine.storage.variables.constants]
         self.trained = [i for i, b in enumerate(self.blocks) if b.trainable and b.size]
         # initial values of weights that learning rules change come last
         self.n_constants = len(self.constants)
-        self.constants += engine.learned.values()
+        self.constants += engine.storage.learned.values()
         self.trained += range(self.n_constants, len(self.constants))
-        self.owners = [*self.blocks, *engine.learned.variables]
+        self.owners = [*self.blocks, *engine.storage.learned.variables]
         self.made = trainer.host_inputs(minibatch)
         program = trainer.program(True)
         pieces = trainer.pieces(minibatch, self.made, 0, minibatch.n_steps)
@@ -117,7 +117,7 @@ class _Comparison:
         self.weights = [self.rng.randn(*o.shape) for o in self._outputs()]
 
     def _simulate(self, constants, pieces):
-        state = self.trainer.engine.learned.put_tensors(
+        state = self.trainer.engine.storage.learned.put_tensors(
             self.trainer.state, constants[self.n_constants :]
         )
         return self.trainer.simulate(

@@ -195,26 +195,30 @@ class Trainer:
         found = [
             variable
             for variable, block in zip(
-                self.engine.variables.constants, step.constant_blocks, strict=True
+                self.engine.storage.variables.constants,
+                step.constant_blocks,
+                strict=True,
             )
             if block.trainable and block.size
         ]
-        found.extend(self.engine.learned.variables.values())
+        found.extend(self.engine.storage.learned.variables.values())
         return found
 
     @property
     def state(self) -> list[tf.Tensor]:
         """State at the beginning of each minibatch."""
-        lasting = self.engine.lasting
+        lasting = self.engine.storage.lasting
         if self._version != lasting.version:
             with tf.init_scope():
-                self._state = [tf.constant(v) for v in self.engine.initial_state]
+                self._state = [
+                    tf.constant(v) for v in self.engine.storage.initial_state
+                ]
             self._version = lasting.version
         return self._state
 
     def _keep_state(self, state: Sequence[tf.Tensor]) -> None:
         """Let the next minibatch begin with what only training changes."""
-        for number in self.engine.lasting.numbers:
+        for number in self.engine.storage.lasting.numbers:
             self._state[number] = state[number]
 
     @property
@@ -368,9 +372,9 @@ class Trainer:
 
     def publish(self) -> None:
         """Show trained values to whatever else holds them."""
-        if self.engine.lasting.numbers:
-            self.engine.keep_state([value.numpy() for value in self.state])
-        self.engine.publish_trained()
+        if self.engine.storage.lasting.numbers:
+            self.engine.storage.keep_state([value.numpy() for value in self.state])
+        self.engine.storage.publish_trained()
 
     # -- minibatches
 
@@ -466,7 +470,7 @@ class Trainer:
     def _run_part(self, state, part, terms, apply, options, training) -> dict[str, Any]:
         self.start_chunk(part.minibatch, part.start)
         given = (state, part.pieces, part.targets)
-        first = part.start == 0 and bool(self.engine.learned.variables)
+        first = part.start == 0 and bool(self.engine.storage.learned.variables)
         call = self._function(
             part.minibatch, given, terms, apply, options, training, first
         )
@@ -503,8 +507,8 @@ class Trainer:
                 size = max(signal.size, 1)
                 if signal in minibatch.inputs:
                     rows = minibatch.inputs[signal]
-                elif signal in self.engine.fixed_inputs:
-                    value = self.engine.fixed_inputs[signal]
+                elif signal in self.engine.storage.fixed_inputs:
+                    value = self.engine.storage.fixed_inputs[signal]
                     rows = np.reshape(value, (1, 1, -1))
                 else:
                     rows = made[signal]
@@ -534,7 +538,7 @@ class Trainer:
             apply,
             options.segment if training else None,
             first,
-            tuple(self.engine.uniform_constants().items()),
+            tuple(self.engine.storage.uniform_constants().items()),
         )
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
@@ -597,14 +601,14 @@ class Trainer:
             tf.fill(variable.shape, tf.constant(uniform[number], variable.dtype))
             if number in uniform
             else tf.convert_to_tensor(variable)
-            for number, variable in enumerate(self.engine.variables.constants)
+            for number, variable in enumerate(self.engine.storage.variables.constants)
         ]
 
     def _make_function(self, n_steps, moving, terms, apply, options, training, first):
         program = self.program(training)
         stages = Stages(program, moving)
         metrics = options.metrics
-        uniform = self.engine.uniform_constants()
+        uniform = self.engine.storage.uniform_constants()
         used = [*terms, *metrics.values()]
         probes = list(dict.fromkeys(probe for term in used for probe in term.probes))
         numbers = [self.probes.index(probe) for probe in probes]
@@ -614,8 +618,8 @@ class Trainer:
         def forward(state, pieces, targets):
             engine = self.engine
             if first:
-                learned = engine.learned.variables.values()
-                state = engine.learned.put_tensors(
+                learned = engine.storage.learned.variables.values()
+                state = engine.storage.learned.put_tensors(
                     state, [tf.convert_to_tensor(v) for v in learned]
                 )
             state, values = self.simulate(

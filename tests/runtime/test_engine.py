@@ -127,7 +127,7 @@ def test_both_ways_to_run_leave_the_same_state(monkeypatch):
         interpret(monkeypatch, interpreted)
         engine = make_engine(mixed_network(), minibatch_size=2)
         run(engine, 10)
-        states.append(engine.state_values())
+        states.append(engine.storage.state_values())
     assert len(states[0]) > 3
     for a, b in zip(*states, strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
@@ -137,15 +137,15 @@ def test_both_ways_to_run_leave_the_same_state(monkeypatch):
 def test_state_can_be_replaced_and_reset(monkeypatch):
     interpret(monkeypatch, False)
     engine = make_engine(mixed_network())
-    initial = [values.copy() for values in engine.state_values()]
+    initial = [values.copy() for values in engine.storage.state_values()]
     run(engine, 5)
-    later = [np.array(values) for values in engine.state_values()]
+    later = [np.array(values) for values in engine.storage.state_values()]
     assert any((a != b).any() for a, b in zip(initial, later, strict=True))
-    engine.reset_state()
-    for a, b in zip(initial, engine.state_values(), strict=True):
+    engine.storage.reset_state()
+    for a, b in zip(initial, engine.storage.state_values(), strict=True):
         np.testing.assert_array_equal(a, b)
-    engine.set_state_values(later)
-    for a, b in zip(later, engine.state_values(), strict=True):
+    engine.storage.set_state_values(later)
+    for a, b in zip(later, engine.storage.state_values(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -263,8 +263,8 @@ def test_probes_with_one_period_share_a_clock():
         for sample_every in (None, 0.002, 0.005, 0.002):
             nengo.Probe(node, sample_every=sample_every)
     engine = make_engine(net)
-    assert engine.buffers.clocks == [(1.0, False), (2.0, False), (5.0, False)]
-    assert engine.buffers.shape.clocks == (0, 1, 2, 1)
+    assert engine.loop.buffers.clocks == [(1.0, False), (2.0, False), (5.0, False)]
+    assert engine.loop.buffers.shape.clocks == (0, 1, 2, 1)
 
 
 def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():
@@ -279,11 +279,15 @@ def test_loaded_engine_has_the_values_of_the_saved_one(monkeypatch):
     interpret(monkeypatch, False)
     first, second = (make_engine(mixed_network()) for _ in range(2))
     run(first, 11)
-    second.load(first.save())
-    for one, two in zip(first.state_values(), second.state_values(), strict=True):
+    second.storage.load(first.storage.save())
+    for one, two in zip(
+        first.storage.state_values(), second.storage.state_values(), strict=True
+    ):
         np.testing.assert_array_equal(one, two)
     for one, two in zip(
-        first.variables.constants, second.variables.constants, strict=True
+        first.storage.variables.constants,
+        second.storage.variables.constants,
+        strict=True,
     ):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
 
@@ -347,7 +351,7 @@ def test_output_and_state_of_lowpass_are_carried_once():
     engine = make_engine(filtered_network())
     ((state, output),) = engine.program.step.twins.items()
     run(engine, 5)
-    values = engine.state_values()
+    values = engine.storage.state_values()
     assert np.all(values[output] > 0)
     np.testing.assert_array_equal(values[output], values[state])
 
@@ -360,9 +364,9 @@ def test_output_that_differs_from_state_is_seen_for_one_step(monkeypatch, n_befo
     for engine in (plain, changed):
         run(engine, n_before) if n_before else None
     (output,) = changed.program.step.twins.values()
-    values = changed.state_values()
+    values = changed.storage.state_values()
     values[output] = values[output] + 10
-    changed.set_state_values(values)
+    changed.storage.set_state_values(values)
     (expected,), (found,) = run(plain, 6), run(changed, 6)
     np.testing.assert_allclose(found[0], expected[0] + 10)
     np.testing.assert_array_equal(found[1:], expected[1:])

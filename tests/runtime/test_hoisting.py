@@ -49,7 +49,7 @@ def layers(source=None, n_hidden=8):
 
 def names(engine):
     kernels = engine.program.step.kernels
-    return [type(kernels[n]).__name__ for n in engine.hoisted.groups]
+    return [type(kernels[n]).__name__ for n in engine.loop.hoisted.groups]
 
 
 # -- which groups
@@ -58,7 +58,7 @@ def names(engine):
 def test_product_of_an_input_is_hoisted_and_those_behind_state_are_not(hoist_all):
     engine = make_engine(layers())
     assert names(engine) == ["DotIncBuilder"]
-    (group,) = engine.hoisted.groups
+    (group,) = engine.loop.hoisted.groups
     assert [op.A.shape for op in engine.program.step.kernels[group].ops] == [(8, N_IN)]
 
 
@@ -94,20 +94,20 @@ def test_products_of_random_numbers_are_not_hoisted(hoist_all):
             nengo.Connection(pre, post, transform=weights, synapse=None)
         nengo.Probe(out)
     engine = make_engine(net)
-    (group,) = engine.hoisted.groups
+    (group,) = engine.loop.hoisted.groups
     (product,) = engine.program.step.kernels[group].ops
     assert product.A.shape == (6, N_IN)
     np.testing.assert_allclose(run(engine, 30)[0][:, 0], core_data(net, 30)[0])
 
 
 def test_small_products_are_not_worth_it():
-    assert make_engine(layers()).hoisted == Hoisted()
+    assert make_engine(layers()).loop.hoisted == Hoisted()
 
 
 def test_minibatches_make_products_worth_it(monkeypatch):
     monkeypatch.setattr(hoisting, "_WORTH_HOISTING", 4 * 8 * N_IN)
-    assert not make_engine(layers(), minibatch_size=3).hoisted.groups
-    assert make_engine(layers(), minibatch_size=4).hoisted.groups
+    assert not make_engine(layers(), minibatch_size=3).loop.hoisted.groups
+    assert make_engine(layers(), minibatch_size=4).loop.hoisted.groups
 
 
 def test_networks_that_call_python_in_each_step_hoist_nothing(hoist_all):
@@ -117,7 +117,7 @@ def test_networks_that_call_python_in_each_step_hoist_nothing(hoist_all):
         nengo.Connection(net.nodes[1], node)
     engine = make_engine(net, jit_compile=None)
     assert engine.program.step.has_callbacks
-    assert not engine.hoisted.groups
+    assert not engine.loop.hoisted.groups
 
 
 def test_networks_without_inputs_hoist_nothing(hoist_all):
@@ -145,7 +145,7 @@ def test_only_columns_that_are_read_count(hoist_all):
     ]
     assert [
         (i, list(columns - step.input_blocks[i].starts[signal]))
-        for i, columns in engine.hoisted.columns.items()
+        for i, columns in engine.loop.hoisted.columns.items()
         for signal in step.input_blocks[i].signals
         if signal.size == N_IN
     ] == [(number[0], [2, 3, 4])]
@@ -211,7 +211,7 @@ def test_short_chunks_have_segments(n_steps):
 def test_images_give_what_core_gives(hoist_all, unroll, jit_compile):
     net = layers()
     engine = make_engine(net, unroll=unroll, jit_compile=jit_compile)
-    assert engine.hoisted.groups
+    assert engine.loop.hoisted.groups
     for actual, expected in zip(run(engine, 50), core_data(net, 50), strict=True):
         assert np.any(expected)
         np.testing.assert_allclose(actual[:, 0], expected, rtol=1e-9, atol=1e-12)
@@ -220,7 +220,7 @@ def test_images_give_what_core_gives(hoist_all, unroll, jit_compile):
 def test_inputs_that_change_in_every_step_give_what_core_gives(hoist_all):
     net = layers(lambda t: np.sin(50 * t + np.arange(N_IN)))
     engine = make_engine(net)
-    assert engine.hoisted.groups
+    assert engine.loop.hoisted.groups
     for actual, expected in zip(run(engine, 40), core_data(net, 40), strict=True):
         np.testing.assert_allclose(actual[:, 0], expected, rtol=1e-9, atol=1e-12)
 
@@ -253,8 +253,8 @@ def test_items_of_a_minibatch_with_different_images(hoist_all):
 def test_new_weights_count_at_once(hoist_all):
     engine = make_engine(layers())
     run(engine, 3)
-    (group,) = engine.hoisted.groups
+    (group,) = engine.loop.hoisted.groups
     weights = engine.program.step.kernels[group].ops[0].A
-    engine.set_value(weights.base, np.zeros(weights.shape))
+    engine.storage.set_values({weights.base: np.zeros(weights.shape)})
     current = run(engine, 300)[2]
     np.testing.assert_allclose(current[-1], 1.5, atol=1e-12)
