@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from nengo_dl.benchmarks import report
@@ -23,6 +24,7 @@ from nengo_dl.benchmarks.measure import (
     measure,
 )
 from nengo_dl.benchmarks.networks import NETWORKS, Benchmark
+from nengo_dl.benchmarks.processes import FOLDER
 from nengo_dl.benchmarks.training.measure import (
     TrainingMeasurement,
     default_sides,
@@ -31,6 +33,9 @@ from nengo_dl.benchmarks.training.measure import (
 from nengo_dl.benchmarks.training.problems import CASES, Case
 
 __all__ = ["main"]
+
+#: Programs for other libraries.
+_PEERS = FOLDER / "peers"
 
 _SCALES = (1_000, 10_000, 100_000, 1_000_000)
 _NEURONS_PER_ENSEMBLE = 100
@@ -144,8 +149,8 @@ def _add_simulators(parser: argparse.ArgumentParser) -> None:
         parser,
         "--simulator",
         "MODULE:CLASS",
-        "a simulator to measure, instead of the default ones; can be repeated, and the "
-        "first is what others are compared with",
+        "a simulator to measure, instead of the default ones (or PATH.py:CLASS); can "
+        "be repeated, and the first is what others are compared with",
     )
     parser.add_argument(
         "--seconds", type=float, help="length of each run (default: 0.3)"
@@ -196,7 +201,20 @@ class _AddBackend(argparse.Action):
                 f"argument {option_string}: expected {self.metavar}, such as {example} "
                 f"(got {values!r})"
             )
-        namespace.backends = [*(namespace.backends or ()), Backend(values)]
+        if module.endswith(".py") and not Path(module).exists():
+            path = _PEERS / module
+            if not path.exists():
+                peers = ", ".join(
+                    sorted(path.name for path in _PEERS.glob("*_[st]*.py"))
+                )
+                parser.error(
+                    f"argument {option_string}: there is no file {module!r}, neither "
+                    f"here nor among those of other libraries ({peers})"
+                )
+            backend = Backend(f"{path}:{name}", label=path.stem)
+        else:
+            backend = Backend(values)
+        namespace.backends = [*(namespace.backends or ()), backend]
 
 
 class _ChangeBackend(argparse.Action):

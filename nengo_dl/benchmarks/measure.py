@@ -43,7 +43,7 @@ class Backend:
     Attributes
     ----------
     simulator : str
-        Its class, as ``module:Class``.
+        Its class, as ``module:Class``, or ``path.py:Class``.
     python : str
         Path of the interpreter in which it is installed.
     arguments : dict
@@ -60,7 +60,7 @@ class Backend:
     @property
     def name(self) -> str:
         """The label, or else the module's name."""
-        return self.label or self.simulator.partition(":")[0]
+        return self.label or self.simulator.rpartition(":")[0]
 
 
 CORE = Backend("nengo:Simulator")

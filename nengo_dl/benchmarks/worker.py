@@ -20,14 +20,31 @@ import warnings
 
 
 def load_file(path):
-    """Import a file, wherever it is."""
+    """Import a file, wherever it is; it finds its neighbours, as a script does."""
     from importlib.util import module_from_spec, spec_from_file_location
 
     name = os.path.splitext(os.path.basename(path))[0]
-    spec = spec_from_file_location("benchmarks_" + name, path)
+    spec = spec_from_file_location(name, path)
     module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.path[0]
     return module
+
+
+def load_object(where):
+    """Return a class or function, and its module, from ``module:name``.
+
+    The module can be the path of a file, ``path.py:name``.
+    """
+    module_name, _, name = where.rpartition(":")
+    if module_name.endswith(".py"):
+        module = load_file(module_name)
+    else:
+        module = importlib.import_module(module_name)
+    return getattr(module, name), module
 
 
 def peak_bytes():
@@ -58,7 +75,7 @@ class Worker:
     sizes : dict
         Its sizes; ``"minibatch"`` is the number of inputs to run at once.
     simulator : str
-        The simulator's class, as ``module:Class``.
+        The simulator's class, as ``module:Class``, or ``path.py:Class``.
     arguments : dict
         Further arguments of the simulator.
     networks : str
@@ -77,15 +94,14 @@ class Worker:
         start = time.perf_counter()
         import nengo
 
-        module_name, _, class_name = self.simulator.partition(":")
-        module = importlib.import_module(module_name)
-        self.make_simulator = getattr(module, class_name)
+        self.make_simulator, module = load_object(self.simulator)
         seconds = time.perf_counter() - start
         import numpy
 
         # every run solves for all decoders
         nengo.rc.set("decoder_cache", "enabled", "False")
-        package = sys.modules[module_name.partition(".")[0]]
+        if not self.simulator.rpartition(":")[0].endswith(".py"):
+            module = sys.modules[module.__name__.partition(".")[0]]
         return {
             "import_seconds": seconds,
             "import_bytes": peak_bytes(),
@@ -93,7 +109,7 @@ class Worker:
                 "python": platform.python_version(),
                 "nengo": nengo.__version__,
                 "numpy": numpy.__version__,
-                package.__name__: str(getattr(package, "__version__", "unknown")),
+                module.__name__: str(getattr(module, "__version__", "unknown")),
             },
         }
 
@@ -190,12 +206,7 @@ class TrainingWorker:
     def load(self):
         """Import what the side needs."""
         start = time.perf_counter()
-        module_name, _, function_name = self.side.rpartition(":")
-        if module_name.endswith(".py"):
-            module = load_file(module_name)
-        else:
-            module = importlib.import_module(module_name)
-        self.make = getattr(module, function_name)
+        self.make, _ = load_object(self.side)
         return {
             "import_seconds": time.perf_counter() - start,
             "versions": {
