@@ -744,7 +744,7 @@ class Simulator:
 
         Their shapes are ``(1, n_values)``, their names those of the objects.
         """
-        return self._get_training().trainer.variables
+        return self._engine.storage.trained_variables
 
     @property
     def trainable_parameters(self) -> TrainableParameters:

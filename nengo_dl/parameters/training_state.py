@@ -62,7 +62,7 @@ class TrainingState:
         state = random_state(self.trainer.rng)
         arrays = {f"random/{name}": array for name, array in state.items()}
         arrays[_UPDATES] = np.array(self.trainer.n_updates, dtype=np.int64)
-        parts = [list(found) for found in self._parts(self.trainer)]
+        parts = [list(found) for found in self._parts()]
         for number, state in enumerate(self.trainer.optimizers.states):
             prefix = f"{number}-{state.kind}"
             for position, variable in enumerate(state.own):
@@ -81,7 +81,7 @@ class TrainingState:
                 f"The state of training is incomplete: {missing[0]!r} is missing",
                 attr="path",
             )
-        parts = self._all_parts(self.make_trainer()) if arrays else {}
+        parts = self._all_parts() if arrays else {}
         for name, array in arrays.items():
             if name in _RANDOM:
                 shape, dtype = _RANDOM[name]
@@ -116,7 +116,7 @@ class TrainingState:
         state = {name: arrays[f"random/{name}"] for name in RANDOM_FIELDS}
         set_random_state(trainer.rng, state)
         trainer.n_updates = int(arrays.get(_UPDATES, 0))
-        parts = self._all_parts(trainer)
+        parts = self._all_parts()
         saved: dict[int, SavedOptimizer] = {}
         for name, array in arrays.items():
             match = _OPTIMIZER.fullmatch(name)
@@ -131,14 +131,14 @@ class TrainingState:
                 found.slots.setdefault((slot, index), []).append((start, array))
         trainer.optimizers.restore([saved[number] for number in sorted(saved)])
 
-    def _all_parts(self, trainer: Trainer) -> dict[str, tuple[int, int, int]]:
+    def _all_parts(self) -> dict[str, tuple[int, int, int]]:
         return {
             name: (index, start, size)
-            for index, found in enumerate(self._parts(trainer))
+            for index, found in enumerate(self._parts())
             for name, start, size in found
         }
 
-    def _parts(self, trainer: Trainer) -> Iterator[list[tuple[str, int, int]]]:
+    def _parts(self) -> Iterator[list[tuple[str, int, int]]]:
         """Yield which parameters each trained variable holds: name, start, size."""
         engine = self.values.engine
         blocks = {
@@ -157,7 +157,7 @@ class TrainingState:
         learned = {
             id(v): signal for signal, v in engine.storage.learned.variables.items()
         }
-        for index, variable in enumerate(trainer.variables):
+        for index, variable in enumerate(engine.storage.trained_variables):
             if id(variable) in learned:
                 name, size = names[learned[id(variable)]]
                 yield [(name, 0, size)]

@@ -95,23 +95,22 @@ class _Comparison:
         self.trainer = trainer
         self.minibatch = minibatch
         self.nodes = list(nodes)
-        step = trainer.engine.program.step
-        self.blocks = step.constant_blocks
-        engine = trainer.engine
-        self.constants = [v.numpy() for v in engine.storage.variables.constants]
+        storage = trainer.engine.storage
+        self.blocks = trainer.engine.program.step.constant_blocks
+        self.constants = [v.numpy() for v in storage.variables.constants]
         self.trained = [i for i, b in enumerate(self.blocks) if b.trainable and b.size]
         # initial values of weights that learning rules change come last
         self.n_constants = len(self.constants)
-        self.constants += engine.storage.learned.values()
+        self.constants += storage.learned.values()
         self.trained += range(self.n_constants, len(self.constants))
-        self.owners = [*self.blocks, *engine.storage.learned.variables]
-        self.made = trainer.host_inputs(minibatch)
-        program = trainer.program(True)
-        pieces = trainer.pieces(minibatch, self.made, 0, minibatch.n_steps)
+        self.owners = [*self.blocks, *storage.learned.variables]
+        self.made = trainer.inputs.host_inputs(minibatch)
+        program = trainer.functions.program(True)
+        pieces = trainer.inputs.pieces(minibatch, self.made, 0, minibatch.n_steps)
         moving = [any(p.shape[0] > 1 for p in parts) for parts in pieces]
         self.stages = Stages(program, moving)
         self.numbers = [trainer.probes.index(probe) for probe in probes]
-        self.jit = trainer.compiles(self.stages)
+        self.jit = trainer.functions.compiles(self.stages)
         self.rng = np.random.RandomState(0)
         self.forward = self._compile_forward()
         self.weights = [self.rng.randn(*o.shape) for o in self._outputs()]
@@ -120,7 +119,7 @@ class _Comparison:
         state = self.trainer.engine.storage.learned.put_tensors(
             self.trainer.state, constants[self.n_constants :]
         )
-        return self.trainer.simulate(
+        return self.trainer.functions.simulate(
             self.stages,
             constants[: self.n_constants],
             state,
@@ -140,9 +139,11 @@ class _Comparison:
 
     def _pieces(self):
         if self.stages.program.has_callbacks:
-            self.trainer.host.reset(0)
-            self.trainer.start_chunk(self.minibatch, 0)
-        return self.trainer.pieces(self.minibatch, self.made, 0, self.minibatch.n_steps)
+            self.trainer.inputs.host.reset(0)
+            self.trainer.inputs.start_chunk(self.minibatch, 0)
+        return self.trainer.inputs.pieces(
+            self.minibatch, self.made, 0, self.minibatch.n_steps
+        )
 
     def _outputs(self) -> list[np.ndarray]:
         constants = [tf.convert_to_tensor(c) for c in self.constants]

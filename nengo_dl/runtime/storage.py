@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.ir import elements, n_values
@@ -79,6 +80,15 @@ class Storage:
         if self._variables is None:
             self._variables = Variables(self.program, self.device)
         return self._variables
+
+    @property
+    def trained_variables(self) -> list[tf.Variable]:
+        """Everything that training changes."""
+        constants = zip(
+            self.variables.constants, self.program.step.constant_blocks, strict=True
+        )
+        found = [v for v, block in constants if block.trainable and block.size]
+        return [*found, *self.learned.variables.values()]
 
     # -- state
 

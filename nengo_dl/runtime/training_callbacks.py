@@ -100,11 +100,16 @@ class _Model:
 
     def get_weights(self) -> list[np.ndarray]:
         """Return the values of all trainable variables."""
-        return [variable.numpy() for variable in self._trainer.variables]
+        return [
+            variable.numpy()
+            for variable in self._trainer.engine.storage.trained_variables
+        ]
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Replace the values of all trainable variables."""
-        for variable, value in zip(self._trainer.variables, weights, strict=True):
+        for variable, value in zip(
+            self._trainer.engine.storage.trained_variables, weights, strict=True
+        ):
             variable.assign(value)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:

@@ -13,8 +13,8 @@ from nengo_dl.runtime.stages import Kind, Stages
 def stages_of(net, moving=()):
     """Return how a network is computed in training, if some nodes' values move."""
     with nengo_dl.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
-        trainer = sim._get_training().trainer
-        program = trainer.program(True)
+        functions = sim._get_training().trainer.functions
+        program = functions.program(True)
         signals = {sim.model.sig[node]["out"] for node in moving}
         flags = [bool(signals & set(b.signals)) for b in program.input_blocks]
     return Stages(program, flags)
@@ -84,10 +84,10 @@ def test_the_users_choice_of_compilation_counts(jit_compile):
     with nengo_dl.Simulator(
         convolutional(), jit_compile=jit_compile, device="/cpu:0", progress_bar=False
     ) as sim:
-        trainer = sim._get_training().trainer
-        program = trainer.program(True)
+        functions = sim._get_training().trainer.functions
+        program = functions.program(True)
         stages = Stages(program, [False] * len(program.input_blocks))
-        assert trainer.compiles(stages) is jit_compile
+        assert functions.compiles(stages) is jit_compile
 
 
 def test_trained_convolutions_agree_with_and_without_xla():
