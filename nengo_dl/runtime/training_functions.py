@@ -20,6 +20,7 @@ from nengo_dl.runtime.engine import Engine
 from nengo_dl.runtime.host import HostOperators
 from nengo_dl.runtime.objectives import Term, first_line
 from nengo_dl.runtime.optimizers import Apply
+from nengo_dl.runtime.stage_runs import run_segments, run_stages
 from nengo_dl.runtime.stages import Stages
 from nengo_dl.runtime.step import StepProgram
 from nengo_dl.runtime.training_inputs import Part
@@ -154,12 +155,12 @@ class TrainingFunctions:
             kernel.is_callback or not kernel.is_repeatable for kernel in loop_kernels
         )
         if segment is not None and recompute and segment < n_steps:
-            state, values = stages.run_segments(
-                constants, state, frames, n_steps, outputs, segment
+            state, values = run_segments(
+                stages, constants, state, frames, n_steps, outputs, segment
             )
         else:
-            state, values = stages.run(
-                constants, state, frames, n_steps, outputs, recompute
+            state, values = run_stages(
+                stages, constants, state, frames, n_steps, outputs, recompute
             )
         values = [
             value[-1:] if self.probes[number] in self.only_last else value

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nengo_dl
-from nengo_dl.runtime import stages as stages_module
+from nengo_dl.runtime import stage_runs
 from nengo_dl.runtime.stages import Kind, Stages
 
 
@@ -124,14 +124,14 @@ def test_gradients_through_kept_products_are_those_of_differences():
         net, minibatch_size=3, dtype="float64", progress_bar=False
     ) as sim:
         n_kept = []
-        original = stages_module.scan
+        original = stage_runs.scan
 
         def scan(*arguments):
             n_kept.append(len(arguments[-1]))
             return original(*arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stages_module, "scan", scan)
+            patch.setattr(stage_runs, "scan", scan)
             report = sim.check_gradients(inputs={net.all_nodes[0]: x}, atol=1e-8)
     assert set(n_kept) == {2}
     assert report.excess < 1
@@ -145,7 +145,7 @@ def test_kept_products_do_not_change_what_is_learned(how, monkeypatch):
         with net:
             nengo_dl.configure_settings(surrogate=how)
         if not keeps:
-            monkeypatch.setattr(stages_module._Run, "_product", lambda *_: None)
+            monkeypatch.setattr(stage_runs._Run, "_product", lambda *_: None)
         x = np.random.RandomState(0).uniform(-1, 1, size=(4, 20, 2))
         with nengo_dl.Simulator(
             net, minibatch_size=2, dtype="float64", progress_bar=False
