@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from nengo_dl.compiler.layout import Block, Piece, ReadPlan, Transfer, WritePlan
+from nengo_dl.compiler.blocks import Block, Piece, ReadPlan, Transfer, WritePlan
 from nengo_dl.compiler.traits import Role
 
 __all__ = ["ValueStore", "block_dtype", "read_constant"]

@@ -18,8 +18,8 @@ from nengo.builder.signal import Signal
 from nengo.connection import LearningRule
 from nengo.ensemble import Neurons
 
+from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.ir import Group
-from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.parameters import Parameter
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
 

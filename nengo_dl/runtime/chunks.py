@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from nengo.builder.signal import Signal
 
-from nengo_dl.compiler.layout import Block
+from nengo_dl.compiler.blocks import Block
 from nengo_dl.runtime.loop import LoopShape
 from nengo_dl.runtime.step import StepProgram
 

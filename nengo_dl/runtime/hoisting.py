@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from nengo.builder.signal import Signal
 
-from nengo_dl.compiler.layout import Piece
+from nengo_dl.compiler.blocks import Piece
 from nengo_dl.runtime.stages import Kind, Stages
 from nengo_dl.runtime.step import StepProgram
 

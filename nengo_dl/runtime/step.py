@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder
 from nengo_dl.builders.signals import ValueStore, block_dtype, read_constant
-from nengo_dl.compiler.layout import Block, BoundGroup, Layout, ReadPlan, WritePlan
+from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
+from nengo_dl.compiler.layout import BoundGroup, Layout
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
 

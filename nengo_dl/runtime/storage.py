@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.signal import Signal
 
+from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.ir import elements, n_values
-from nengo_dl.compiler.layout import Block
 from nengo_dl.compiler.traits import Role
 from nengo_dl.runtime.interpreter import Interpreter
 from nengo_dl.runtime.lasting import LastingState

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.signal import Signal
 
-from nengo_dl.compiler.layout import Block
+from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.trainability import variable_name
 from nengo_dl.runtime.pipeline import Program
 

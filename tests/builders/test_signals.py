@@ -10,7 +10,7 @@ from nengo.builder.signal import Signal
 from nengo_dl.builders import BuildConfig
 from nengo_dl.builders.base import find_builder
 from nengo_dl.builders.signals import ValueStore, block_dtype
-from nengo_dl.compiler import layout as layout_module
+from nengo_dl.compiler import binding
 from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.plan import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
@@ -32,8 +32,8 @@ small_limits = pytest.mark.parametrize("limit", [None, 1])
 def set_limits(patch, limit):
     """Choose the forms of large programs for small ones."""
     if limit is not None:
-        patch.setattr(layout_module, "_MOST_PIECES", limit)
-        patch.setattr(layout_module, "_SMALL", limit)
+        patch.setattr(binding, "_MOST_PIECES", limit)
+        patch.setattr(binding, "_SMALL", limit)
 
 
 class Mirrored:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import nengo_dl
-from nengo_dl.compiler.layout import Piece
+from nengo_dl.compiler.blocks import Piece
 from nengo_dl.runtime import hoisting
 from nengo_dl.runtime.hoisting import Hoisted, find_hoisted, segment_ends
 
