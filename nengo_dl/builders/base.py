@@ -203,6 +203,10 @@ class OpBuilder(abc.ABC):
     #: does not need the product, which is worth keeping.
     is_product: bool = False
 
+    #: True for builders that only add products of their operands: if one of these is
+    #: known to be zero, the step is left out.
+    adds_products: ClassVar[bool] = False
+
     #: Number of multiplications in a step (of one item of a minibatch), for builders of
     #: which a step can be expensive: while their operands stay the same, a simulation
     #: does not compute them again.

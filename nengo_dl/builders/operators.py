@@ -153,6 +153,8 @@ class ElementwiseIncBuilder(OpBuilder):
     broadcast merge when their shapes are equal.
     """
 
+    adds_products = True
+
     @classmethod
     def flat(cls, op):
         """Return whether nothing is broadcast."""
@@ -180,6 +182,8 @@ class DotIncBuilder(OpBuilder):
     A is a matrix, a vector or a number; X and Y are vectors, numbers, or columns.
     Operators of equal shapes run as one batched product.
     """
+
+    adds_products = True
 
     def __init__(self, ops, config: BuildConfig):
         super().__init__(ops, config)

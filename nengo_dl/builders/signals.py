@@ -127,6 +127,13 @@ class ValueStore:
     def _zeros(self, size: int, block: Block) -> tf.Tensor:
         return tf.zeros((1, size), dtype=block_dtype(block, self.dtype))
 
+    def is_zero(self, plan: ReadPlan) -> bool:
+        """Whether nothing was written to an operand, which then consists of zeros."""
+        return not any(
+            piece.block in self.current or piece.block in self._pending
+            for piece in plan.pieces
+        )
+
     # -- writing
 
     def set(self, plan: WritePlan, value: tf.Tensor) -> None:

@@ -43,6 +43,8 @@ MAX_PATCH_TAPS, MAX_PATCH_CHANNELS = 80, 4
 class _ConvBuilder(OpBuilder):
     """What both convolutions share: images to and from signals, channels last."""
 
+    adds_products = True
+
     def __init__(self, ops: Sequence[GeneralConvInc], config: BuildConfig):
         super().__init__(ops, config)
         self.conv = ops[0].conv

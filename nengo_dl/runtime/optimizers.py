@@ -13,10 +13,11 @@ from nengo.exceptions import ValidationError
 
 __all__ = ["OptimizerState", "Optimizers", "SavedOptimizer", "array_of"]
 
-#: Applies gradients, one for each variable, unless a result is not finite; returns for
-#: each variable whether it, and what the optimizer keeps for it, would be finite. The
-#: second argument is whether XLA compiles the function that it is called in.
-Apply = Callable[[Sequence[tf.Tensor], bool], tf.Tensor]
+#: Called with a loss, its gradients, one for each variable, and whether XLA compiles
+#: the function that this happens in. Applies the gradients, unless they, the loss, or a
+#: result is not finite. Returns for each variable whether its gradient and what would
+#: be made of it are finite, and whether the gradients were applied.
+Apply = Callable[[tf.Tensor, Sequence[tf.Tensor], bool], tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,33 +236,72 @@ def _undo_if_not_finite(
     parts: list[list[Any]] = [[variable] for variable in variables]
     for (_, number), slot in state.slots.items():
         parts[number].append(slot)
-    changed = [variable for part in parts for variable in part] + state.own
+    large = [variable for part in parts for variable in part]
+    copies: list[tf.Variable] = []
 
-    def guarded(gradients, compiled):
-        before = [tf.identity(tf.convert_to_tensor(variable)) for variable in changed]
+    def look(loss, gradients):
+        """Return what an `Apply` returns, after the update."""
+        before = tf.stack([_is_finite(gradient) for gradient in gradients])
+        after = tf.stack([tf.reduce_all([_is_finite(v) for v in p]) for p in parts])
+        # a gradient that is not finite is the reason of whatever comes after it
+        fine = tf.where(tf.reduce_all(before), after, before)
+        return fine, tf.reduce_all(fine) & tf.math.is_finite(loss)
+
+    def undo(ok, old):
+        for variable, value in zip([*large, *state.own], old, strict=True):
+            variable.assign(tf.where(ok, tf.convert_to_tensor(variable), value))
+
+    def compiled_apply(loss, gradients):
+        old = [tf.identity(tf.convert_to_tensor(v)) for v in (*large, *state.own)]
         apply(gradients)
+        fine, ok = look(loss, gradients)
+        undo(ok, old)
+        return fine, ok
 
-        def undo():
-            fine = tf.stack([tf.reduce_all([_is_finite(v) for v in p]) for p in parts])
-            ok = tf.reduce_all(fine)
-            for variable, old in zip(changed, before, strict=True):
-                variable.assign(tf.where(ok, tf.convert_to_tensor(variable), old))
-            return fine
-
+    def guarded(loss, gradients, compiled):
         if compiled:
-            return undo()
-        # without XLA, testing and copying each element takes long; where a sum of
-        # squares is finite, all elements are
-        values = [tf.convert_to_tensor(v) for p in parts for v in p]
+            return compiled_apply(loss, gradients)
+        # without XLA, passes over all elements take long. Copies go to memory of their
+        # own: of variables that somebody has read, TensorFlow would change a new copy
+        if not copies:
+            with tf.init_scope():
+                copies.extend(tf.Variable(tf.zeros(v.shape, v.dtype)) for v in large)
+        rest = iter(copies)
+        for part, gradient in zip(parts, gradients, strict=True):
+            # not before: at first, everything waits for the convolutions
+            with tf.control_dependencies([gradient]):
+                for variable in part:
+                    _fill(next(rest), tf.convert_to_tensor(variable))
+        own = [tf.identity(tf.convert_to_tensor(variable)) for variable in state.own]
+        apply(gradients)
+        # where a sum of squares is finite, all elements are
+        values = [*gradients, *(tf.convert_to_tensor(variable) for variable in large)]
         sums = [
-            tf.cast(tf.nn.l2_loss(value), variables[0].dtype)
+            tf.cast(tf.nn.l2_loss(value), loss.dtype)
             for value in values
             if value.dtype.is_floating
         ]
-        fine = tf.ones(len(parts), dtype=tf.bool)
-        return tf.cond(tf.math.is_finite(tf.add_n(sums)), lambda: fine, undo)
+
+        def look_again():
+            fine, ok = look(loss, gradients)
+            undo(ok, [*(tf.convert_to_tensor(copy) for copy in copies), *own])
+            return fine, ok
+
+        return tf.cond(
+            tf.math.is_finite(tf.add_n([loss, *sums])),
+            lambda: (tf.ones(len(parts), tf.bool), tf.constant(True)),
+            look_again,
+        )
 
     return guarded
+
+
+def _fill(variable: tf.Variable, value: tf.Tensor) -> None:
+    """Assign a value in the memory that a variable has."""
+    nothing = tf.zeros(0, tf.int32)
+    tf.raw_ops.ResourceStridedSliceAssign(
+        ref=variable.handle, begin=nothing, end=nothing, strides=nothing, value=value
+    )
 
 
 def _is_finite(variable: Any) -> tf.Tensor:

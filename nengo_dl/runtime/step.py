@@ -310,6 +310,10 @@ class StepProgram:
             Operands that were read before, by the identity of their plan.
         """
         bound = self.layout.groups[index]
+        if self.kernels[index].adds_products and any(
+            store.is_zero(plan) for plan in bound.reads if id(plan) not in fixed
+        ):
+            return
         with tf.name_scope(self.labels[index]):
             reads = [
                 fixed[id(plan)] if id(plan) in fixed else store.read(plan)

@@ -258,14 +258,7 @@ class TrainingFunctions:
                 total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-            # a sum that is not finite has a term that is not
-            fine = tf.stack(
-                [tf.math.is_finite(tf.reduce_sum(tf.abs(g))) for g in gradients]
-            )
-            ok = tf.math.is_finite(total) & tf.reduce_all(fine)
-
-            fine = tf.cond(ok, lambda: apply(gradients, jit), lambda: fine)
-            ok = ok & tf.reduce_all(fine)
+            fine, ok = apply(total, gradients, jit)
             return {
                 "state": state,
                 "losses": tf.stack(losses),

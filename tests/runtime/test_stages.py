@@ -4,8 +4,10 @@ import keras
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import nengo_dl
+from nengo_dl.builders.operators import DotIncBuilder
 from nengo_dl.runtime import stage_runs
 from nengo_dl.runtime.stages import Kind, Stages
 
@@ -61,6 +63,26 @@ def test_an_input_that_moves_leaves_what_depends_on_others_alone():
     stages = stages_of(net, [moving])
     assert "DotIncBuilder" in kernels(stages, Kind.ONCE)
     assert "DotIncBuilder" in kernels(stages, Kind.BATCH)
+
+
+def test_products_with_inputs_that_nobody_gives_are_left_out(monkeypatch):
+    left_out, computed = stages_of(convolutional()), stages_of(feed_forward()[0])
+    calls = []
+    step = DotIncBuilder.step
+    monkeypatch.setattr(
+        DotIncBuilder, "step", lambda *args: calls.append(args) or step(*args)
+    )
+    for stages, n_products in ((left_out, 0), (computed, 2)):
+        program = stages.program
+        given = [*program.constant_blocks, *program.input_blocks, *program.state_blocks]
+        start = {
+            block.number: tf.ones((1, block.size), program.dtype_of(block))
+            for block in given
+        }
+        calls.clear()
+        found = program.compute(range(len(program.kernels)), start, {})
+        assert len(calls) == n_products
+        assert found
 
 
 def convolutional(**settings):
