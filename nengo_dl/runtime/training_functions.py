@@ -198,7 +198,8 @@ class TrainingFunctions:
         function = self._function(computation, part, given)
         try:
             with tf.device(self.engine.device):
-                return function(*given)
+                # side by side: in lists and dicts, tensors take 0.1 ms longer
+                return function(*tf.nest.flatten(given))
         except tf.errors.OpError as error:
             original, self.host.error = self.host.error, None
             if original is not None:
@@ -227,22 +228,26 @@ class TrainingFunctions:
             while len(self._functions) >= _MOST_FUNCTIONS:
                 del self._functions[next(iter(self._functions))]
             function = self._make_function(
-                computation, minibatch.n_steps, moving, starts
+                computation, minibatch.n_steps, moving, starts, given
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
             with tf.device(self.engine.device):
-                self._functions[key] = function.get_concrete_function(*given)
+                self._functions[key] = function.get_concrete_function(
+                    *tf.nest.flatten(given)
+                )
         return self._functions[key]
 
-    def _make_function(self, computation, n_steps, moving, starts):
+    def _make_function(self, computation, n_steps, moving, starts, given):
         stages = Stages(self.program(computation.training), moving)
         jit = self.compiles(stages)
         forward = self._make_forward(computation, stages, n_steps, starts)
         apply = computation.apply
         variables = self.engine.storage.trained_variables
+        structure = tf.nest.map_structure(lambda tensor: None, given)
 
         @tf.function(jit_compile=jit, autograph=False)
-        def call(state, pieces, targets):
+        def call(*tensors):
+            state, pieces, targets = tf.nest.pack_sequence_as(structure, tensors)
             if apply is None:
                 state, losses, measured = forward(state, pieces, targets)
                 return {
