@@ -3,9 +3,11 @@
 from nengo_dl.builders import (
     callbacks,
     learning_rules,
+    lif_neurons,
     neurons,
     operators,
     processes,
+    spiking_neurons,
     tensor_nodes,
     transforms,
 )
@@ -24,10 +26,12 @@ __all__ = [
     "callbacks",
     "find_builder",
     "learning_rules",
+    "lif_neurons",
     "neurons",
     "operators",
     "processes",
     "register",
+    "spiking_neurons",
     "tensor_nodes",
     "transforms",
 ]

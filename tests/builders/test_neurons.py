@@ -12,7 +12,8 @@ from nengo.exceptions import BuildError
 
 from nengo_dl.builders import BuildConfig, find_builder
 from nengo_dl.builders import neuron_equations as equations
-from nengo_dl.builders import neurons as builders
+from nengo_dl.builders.lif_neurons import LIFBuilder
+from nengo_dl.builders.spiking_neurons import StochasticRoundingBuilder
 from nengo_dl.compiler.operators import StochasticRounding
 from nengo_dl.neurons import LeakyReLU, SpikingLeakyReLU
 from tests.builders.harness import check_parity
@@ -208,7 +209,7 @@ def test_stochastic_rounding_equals_nengo(base, jit_compile):
 def test_stochastic_rounding_of_both_signs_does_not_merge():
     signals = [Signal(np.zeros(3), name=name) for name in "abc"]
     keys = {
-        builders.StochasticRoundingBuilder.merge_key(
+        StochasticRoundingBuilder.merge_key(
             StochasticRounding(nengo.StochasticSpiking(base), *signals)
         )
         for base in (nengo.RectifiedLinear(), nengo.Tanh())
@@ -221,7 +222,7 @@ def test_stochastic_rounding_of_both_signs_does_not_merge():
 def test_lif_of_any_time_constant_equals_nengo(dt_over_tau_rc, dt):
     # slow membranes use short series, fast ones the library functions
     ops = merged([nengo.LIF(tau_rc=dt / dt_over_tau_rc, min_voltage=-1)])
-    series = builders.LIFBuilder(ops, BuildConfig(dt, np.dtype(float))).lif.series
+    series = LIFBuilder(ops, BuildConfig(dt, np.dtype(float))).lif.series
     assert (series is None) == (dt_over_tau_rc >= 1)
     check_parity(ops, slow_input(-4, 10), n_steps=100, dt=dt, rtol=1e-9)
 
@@ -244,9 +245,9 @@ def test_lif_that_starts_above_threshold_equals_nengo():
     op = sim_neurons(nengo.LIF(initial_state={"voltage": voltage}), 50)
     usual = sim_neurons(nengo.LIF(), 50)
     config = BuildConfig(0.001, np.dtype(float))
-    assert builders.LIFBuilder([op], config).lif.series is None
-    assert builders.LIFBuilder([usual], config).lif.series is not None
-    assert builders.LIFBuilder.merge_key(op) != builders.LIFBuilder.merge_key(usual)
+    assert LIFBuilder([op], config).lif.series is None
+    assert LIFBuilder([usual], config).lif.series is not None
+    assert LIFBuilder.merge_key(op) != LIFBuilder.merge_key(usual)
     currents = np.random.RandomState(0).uniform(-2, 0.9, size=50)
     currents[::2] += 40
     check_parity([op], lambda *_: currents, n_steps=50, rtol=1e-11)
@@ -440,7 +441,7 @@ class ForgetfulLIF(nengo.LIF):
 
 
 def test_subclasses_find_a_builder_unless_they_override_the_step():
-    assert find_builder(sim_neurons(SameLIF(), 3)) is builders.LIFBuilder
+    assert find_builder(sim_neurons(SameLIF(), 3)) is LIFBuilder
     assert find_builder(sim_neurons(OtherLIF(), 3)) is None
     check_parity([sim_neurons(SameLIF(), 9)], slow_input(-2, 8), n_steps=50)
 
