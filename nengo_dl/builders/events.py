@@ -8,6 +8,8 @@ from math import isqrt
 import numpy as np
 import tensorflow as tf
 
+from nengo_dl.builders.shapes import reshape
+
 __all__ = ["event_matvec"]
 
 #: Columns that are added in one iteration. (2,000 x 2,000, 60 spikes: 1 column 106 µs,
@@ -59,8 +61,8 @@ def event_matvec(
         indices = tf.where(used, indices, 0)
         values = tf.where(used, tf.gather(x, indices), tf.zeros((), x.dtype))
 
-        values = tf.reshape(values, (-1, _COLUMNS_AT_ONCE))
-        indices = tf.reshape(indices, (-1, _COLUMNS_AT_ONCE))
+        values = reshape(values, (-1, _COLUMNS_AT_ONCE))
+        indices = reshape(indices, (-1, _COLUMNS_AT_ONCE))
 
         def body(k: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # gathers, since slices would have XLA take the vector for a constant
@@ -94,7 +96,7 @@ def _nonzero_indices(differs: tf.Tensor, capacity: int) -> tf.Tensor:
     with tf.init_scope():  # as literals inside of a loop they would be slow
         to_element = tf.constant(np.triu(np.ones((length, length), np.float32)))
         to_row = tf.constant(np.triu(np.ones((n_rows, n_rows), np.float32)))
-    cumulative = tf.matmul(tf.reshape(rows, (n_rows, length)), to_element)
+    cumulative = tf.matmul(reshape(rows, (n_rows, length)), to_element)
     in_row = cumulative[:, -1]
     ends = tf.matmul(in_row[None], to_row)[0]
     number = tf.range(capacity, dtype=tf.float32)

@@ -27,7 +27,7 @@ def kept_apart(value: tf.Tensor) -> tf.Tensor:
     know. It also keeps it from contracting a product with a following addition.
     """
     with tf.init_scope():  # as a literal, the compiler would know
-        one = tf.ones((), dtype=value.dtype)
+        one = tf.constant(1, dtype=value.dtype)
     return value / one
 
 

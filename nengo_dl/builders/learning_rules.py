@@ -16,6 +16,7 @@ from nengo.builder.learning_rules import SimBCM, SimOja, SimPES, SimRLS, SimVoja
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 from nengo_dl.builders.kernels import rows_apart
+from nengo_dl.builders.shapes import outer, reshape, with_axis
 
 __all__ = [
     "SimBCMBuilder",
@@ -24,11 +25,6 @@ __all__ = [
     "SimRLSBuilder",
     "SimVojaBuilder",
 ]
-
-
-def _outer(column: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-    """Return the outer products of the last axes."""
-    return column[..., :, None] * row[..., None, :]
 
 
 class _LearningRuleBuilder(OpBuilder):
@@ -48,7 +44,7 @@ class _LearningRuleBuilder(OpBuilder):
         if isinstance(result, float):
             return result
         with tf.init_scope():
-            return tf.reshape(result, (1, len(self.ops)) + (1,) * n_axes)
+            return reshape(result, (1, len(self.ops)) + (1,) * n_axes)
 
 
 @register(SimPES)
@@ -91,7 +87,7 @@ class SimPESBuilder(_LearningRuleBuilder):
             Updates: the changes, shape ``(batch, n_ops, n_out, n_pre)``.
         """
         pre, error = reads
-        return Writes(updates=(rows_apart(_outer(self.alpha * error, pre)),))
+        return Writes(updates=(rows_apart(outer(self.alpha * error, pre)),))
 
 
 @register(SimBCM)
@@ -132,7 +128,7 @@ class SimBCMBuilder(_LearningRuleBuilder):
             Updates: the changes, shape ``(batch, n_ops, n_post, n_pre)``.
         """
         pre, post, theta = reads
-        changes = _outer(self.alpha * post * (post - theta), pre)
+        changes = outer(self.alpha * post * (post - theta), pre)
         return Writes(updates=(rows_apart(changes),))
 
 
@@ -177,8 +173,8 @@ class SimOjaBuilder(_LearningRuleBuilder):
         """
         pre, post, weights = reads
         post_squared = self.alpha * post * post
-        forgetting = self.minus_beta * weights * post_squared[..., None]
-        changes = forgetting + _outer(self.alpha * post, pre)
+        forgetting = self.minus_beta * weights * with_axis(post_squared, -1)
+        changes = forgetting + outer(self.alpha * post, pre)
         return Writes(updates=(rows_apart(changes),))
 
 
@@ -227,9 +223,9 @@ class SimVojaBuilder(_LearningRuleBuilder):
         """
         pre, post, encoders, learning = reads
         if learning.shape.rank == 2:
-            learning = learning[..., None]
-        difference = self.scale * _outer(post, pre) - post[..., None] * encoders
-        changes = self.alpha * learning[..., None, :] * difference
+            learning = with_axis(learning, -1)
+        difference = self.scale * outer(post, pre) - with_axis(post, -1) * encoders
+        changes = self.alpha * with_axis(learning, -2) * difference
         return Writes(updates=(rows_apart(changes),))
 
 
@@ -280,7 +276,7 @@ class SimRLSBuilder(OpBuilder):
         gain = 1.0 / (1.0 + tf.reduce_sum(r * Pr, axis=-1, keepdims=True))
         return Writes(
             updates=(
-                rows_apart(_outer(error, -gain * Pr)),
-                rows_apart(P - _outer(Pr, Pr * gain)),
+                rows_apart(outer(error, -gain * Pr)),
+                rows_apart(P - outer(Pr, Pr * gain)),
             )
         )

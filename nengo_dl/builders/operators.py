@@ -8,6 +8,7 @@ from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 from nengo_dl.builders.kernels import rows_apart
+from nengo_dl.builders.shapes import reshape, with_axis
 
 __all__ = [
     "CopyBuilder",
@@ -115,7 +116,7 @@ class CopyBuilder(OpBuilder):
         if self.whole:
             value = src
         else:
-            flat = tf.reshape(src, (src.shape[0], self.n_sources))
+            flat = reshape(src, (src.shape[0], self.n_sources))
             flat = tf.pad(flat, ((0, 0), (0, 1)))
             value = tf.add_n(
                 [
@@ -124,9 +125,9 @@ class CopyBuilder(OpBuilder):
                 ]
             )
             if previous:
-                old = tf.reshape(previous[0], (previous[0].shape[0], self.n_targets))
+                old = reshape(previous[0], (previous[0].shape[0], self.n_targets))
                 value = tf.where(tf.constant(self.untouched[None]), old, value)
-            value = tf.reshape(
+            value = reshape(
                 value, (value.shape[0], len(self.ops), *self.ops[0].dst.shape)
             )
         return Writes(incs=(value,)) if self.ops[0].inc else Writes(sets=(value,))
@@ -166,8 +167,8 @@ class ElementwiseIncBuilder(OpBuilder):
         op = self.ops[0]
         if not self.flat(op):
             ndim = op.Y.ndim
-            a = tf.reshape(a, (*a.shape[:2], *_aligned(op.A, ndim)))
-            x = tf.reshape(x, (*x.shape[:2], *_aligned(op.X, ndim)))
+            a = reshape(a, (*a.shape[:2], *_aligned(op.A, ndim)))
+            x = reshape(x, (*x.shape[:2], *_aligned(op.X, ndim)))
         return Writes(incs=(a * x,))
 
 
@@ -217,17 +218,17 @@ class DotIncBuilder(OpBuilder):
         n_ops = len(self.ops)
         if op.A.ndim == 0 or op.X.ndim == 0:
             shape = op.Y.shape
-            a = tf.reshape(a, (*a.shape[:2], *_aligned(op.A, len(shape))))
-            x = tf.reshape(x, (*x.shape[:2], *_aligned(op.X, len(shape))))
+            a = reshape(a, (*a.shape[:2], *_aligned(op.A, len(shape))))
+            x = reshape(x, (*x.shape[:2], *_aligned(op.X, len(shape))))
             return Writes(incs=(a * x,))
         n = op.A.shape[-1]
         m = op.A.size // n
-        x = tf.reshape(x, (x.shape[0], n_ops, n))
+        x = reshape(x, (x.shape[0], n_ops, n))
         if self.by_columns:
             y = columns_matvec(a, x)
         else:
-            y = batched_matvec(tf.reshape(a, (a.shape[0], n_ops, m, n)), x)
-        return Writes(incs=(tf.reshape(y, (y.shape[0], n_ops, *op.Y.shape)),))
+            y = batched_matvec(reshape(a, (a.shape[0], n_ops, m, n)), x)
+        return Writes(incs=(reshape(y, (y.shape[0], n_ops, *op.Y.shape)),))
 
 
 #: A sum over at most this many products fuses with the multiplication in XLA's CPU
@@ -254,22 +255,22 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """
     n_ops, m, n = a.shape[1:]
     if n == 1:
-        return rows_apart(a[..., 0] * x)
+        return rows_apart(reshape(a, a.shape[:-1]) * x)
     if a.shape[0] == 1 and n_ops == 1 and a.dtype.is_floating:
-        y = tf.matmul(tf.reshape(x, (-1, n)), tf.reshape(a, (m, n)), transpose_b=True)
-        return tf.reshape(y, (-1, 1, m))
+        y = tf.matmul(reshape(x, (-1, n)), reshape(a, (m, n)), transpose_b=True)
+        return reshape(y, (-1, 1, m))
     if n <= _LONGEST_FUSED_SUM or not a.dtype.is_floating:
         return rows_apart(
-            tf.reduce_sum(tf.linalg.matrix_transpose(a) * x[..., None], axis=2)
+            tf.reduce_sum(tf.linalg.matrix_transpose(a) * with_axis(x, -1), axis=2)
         )
     if m == 1:
         # a batched dot product is a plain loop in XLA's CPU compiler; a product with
         # a vector of ones is not
-        products = a[:, :, 0] * x
+        products = reshape(a, (*a.shape[:2], n)) * x
         with tf.init_scope():  # as a literal inside the loop it would be slow
-            ones = tf.ones((n, 1), dtype=a.dtype)
-        sums = tf.matmul(tf.reshape(products, (-1, n)), ones)
-        return tf.reshape(sums, (products.shape[0], n_ops, 1))
+            ones = tf.constant(np.ones((n, 1), dtype=a.dtype.as_numpy_dtype))
+        sums = tf.matmul(reshape(products, (-1, n)), ones)
+        return reshape(sums, (products.shape[0], n_ops, 1))
     if a.shape[0] == 1 and x.shape[0] > 1:
         # (n_ops, batch, n) x (n_ops, n, m)
         y = tf.matmul(tf.transpose(x, (1, 0, 2)), a[0], transpose_b=True)
@@ -294,4 +295,4 @@ def columns_matvec(columns: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """
     if x.shape[0] == 1 and columns.dtype.is_floating:
         return tf.linalg.matvec(columns, x, transpose_a=True)
-    return rows_apart(tf.reduce_sum(columns * x[..., None], axis=2))
+    return rows_apart(tf.reduce_sum(columns * with_axis(x, -1), axis=2))

@@ -14,6 +14,7 @@ from nengo.builder.processes import SimProcess
 from nengo.synapses import LinearFilter, Triangle
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.shapes import reshape, with_axis
 
 __all__ = ["LinearFilterBuilder", "TriangleBuilder"]
 
@@ -189,13 +190,13 @@ class LinearFilterBuilder(_SynapseBuilder):
             return tf.unstack(tf.gather(X, self.gathers[0], axis=1), axis=1)
         parts = tf.split(X, [self.order * size * n for size, n in self.runs], axis=1)
         parts = [
-            tf.reshape(part, (-1, n, self.order, size))
+            reshape(part, (-1, n, self.order, size))
             for part, (size, n) in zip(parts, self.runs, strict=True)
         ]
         return [
             tf.concat(
                 [
-                    tf.reshape(part[:, :, j], (-1, size * n))
+                    reshape(part[:, :, j], (-1, size * n))
                     for part, (size, n) in zip(parts, self.runs, strict=True)
                 ],
                 axis=1,
@@ -213,8 +214,8 @@ class LinearFilterBuilder(_SynapseBuilder):
         split_rows = zip(*[tf.split(row, splits, axis=1) for row in rows], strict=True)
         return tf.concat(
             [
-                tf.reshape(
-                    tf.stack([tf.reshape(r, (-1, n, size)) for r in parts], axis=2),
+                reshape(
+                    tf.stack([reshape(r, (-1, n, size)) for r in parts], axis=2),
                     (-1, n * self.order * size),
                 )
                 for parts, (size, n) in zip(split_rows, self.runs, strict=True)
@@ -296,8 +297,8 @@ class TriangleBuilder(_SynapseBuilder):
         # a mask instead of an indexed write: the buffer is read as a whole
         # anyway, and the position may have a batch axis
         newest = tf.equal(tf.range(self.n_taps, dtype=Xi.dtype), Xi)
-        newest = tf.reshape(
+        newest = reshape(
             newest, (-1, len(self.ops), self.n_taps) + (1,) * (u.shape.rank - 2)
         )
-        X = tf.where(newest, tf.expand_dims(self.difference * u, 2), X)
+        X = tf.where(newest, with_axis(self.difference * u, 2), X)
         return self._writes(Y, Y=Y, X=X, Xi=Xi)

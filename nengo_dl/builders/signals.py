@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from nengo_dl.builders.shapes import broadcast, columns, reshape
 from nengo_dl.compiler.blocks import Block, Piece, ReadPlan, Transfer, WritePlan
 from nengo_dl.compiler.traits import Role
 
@@ -100,7 +101,7 @@ class ValueStore:
         result = []
         for number in numbers:
             shape = (self.minibatch_size, self.blocks[number].size)
-            result.append(tf.broadcast_to(self._final(number), shape))
+            result.append(broadcast(self._final(number), shape))
         return result
 
     def _final(self, number: int) -> tf.Tensor:
@@ -177,7 +178,7 @@ class ValueStore:
         for transfer in plan.transfers[:1]:  # one type for all signals of an operand
             dtype = block_dtype(self.blocks[transfer.block], self.dtype)
             value = tf.cast(value, dtype)
-        return tf.reshape(value, (value.shape[0], size))
+        return reshape(value, (value.shape[0], size))
 
     def _replaced(
         self, transfer: Transfer, flat: tf.Tensor, old: tf.Tensor
@@ -187,8 +188,10 @@ class ValueStore:
             return self._expand(transfer, flat)
         if transfer.length:
             end = transfer.target + transfer.length
-            middle = _columns(flat, transfer.source, transfer.length)
-            return _concatenate([old[:, : transfer.target], middle, old[:, end:]])
+            middle = columns(flat, transfer.source, transfer.length)
+            before = columns(old, 0, transfer.target)
+            after = columns(old, end, block.size - end)
+            return _concatenate([before, middle, after])
         expanded = self._expand(transfer, flat)
         return tf.where(tf.constant(transfer.mask[None, : block.size]), expanded, old)
 
@@ -209,7 +212,7 @@ class ValueStore:
                 tf.transpose(flat), _index(target), block.size
             )
             return tf.transpose(sums)
-        middle = _columns(flat, transfer.source, transfer.length)
+        middle = columns(flat, transfer.source, transfer.length)
         after = block.size - transfer.target - transfer.length
         if transfer.target or after:
             return tf.pad(middle, ((0, 0), (transfer.target, after)))
@@ -257,7 +260,7 @@ class ValueStore:
             for transfer, flat in sorted(layer, key=lambda item: item[0].target):
                 if transfer.target > end:
                     parts.append(self._zeros(transfer.target - end, block))
-                parts.append(_columns(flat, transfer.source, transfer.length))
+                parts.append(columns(flat, transfer.source, transfer.length))
                 end = transfer.target + transfer.length
             if end < block.size:
                 parts.append(self._zeros(block.size - end, block))
@@ -297,16 +300,16 @@ def _read(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
     flat = _concatenate(parts)
     if plan.order is not None:
         flat = tf.gather(flat, _index(plan.order), axis=1)
-    return tf.reshape(flat, (flat.shape[0], *plan.shape))
+    return reshape(flat, (flat.shape[0], *plan.shape))
 
 
 def _read_piece(piece: Piece, value: tf.Tensor) -> tf.Tensor:
     if piece.index is not None:
-        rows = tf.reshape(value, (value.shape[0], -1, piece.row))
+        rows = reshape(value, (value.shape[0], -1, piece.row))
         rows = _elements(rows, piece.index)
-        return tf.reshape(rows, (value.shape[0], piece.row * len(piece.index)))
+        return reshape(rows, (value.shape[0], piece.row * len(piece.index)))
     if piece.step == 1:
-        return _columns(value, piece.start, piece.length)
+        return columns(value, piece.start, piece.length)
     end = piece.start + piece.step * (piece.length - 1) + 1
     return value[:, piece.start : end : piece.step]
 
@@ -315,19 +318,16 @@ def _elements(value: tf.Tensor, positions: np.ndarray) -> tf.Tensor:
     """Return elements along the second axis: a slice where they lie evenly spaced."""
     steps = np.diff(positions)
     if len(steps) and steps[0] > 0 and (steps == steps[0]).all():
+        if steps[0] == 1:
+            return columns(value, int(positions[0]), len(positions))
         return value[:, positions[0] : positions[-1] + 1 : steps[0]]
     ends = np.flatnonzero(steps != 1) + 1
     if len(ends) < _FEW_SLICES and value.shape.rank > 2 and value.shape[2] >= _LONG_ROW:
         runs = np.split(positions, ends)
-        return tf.concat([value[:, run[0] : run[-1] + 1] for run in runs], axis=1)
+        return tf.concat(
+            [columns(value, int(run[0]), len(run)) for run in runs], axis=1
+        )
     return tf.gather(value, _index(positions), axis=1)
-
-
-def _columns(value: tf.Tensor, start: int, length: int) -> tf.Tensor:
-    """Return some columns; all of them as they are (a slice's gradient is a copy)."""
-    if length == value.shape[1]:
-        return value
-    return value[:, start : start + length]
 
 
 def _concatenate(parts: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -336,7 +336,7 @@ def _concatenate(parts: Sequence[tf.Tensor]) -> tf.Tensor:
         return parts[0]
     batch = max(int(part.shape[0]) for part in parts)
     return tf.concat(
-        [tf.broadcast_to(part, (batch, part.shape[1])) for part in parts], axis=1
+        [broadcast(part, (batch, part.shape[1])) for part in parts], axis=1
     )
 
 

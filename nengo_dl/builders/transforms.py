@@ -14,6 +14,7 @@ from nengo.builder.transforms import ConvInc, ConvTransposeInc, GeneralConvInc
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 from nengo_dl.builders.events import event_matvec
 from nengo_dl.builders.operators import batched_matvec
+from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.compiler.sparse import coo, row_slots
 
 __all__ = [
@@ -69,7 +70,7 @@ class _ConvBuilder(OpBuilder):
 
     def _images(self, X: tf.Tensor) -> tf.Tensor:
         """Return the input as ``(batch, n_ops) + spatial_shape + (n_channels,)``."""
-        X = tf.reshape(X, (-1, len(self.ops), *self.conv.input_shape.shape))
+        X = reshape(X, (-1, len(self.ops), *self.conv.input_shape.shape))
         if self.conv.channels_last:
             return X
         return tf.transpose(X, (0, 1, *range(3, X.shape.rank), 2))
@@ -79,7 +80,7 @@ class _ConvBuilder(OpBuilder):
         if not self.conv.channels_last:
             last = images.shape.rank - 1
             images = tf.transpose(images, (0, 1, last, *range(2, last)))
-        return tf.reshape(images, (-1, len(self.ops), *self.ops[0].Y.shape))
+        return reshape(images, (-1, len(self.ops), *self.ops[0].Y.shape))
 
     def _same_padding(self, size: int, out: int, kernel: int, stride: int) -> int:
         """Return the total of the padding on both sides of an axis."""
@@ -149,16 +150,16 @@ class ConvIncBuilder(_ConvBuilder):
         """
         W, X = reads
         # not a slice, whose derivative would be a copy
-        W = tf.reshape(W, W.shape[1:])
+        W = reshape(W, W.shape[1:])
         return Writes(incs=(self._signal(self._apply(W, self._images(X))),))
 
     def _per_group(self, W: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         groups, n_ops = self.conv.groups, len(self.ops)
         if n_ops == groups == 1:
             # without the copies that derivatives of slices would make
-            images = tf.reshape(images, (-1, *images.shape[2:]))
-            images = self._convolve(images, tf.reshape(W, W.shape[1:]))
-            return tf.reshape(images, (-1, 1, *images.shape[1:]))
+            images = reshape(images, (-1, *images.shape[2:]))
+            images = self._convolve(images, reshape(W, W.shape[1:]))
+            return reshape(images, (-1, 1, *images.shape[1:]))
         outputs = []
         for i in range(n_ops):
             parts = zip(
@@ -177,20 +178,20 @@ class ConvIncBuilder(_ConvBuilder):
         conv, groups, n_ops = self.conv, self.conv.groups, len(self.ops)
         kernel_size, n_channels = conv.kernel_size, W.shape[-2]
         images = self._pad(images)
-        images = tf.reshape(images, (*images.shape[:-1], groups, n_channels))
-        W = tf.reshape(W, (n_ops, *kernel_size, n_channels, groups, -1))
+        images = reshape(images, (*images.shape[:-1], groups, n_channels))
+        W = reshape(W, (n_ops, *kernel_size, n_channels, groups, -1))
 
         total = None
         for position, window in self._windows():
             shifted = images[(slice(None), slice(None), *window)]
             for channel in range(n_channels):
                 weights = W[(slice(None), *position, channel)]
-                weights = tf.reshape(
+                weights = reshape(
                     weights, (1, n_ops, *[1] * conv.dimensions, groups, -1)
                 )
                 term = shifted[..., channel : channel + 1] * weights
                 total = term if total is None else total + term
-        return tf.reshape(total, (-1, n_ops, *self.size_out, conv.n_filters))
+        return reshape(total, (-1, n_ops, *self.size_out, conv.n_filters))
 
     def _by_patches(self, W: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         images = self._pad(images)[:, 0]
@@ -200,10 +201,10 @@ class ConvIncBuilder(_ConvBuilder):
         )
         n_filters = self.conv.n_filters
         filtered = tf.matmul(
-            tf.reshape(patches, (-1, patches.shape[-1])),
-            tf.reshape(W, (-1, n_filters)),
+            reshape(patches, (-1, patches.shape[-1])),
+            reshape(W, (-1, n_filters)),
         )
-        return tf.reshape(filtered, (-1, 1, *self.size_out, n_filters))
+        return reshape(filtered, (-1, 1, *self.size_out, n_filters))
 
     def _pad(self, images: tf.Tensor) -> tf.Tensor:
         axes = zip(
@@ -272,20 +273,20 @@ class ConvTransposeIncBuilder(_ConvBuilder):
         W, X = reads
         n_ops, images = len(self.ops), self._images(X)
         n_channels, n_filters = W.shape[-2:]
-        W = tf.reshape(W[0], (n_ops, -1, n_channels, n_filters))
-        W = tf.reshape(tf.transpose(W, (0, 2, 1, 3)), (n_ops, n_channels, -1))
+        W = reshape(W[0], (n_ops, -1, n_channels, n_filters))
+        W = reshape(tf.transpose(W, (0, 2, 1, 3)), (n_ops, n_channels, -1))
         products = tf.einsum(
             "bnpc,nct->bnpt",
-            tf.reshape(images, (-1, n_ops, prod(self.size_in), n_channels)),
+            reshape(images, (-1, n_ops, prod(self.size_in), n_channels)),
             W,
         )
         # TensorFlow slices tensors of at most 8 axes, hence the merged ones
-        products = tf.reshape(
+        products = reshape(
             products,
             (-1, *self.size_in, prod(self.conv.kernel_size), n_filters),
         )
         images = self._crop(self._interleave(self._add_shifted(products)))
-        images = tf.reshape(images, (-1, n_ops, *images.shape[1:]))
+        images = reshape(images, (-1, n_ops, *images.shape[1:]))
         return Writes(incs=(self._signal(images),))
 
     def _add_shifted(self, products: tf.Tensor) -> tf.Tensor:
@@ -312,11 +313,11 @@ class ConvTransposeIncBuilder(_ConvBuilder):
         """Merge the remainders modulo the strides with the axes they belong to."""
         conv, n_axes = self.conv, self.conv.dimensions
         sizes = images.shape[1:-2]
-        images = tf.reshape(images, (-1, *sizes, *conv.strides, conv.n_filters))
+        images = reshape(images, (-1, *sizes, *conv.strides, conv.n_filters))
         pairs = [axis for a in range(n_axes) for axis in (1 + a, 1 + a + n_axes)]
         images = tf.transpose(images, (0, *pairs, 1 + 2 * n_axes))
         merged = [size * stride for size, stride in zip(sizes, conv.strides)]
-        return tf.reshape(images, (-1, *merged, conv.n_filters))
+        return reshape(images, (-1, *merged, conv.n_filters))
 
     def _crop(self, images: tf.Tensor) -> tf.Tensor:
         """Cut out the output, which may extend beyond the last contribution."""
@@ -514,8 +515,8 @@ class SparseDotIncBuilder(OpBuilder):
 
     def _multiply_dense(self, A: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
         n_ops, _, n_cols = self.shape
-        Y = batched_matvec(A[None], tf.reshape(X, (X.shape[0], n_ops, n_cols)))
-        return tf.reshape(Y, (-1, self.n_rows))
+        Y = batched_matvec(A[None], reshape(X, (X.shape[0], n_ops, n_cols)))
+        return reshape(Y, (-1, self.n_rows))
 
     def _arrange_slots(self, data: tf.Tensor) -> tf.Tensor:
         # the slots' axis comes first: the sum is then over whole rows of the result,
@@ -589,10 +590,10 @@ class BsrDotIncBuilder(OpBuilder):
         """
         A, X = reads
         n_ops = len(self.ops)
-        X = tf.reshape(X, (-1, n_ops, self.ops[0].X.size // A.shape[-1], A.shape[-1]))
+        X = reshape(X, (-1, n_ops, self.ops[0].X.size // A.shape[-1], A.shape[-1]))
         blocks = tf.gather(X, self.columns, axis=2)
-        products = tf.reduce_sum(A * blocks[..., None, :], axis=-1)
+        products = tf.reduce_sum(A * with_axis(blocks, -2), axis=-1)
         if not self.is_full:
             products = tf.pad(products, [(0, 0), (0, 0), (0, 1), (0, 0)])
         Y = tf.reduce_sum(tf.gather(products, self.slots, axis=2), axis=2)
-        return Writes(incs=(tf.reshape(Y, (-1, n_ops, *self.ops[0].Y.shape)),))
+        return Writes(incs=(reshape(Y, (-1, n_ops, *self.ops[0].Y.shape)),))

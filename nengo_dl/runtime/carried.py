@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from nengo_dl.builders.shapes import columns, reshape
 from nengo_dl.runtime.step import StepProgram
 
 __all__ = ["Carried"]
@@ -63,7 +64,7 @@ class Carried:
     def pack(self, i: tf.Tensor, state: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Return the loop's variables for step ``i`` and the state before it."""
         values = [
-            tf.reshape(state[p], (self._minibatch, *self._state_shapes[p]))
+            reshape(state[p], (self._minibatch, *self._state_shapes[p]))
             for p in self._positions
         ]
         if self._host is None:
@@ -85,9 +86,10 @@ class Carried:
             values = list(variables[1:])
         else:
             values = list(variables)
-            values[self._host] = values[self._host][:, :-1]
+            value = values[self._host]
+            values[self._host] = columns(value, 0, value.shape[1] - 1)
         known = dict(zip(self._positions, values, strict=True))
         return [
-            tf.reshape(known[self._twins.get(p, p)], shape)
+            reshape(known[self._twins.get(p, p)], shape)
             for p, shape in enumerate(self._shapes)
         ]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow as tf
 
+from nengo_dl.builders.shapes import reshape
 from nengo_dl.runtime.carried import Carried
 from nengo_dl.runtime.step import StepProgram
 from nengo_dl.runtime.variables import Variables
@@ -57,7 +58,7 @@ class _Store:
     def join(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the values of a step, shape ``(minibatch, n_values)``."""
         flat = [
-            tf.reshape(values[number], (-1, size))
+            reshape(values[number], (-1, size))
             for number, size in zip(self.outputs, self.sizes, strict=True)
         ]
         return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
@@ -145,6 +146,7 @@ def make_chunk_function(
         state = [tf.convert_to_tensor(v) for v in variables.state]
         carried = Carried(program, state, twins, shape.capacity, jit_compile)
         fixed = program.read_fixed(constants)
+        positions = reshape(slots, (-1,))
         arrays = [
             tf.TensorArray(
                 dtypes[store.outputs[0]],
@@ -160,13 +162,16 @@ def make_chunk_function(
                 constants,
                 fixed,
                 carried.state(carry),
-                [values[i] for values in frames],
+                [tf.gather(values, i) for values in frames],
                 jit_pieces,
                 hoisted,
                 prepared,
             )
             # several outputs can share a clock
-            where = {clock: slots[clock, i] for clock in set(shape.clocks)}
+            where = {
+                clock: tf.gather(positions, i + clock * shape.capacity if clock else i)
+                for clock in set(shape.clocks)
+            }
             arrays = [
                 array.write(where[shape.clocks[store.outputs[0]]], store.join(values))
                 for array, store in zip(arrays, stores, strict=True)

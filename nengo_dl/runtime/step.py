@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder
+from nengo_dl.builders.shapes import broadcast
 from nengo_dl.builders.signals import ValueStore, block_dtype, read_constant
 from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
 from nengo_dl.compiler.layout import BoundGroup, Layout
@@ -267,7 +268,7 @@ class StepProgram:
         def finish(store: ValueStore) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
             with tf.name_scope("probes"):
                 outputs = [
-                    tf.broadcast_to(
+                    broadcast(
                         store.read_final(plan) if updated else store.read(plan),
                         (self.config.minibatch_size, *plan.shape),
                     )
