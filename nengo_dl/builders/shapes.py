@@ -35,18 +35,11 @@ def reshape(value: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
         if known > 0 and value.shape.is_fully_defined():
             length = value.shape.num_elements() // known
             shape = tuple(length if n == -1 else n for n in shape)
-    while not _has_shape(value, shape) and _is_reshaped(value):
-        value = value.op.inputs[0]
     return value if _has_shape(value, shape) else tf.reshape(value, shape)
 
 
 def _has_shape(value: tf.Tensor, shape: tuple[int, ...]) -> bool:
     return value.shape.rank == len(shape) and tuple(value.shape) == shape
-
-
-def _is_reshaped(value: tf.Tensor) -> bool:
-    """Whether a tensor of a graph is another one in another shape."""
-    return tf.is_symbolic_tensor(value) and value.op.type == "Reshape"
 
 
 def broadcast(value: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:

@@ -181,7 +181,8 @@ def test_padding_matches_nengo_for_all_small_sizes(transposed, padding):
             signals[op.X][...] = x
             op.make_step(signals, 0.001, rng)()
             builder = find_builder(op)([op], BuildConfig(0.001, F64))
-            reads = [tf.constant(op.W.initial_value[None, None]), x[None, None]]
+            W = op.W.initial_value
+            reads = [tf.constant(W[None, None]), tf.constant(x[None, None])]
             y = builder.step(reads, []).incs[0]
             np.testing.assert_allclose(y[0, 0], signals[op.Y], atol=1e-14)
             n_checked += 1
