@@ -1,12 +1,25 @@
-"""Run and train Nengo networks with TensorFlow."""
+"""Run and train Nengo networks with TensorFlow.
 
-from nengo_dl import builders, dists, objectives
-from nengo_dl.config import Surrogate, configure_settings, get_setting
-from nengo_dl.layers import Layer, reshaped, tensor_layer
-from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
-from nengo_dl.simulator import Simulator
-from nengo_dl.tensor_node import TensorNode
+Names are imported when they are first used, because that imports TensorFlow: it reads
+some settings only then, and `cache_compiled` must come before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from nengo_dl.compile_cache import cache_compiled
 from nengo_dl.version import __version__
+
+if TYPE_CHECKING:
+    from nengo_dl import builders, dists, objectives
+    from nengo_dl.config import Surrogate, configure_settings, get_setting
+    from nengo_dl.layers import Layer, reshaped, tensor_layer
+    from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
+    from nengo_dl.simulator import Simulator
+    from nengo_dl.tensor_node import TensorNode
 
 __all__ = [
     "Layer",
@@ -18,6 +31,7 @@ __all__ = [
     "TensorNode",
     "__version__",
     "builders",
+    "cache_compiled",
     "configure_settings",
     "dists",
     "get_setting",
@@ -25,3 +39,32 @@ __all__ = [
     "reshaped",
     "tensor_layer",
 ]
+
+#: The modules of the names that are no modules themselves.
+_MODULES = {
+    "Layer": "layers",
+    "LeakyReLU": "neurons",
+    "Simulator": "simulator",
+    "SoftLIFRate": "neurons",
+    "SpikingLeakyReLU": "neurons",
+    "Surrogate": "config",
+    "TensorNode": "tensor_node",
+    "configure_settings": "config",
+    "get_setting": "config",
+    "reshaped": "layers",
+    "tensor_layer": "layers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

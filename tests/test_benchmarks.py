@@ -301,6 +301,14 @@ def test_quick_run_writes_table_json_and_chart(tmp_path, capsys):
     assert chart.stat().st_size > 1000
 
 
+def test_compiled_programs_are_kept_in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_XLA_FLAGS", "")
+    folder, lines = tmp_path / "compiled", tmp_path / "results.jsonl"
+    arguments = ["run", "--quick", "integrator", "--simulator", "nengo_dl:Simulator"]
+    assert main([*arguments, "--compile-cache", str(folder), "--json", str(lines)]) == 0
+    assert list(folder.glob("*/*.pb"))
+
+
 def test_options_belong_to_the_simulator_before_them(tmp_path, capsys):
     lines = tmp_path / "results.jsonl"
     arguments = f"run integrator:n_neurons=10,seed=3 --quick --json {lines}".split()
@@ -503,6 +511,8 @@ def test_memory_of_training_is_measured_with_one_minibatch(
         ("training lmu:varying=1", "'lmu' has no size 'varying'; it has n_steps,"),
         ("training --side a.py", "expected MODULE:FUNCTION, such as peer.py:train"),
         ("training --label a", "give --side first; --label belongs to the side"),
+        ("list --compile-cache a", "unrecognized arguments: --compile-cache a"),
+        ("run --compile-cache /dev/null/a", "--compile-cache: folder: Cannot write"),
         ("scaling 150", r"must be a multiple of 200 \(got 150\)"),
         ("", "the following arguments are required: command"),
     ],

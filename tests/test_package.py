@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: A module belongs to the layer with the longest matching name, and imports only from
 #: its own layer's package or from lower layers.
 LAYERS = (
-    {"version", "progress", "setting_kinds", "user_warnings"},
+    {"version", "progress", "setting_kinds", "user_warnings", "compile_cache"},
     {"config", "neurons", "dists", "objectives"},
     {"compiler"},
     {"builders", "decoding"},
@@ -158,6 +158,21 @@ def test_entry_point_loads_the_simulator():
     assert entry_point.load() is nengo_dl.Simulator
 
 
+def test_import_leaves_tensorflow_for_later():
+    script = (
+        "import sys, nengo_dl\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+        "nengo_dl.Simulator, nengo_dl.builders\n"
+        "assert 'tensorflow' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'nengo_dl' has no attribute 'simulate'"):
+        nengo_dl.simulate  # noqa: B018
+
+
 def test_public_names_exist():
     assert "Simulator" in nengo_dl.__all__
     assert [name for name in nengo_dl.__all__ if not hasattr(nengo_dl, name)] == []
@@ -169,7 +184,8 @@ def modules_added_by_import():
     script = (
         "import sys, nengo, tensorflow, progressbar\n"
         "before = set(sys.modules)\n"
-        "import nengo_dl\n"
+        "import nengo_dl.simulator\n"
+        "from nengo_dl import *\n"
         "print('\\n'.join(sorted(set(sys.modules) - before)))"
     )
     result = subprocess.run(

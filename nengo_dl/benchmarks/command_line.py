@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nengo.exceptions import ValidationError
+
 from nengo_dl.benchmarks import report
 from nengo_dl.benchmarks.measure import (
     CORE,
@@ -31,6 +33,7 @@ from nengo_dl.benchmarks.training.measure import (
     measure_training,
 )
 from nengo_dl.benchmarks.training.problems import CASES, Case
+from nengo_dl.compile_cache import keep_in
 
 __all__ = ["main"]
 
@@ -64,7 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 if a simulator failed.
     """
-    options = _make_parser().parse_args(arguments)
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    if getattr(options, "compile_cache", None) is not None:
+        try:
+            keep_in(options.compile_cache)  # for the processes that will be started
+        except ValidationError as error:
+            parser.error(f"argument --compile-cache: {error}")
     return options.run(options)
 
 
@@ -187,6 +196,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=float,
         help="seconds after which a simulator is given up (default: 900)",
+    )
+    parser.add_argument(
+        "--compile-cache",
+        metavar="FOLDER",
+        help="keep what is compiled in a folder; in the next call with the same "
+        "networks, first runs load it from there",
     )
     parser.add_argument("--json", metavar="FILE", help="append lines of JSON to a file")
     parser.add_argument("--plot", metavar="FILE", help="draw a chart")

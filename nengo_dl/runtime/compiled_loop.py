@@ -11,6 +11,7 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
+from nengo_dl.compile_cache import advice_on_damage
 from nengo_dl.runtime.chunks import ChunkBuffers
 from nengo_dl.runtime.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.runtime.loop import make_chunk_function
@@ -146,7 +147,9 @@ class CompiledLoop:
             original, self.program.host.error = self.program.host.error, None
             if original is not None:
                 raise original from original.__cause__ or error
-            raise SimulationError(f"TensorFlow failed: {error.message}") from error
+            raise SimulationError(
+                f"TensorFlow failed: {error.message}{advice_on_damage()}"
+            ) from error
 
     def _function(self) -> Callable[..., list[np.ndarray]]:
         if self._compiled is None:

@@ -14,6 +14,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
 from nengo_dl.builders.base import NeuronTraining
+from nengo_dl.compile_cache import advice_on_damage
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.config import Settings
 from nengo_dl.runtime.engine import Engine
@@ -204,7 +205,9 @@ class TrainingFunctions:
             original, self.host.error = self.host.error, None
             if original is not None:
                 raise original from error
-            raise SimulationError(f"TensorFlow failed: {first_line(error)}") from error
+            raise SimulationError(
+                f"TensorFlow failed: {first_line(error)}{advice_on_damage()}"
+            ) from error
 
     def _function(self, computation, part, given):
         storage = self.engine.storage
