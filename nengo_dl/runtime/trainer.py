@@ -192,7 +192,7 @@ class Trainer:
             callbacks.begin_epoch(epoch)
         found = _Averages(computation.metrics)
         minibatches = data.epoch(self.rng if options.shuffle else None)
-        prepared = self.inputs.prepare(minibatches, options.truncation)
+        prepared = self.inputs.prepare(minibatches, options.truncation, data.in_memory)
         for number, parts in enumerate(prepared):
             if callbacks is not None:
                 callbacks.begin_batch(number)
@@ -246,7 +246,7 @@ class Trainer:
         """Return the mean loss and metrics over data."""
         computation = Computation(terms, metrics, training=training)
         found = _Averages(metrics)
-        for parts in self.inputs.prepare(data.epoch(None), None):
+        for parts in self.inputs.prepare(data.epoch(None), None, data.in_memory):
             for result in self._steps(parts, computation):
                 found.add_losses([result["losses"]])
                 found.add_metrics(result["metrics"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import nengo
 import numpy as np
@@ -12,6 +12,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.runtime.shared_memory import empty_for_tensor
 from nengo_dl.user_warnings import warn_user
 
 __all__ = ["ArrayData", "DataChecker", "Minibatch", "StreamData"]
@@ -29,16 +30,19 @@ class Minibatch:
         Targets.
     n_steps : int
         Number of time steps.
+    is_own : bool
+        Whether nobody else has the arrays of the inputs.
     """
 
     inputs: dict[Signal, np.ndarray]
     targets: dict[nengo.Probe, np.ndarray]
     n_steps: int
+    is_own: bool = False
 
 
 @dataclass
 class ArrayData:
-    """Data that is in memory as a whole.
+    """Data that is in memory as a whole (`in_memory`).
 
     Attributes
     ----------
@@ -55,6 +59,8 @@ class ArrayData:
     n_items: int
     n_steps: int
     minibatch: int
+
+    in_memory: ClassVar[bool] = True
 
     @property
     def probes(self) -> list[nengo.Probe]:
@@ -80,9 +86,10 @@ class ArrayData:
             else:
                 rows = order[where]
                 yield Minibatch(
-                    {s: v[:, rows] for s, v in self.inputs.items()},
-                    {p: np.take(v, rows, axis=0) for p, v in self.targets.items()},
+                    {s: _chosen(v, rows) for s, v in self.inputs.items()},
+                    {p: v[rows] for p, v in self.targets.items()},
                     self.n_steps,
+                    is_own=True,
                 )
 
 
@@ -104,6 +111,8 @@ class StreamData:
     read: Callable[[Any], ArrayData]
     minibatch: int
     n_minibatches: int | None = None
+
+    in_memory: ClassVar[bool] = False
 
     def epoch(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
         """Yield the minibatches of one pass; their order is the source's."""
@@ -352,6 +361,23 @@ class DataChecker:
 
     def _error(self, attribute: str, message: str) -> ValidationError:
         return ValidationError(message, attr=attribute, obj=self.owner)
+
+
+def _chosen(values: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return some items of all steps, shape ``(n_steps, len(items), size)``."""
+    n_steps, _, *shape = values.shape
+    chosen = empty_for_tensor((n_steps, len(items), *shape), values.dtype)
+    if chosen[:, 0].nbytes < _LARGE_ITEM:
+        chosen[...] = values[:, items]
+    else:
+        # one by one they go to their place at once, whatever their order in memory
+        for place, item in enumerate(items):
+            chosen[:, place] = values[:, item]
+    return chosen
+
+
+#: Items of so many bytes take longer to copy than to find.
+_LARGE_ITEM = 2**13
 
 
 def is_still(array: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import nengo
@@ -17,6 +18,7 @@ from nengo.builder.signal import Signal
 from nengo_dl.runtime.engine import Engine
 from nengo_dl.runtime.feeds import InputFeeds
 from nengo_dl.runtime.host import HostOperators
+from nengo_dl.runtime.shared_memory import tensor_of
 from nengo_dl.runtime.training_data import Minibatch
 
 __all__ = ["Part", "TrainingInputs"]
@@ -45,6 +47,12 @@ class Part:
     is_last: bool
     pieces: list[list[tf.Tensor]]
     targets: dict[int, tf.Tensor]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all tensors."""
+        tensors = tf.nest.flatten((self.pieces, self.targets))
+        return sum(t.shape.num_elements() * t.dtype.size for t in tensors)
 
 
 class TrainingInputs:
@@ -77,6 +85,7 @@ class TrainingInputs:
         rng: np.random.RandomState,
     ):
         self.program = engine.program
+        self.on_cpu = engine.on_cpu
         self.fixed_inputs = engine.storage.fixed_inputs
         self.probes = probes
         self.only_last = only_last
@@ -94,14 +103,33 @@ class TrainingInputs:
         self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
 
     def prepare(
-        self, minibatches: Iterator[Minibatch], length: int | None
+        self,
+        minibatches: Iterator[Minibatch],
+        length: int | None,
+        in_memory: bool = False,
     ) -> Iterator[list[Part]]:
-        """Yield minibatches as lists of parts, each of at most ``length`` steps."""
+        """Yield minibatches as lists of parts, each of at most ``length`` steps.
+
+        Parameters
+        ----------
+        minibatches : iterator of Minibatch
+            Data of an epoch.
+        length : int or None
+            Number of steps; None for all.
+        in_memory : bool
+            Whether this data only needs to be copied.
+
+        Yields
+        ------
+        list of Part
+            One minibatch.
+        """
         prepared = (self._parts(minibatch, length) for minibatch in minibatches)
         # functions in Python share their state on the host with what is made ahead
         if self.program.step.has_callbacks:
             return prepared
-        return _ahead(prepared)
+        draws = any(_is_random(op) for op in self.program.split.host)
+        return _in_batches(prepared) if in_memory and not draws else _ahead(prepared)
 
     def _parts(self, minibatch: Minibatch, length: int | None) -> list[Part]:
         """Divide a minibatch, make the inputs that are not fed, and make tensors."""
@@ -155,8 +183,11 @@ class TrainingInputs:
             parts = []
             for signal in block.signals:
                 size = max(signal.size, 1)
+                make = tf.convert_to_tensor
                 if signal in minibatch.inputs:
                     rows = minibatch.inputs[signal]
+                    if minibatch.is_own and self.on_cpu:
+                        make = tensor_of
                 elif signal in self.fixed_inputs:
                     value = self.fixed_inputs[signal]
                     rows = np.reshape(value, (1, 1, -1))
@@ -164,7 +195,7 @@ class TrainingInputs:
                     rows = made[signal]
                     rows = rows.reshape(len(rows), -1, size)
                     rows = rows[start:end] if len(rows) > 1 else rows
-                parts.append(tf.convert_to_tensor(rows.astype(dtype, copy=False)))
+                parts.append(make(rows.astype(dtype, copy=False)))
             blocks.append(parts)
         return blocks
 
@@ -190,6 +221,7 @@ def _cut(
             for p, v in minibatch.targets.items()
         },
         end - start,
+        minibatch.is_own,
     )
 
 
@@ -202,6 +234,27 @@ def _is_random(op: Operator) -> bool:
     if isinstance(op, SimPyFunc | TimeUpdate):
         return False
     return not (isinstance(op, SimProcess) and op.process.seed is not None)
+
+
+#: How many bytes of minibatches are made one after the other.
+_FEW_BYTES = 2**21
+
+
+def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
+    """Yield minibatches; small ones are made some at a time, large ones ahead.
+
+    Another thread would disturb a short step more than it saves: with two processors,
+    both are in use.
+    """
+    first = next(items, None)
+    if first is None:
+        return
+    count = _FEW_BYTES // max(1, sum(part.n_bytes for part in first))
+    items = chain([first], items)
+    if count < 2:
+        yield from _ahead(items)
+    while some := list(islice(items, count)):
+        yield from some
 
 
 def _ahead(items: Iterator[Any]) -> Iterator[Any]:
