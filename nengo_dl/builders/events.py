@@ -8,7 +8,7 @@ from math import isqrt
 import numpy as np
 import tensorflow as tf
 
-from nengo_dl.builders.shapes import reshape
+from nengo_dl.builders.shapes import reshape, with_axis
 
 __all__ = ["event_matvec"]
 
@@ -53,7 +53,7 @@ def event_matvec(
     # meet what is not finite
     too_many = tf.constant(capacity + 1, tf.float32)
     weights = tf.where(tf.math.is_finite(x), differs, too_many)
-    count = tf.cast(tf.reduce_sum(weights), tf.int32)
+    count = tf.cast(reshape(_sum_of_rows(with_axis(weights, 1)), ()), tf.int32)
 
     def add_columns() -> tf.Tensor:
         indices = _nonzero_indices(differs, capacity)
@@ -66,9 +66,10 @@ def event_matvec(
 
         def body(k: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # gathers, since slices would have XLA take the vector for a constant
-            some_values, some_indices = tf.gather(values, k), tf.gather(indices, k)
-            for i in range(_COLUMNS_AT_ONCE):
-                total += some_values[i] * tf.gather(columns, some_indices[i])
+            some_values = tf.unstack(tf.gather(values, k))
+            some_indices = tf.unstack(tf.gather(indices, k))
+            for value, index in zip(some_values, some_indices, strict=True):
+                total += value * tf.gather(columns, index)
             return k + 1, total
 
         _, total = tf.while_loop(
@@ -101,8 +102,23 @@ def _nonzero_indices(differs: tf.Tensor, capacity: int) -> tf.Tensor:
     ends = tf.matmul(in_row[None], to_row)[0]
     number = tf.range(capacity, dtype=tf.float32)
     # rows that end before the k-th one, then elements of its row that come before it
-    row = tf.reduce_sum(tf.cast(ends[:, None] <= number, tf.int32), axis=0)
+    row = _count_rows(with_axis(ends, 1) <= number)
     row = tf.minimum(row, n_rows - 1)
     number -= tf.gather(ends - in_row, row)
     before = tf.transpose(tf.gather(cumulative, row)) <= number
-    return row * length + tf.reduce_sum(tf.cast(before, tf.int32), axis=0)
+    return row * length + _count_rows(before)
+
+
+def _count_rows(mask: tf.Tensor) -> tf.Tensor:
+    """Return in how many rows each column of booleans is true."""
+    return tf.cast(_sum_of_rows(tf.cast(mask, tf.float32)), tf.int32)
+
+
+def _sum_of_rows(values: tf.Tensor) -> tf.Tensor:
+    """Return the sum of the rows of a matrix, by a product with ones.
+
+    XLA's own sums of more than 32 values are two or three kernels on CPUs.
+    """
+    with tf.init_scope():  # as a literal inside of a loop it would be slow
+        ones = tf.constant(np.ones((1, values.shape[0]), np.float32))
+    return reshape(tf.matmul(ones, values), (values.shape[1],))
