@@ -385,6 +385,9 @@ def check_frozen(case, n_steps=N_STEPS):
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.filterwarnings("ignore", "Non-finite values detected in `max_rates`")
         theirs = reference_data(case, n_steps, seed=SEED)
+    # with changed parameters some random networks explode, and membrane voltages become
+    # what rounding leaves of huge currents
+    hypothesis.assume(max(np.max(np.abs(v), initial=0) for v in theirs) < 1e9)
     assert_equal_data(case, ours, theirs)
     return frozen
 
