@@ -156,13 +156,16 @@ def make_chunk_function(
             for store in stores
         ]
 
+        def inputs(i):
+            return [tf.gather(values, i) for values in frames]
+
         def one_step(carry, arrays, prepared):
             i = carried.step_number(carry)
             state, values = program.step(
                 constants,
                 fixed,
                 carried.state(carry),
-                [tf.gather(values, i) for values in frames],
+                inputs(i),
                 jit_pieces,
                 hoisted,
                 prepared,
@@ -203,7 +206,7 @@ def make_chunk_function(
                 constants,
                 fixed,
                 carried.state(carry),
-                [values[i] for values in frames],
+                inputs(i),
                 hoisted,
             )
             end = tf.minimum(slots[-1, i], n_steps)

@@ -253,6 +253,7 @@ def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
     items = chain([first], items)
     if count < 2:
         yield from _ahead(items)
+        return
     while some := list(islice(items, count)):
         yield from some
 
