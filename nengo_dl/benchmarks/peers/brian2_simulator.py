@@ -42,15 +42,15 @@ class Simulator:
         self.threads = threads
         self.probes = network.all_probes
         self.contents = read_network(network, dt)
-        self.folders = {}
+        self.folder = None
         self.monitors = {}
         self.n_steps = 0
 
     def run_steps(self, n_steps):
         """Simulate some steps from the beginning."""
-        if n_steps not in self.folders:
+        if self.folder is None or n_steps != self.n_steps:
             self._compile(n_steps)
-        brian2.device.run(self.folders[n_steps], with_output=False, run_args=[])
+        brian2.device.run(self.folder, with_output=False, run_args=[])
         self.n_steps = n_steps
 
     def _compile(self, n_steps):
@@ -60,11 +60,12 @@ class Simulator:
         preferences["codegen.cpp.extra_compile_args_gcc"] = [
             "-w", "-O3", "-ffast-math", "-march=native", "-std=c++17",
         ]  # fmt: skip
-        if self.folders:
+        if self.folder is not None:
+            self.close()
             brian2.device.reinit()
             brian2.device.activate()
-        folder = tempfile.mkdtemp()
-        brian2.set_device("cpp_standalone", directory=folder, build_on_run=False)
+        self.folder = tempfile.mkdtemp()
+        brian2.set_device("cpp_standalone", directory=self.folder, build_on_run=False)
         brian2.defaultclock.dt = self.dt * brian2.second
         net = brian2.Network()
         contents = self.contents
@@ -101,8 +102,7 @@ class Simulator:
             self.monitors[probe] = monitor
             net.add(monitor)
         net.run(n_steps * self.dt * brian2.second, namespace={})
-        brian2.device.build(directory=folder, run=False)
-        self.folders[n_steps] = folder
+        brian2.device.build(directory=self.folder, run=False)
 
     @property
     def data(self):
@@ -118,6 +118,6 @@ class Simulator:
         return result
 
     def close(self):
-        """Remove the programs."""
-        for folder in self.folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+        """Remove the program."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
