@@ -10,7 +10,7 @@ import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from nengo_dl.compile_cache import cache_compiled
+from nengo_dl.program.compile_cache import cache_compiled
 from nengo_dl.version import __version__
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nengo_dl.config import Surrogate, configure_settings, get_setting
     from nengo_dl.layers import Layer, reshaped, tensor_layer
     from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
-    from nengo_dl.simulator import Simulator
+    from nengo_dl.simulator.simulator import Simulator
     from nengo_dl.tensor_node import TensorNode
 
 __all__ = [

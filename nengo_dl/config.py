@@ -22,7 +22,7 @@ from nengo_dl.setting_kinds import (
     SURROGATE_SHAPES,
     Surrogate,
 )
-from nengo_dl.user_warnings import warn_user
+from nengo_dl.support.user_warnings import warn_user
 
 __all__ = [
     "SURROGATE_SHAPES",

@@ -16,7 +16,7 @@ from nengo.params import BoolParam, Parameter, ShapeParam
 from nengo.rc import rc
 from nengo.utils.numpy import is_integer
 
-from nengo_dl.builders.tensor_objects import make_function
+from nengo_dl.builders.tensor_code.objects import make_function
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode, SimTensorNode
 
 __all__ = ["TensorNode", "build_tensor_node"]

@@ -10,7 +10,7 @@ from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
 
 import nengo_dl
 from nengo_dl import configure_settings, get_setting
-from nengo_dl.builders import surrogates
+from nengo_dl.builders.neurons import surrogates
 from nengo_dl.config import SURROGATE_SHAPES, Surrogate
 
 

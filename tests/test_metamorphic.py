@@ -10,9 +10,8 @@ import pytest
 import tensorflow as tf
 
 import nengo_dl
-
-from . import networks
-from .networks import FIXED, Case, assert_equal_data, recorded
+from tests import networks
+from tests.networks import FIXED, Case, assert_equal_data, recorded
 
 pytestmark = pytest.mark.filterwarnings(
     # user-defined processes run their NumPy step, and say so

@@ -18,15 +18,21 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: A module belongs to the layer with the longest matching name, and imports only from
 #: its own layer's package or from lower layers.
 LAYERS = (
-    {"version", "progress", "setting_kinds", "user_warnings", "compile_cache"},
+    {"version", "setting_kinds"},
+    {"support"},
     {"config", "neurons", "dists", "objectives"},
     {"compiler"},
-    {"builders", "decoding"},
-    {"runtime"},
+    {"builders", "building"},
+    {"tensor_node"},
+    {"layers"},
+    {"execution.numpy_steps", "execution.sources"},
+    {"program"},
+    {"profiling", "tensorboard"},
+    {"execution"},
+    {"training"},
     {"parameters"},
-    {"tensor_node", "signal_values", "simulation_data"},
     {"inspection"},
-    {"simulator", "layers"},
+    {"simulator"},
     {""},
     {"benchmarks"},
 )
@@ -42,12 +48,12 @@ def dotted_name(path, package=PACKAGE):
 
 def layer_of(name):
     """The index of a module's layer."""
-    top = name.partition(".")[0]
-    for index, members in enumerate(LAYERS):
-        if top in members:
-            return index
+    for ending in (name, name.partition(".")[0]):
+        for index, members in enumerate(LAYERS):
+            if ending in members:
+                return index
     raise LookupError(
-        f"nengo_dl.{name} is in no layer; put {top!r} into LAYERS of {__file__}"
+        f"nengo_dl.{name} is in no layer; put {ending!r} into LAYERS of {__file__}"
     )
 
 
@@ -110,16 +116,16 @@ def test_module_imports_only_from_lower_layers(path):
     [
         ("compiler.plan", "import tensorflow as tf"),
         ("compiler.plan", "def f():\n    from nengo_dl.builders import base"),
-        ("compiler.plan", "from ..runtime import loop"),
+        ("compiler.plan", "from ..program import step"),
         ("builders.base", "import nengo_dl"),
-        ("runtime.loop", "from nengo_dl import simulator"),
-        ("runtime.loop", "from nengo_dl.parameters import load"),
+        ("program.step", "from nengo_dl import simulator"),
+        ("program.step", "from nengo_dl.parameters import load"),
         ("neurons", "from nengo_dl.objectives import mse"),
-        ("runtime.loop", "from tensorflow.python.ops import math_ops"),
+        ("program.step", "from tensorflow.python.ops import math_ops"),
     ],
 )
 def test_forbidden_imports_are_found(name, source):
-    known = KNOWN | {"nengo_dl.simulator", "nengo_dl.runtime.loop"}
+    known = KNOWN | {"nengo_dl.simulator", "nengo_dl.program.step"}
     assert len(list(violations(source, name, False, known))) == 1
 
 
@@ -129,11 +135,11 @@ def test_forbidden_imports_are_found(name, source):
         ("compiler.plan", "from nengo_dl.compiler.ir import Group\nimport numpy as np"),
         ("compiler.plan", "from .ir import Group"),
         ("builders.base", "import tensorflow as tf\nfrom nengo_dl.compiler import ir"),
-        ("simulator", "from nengo_dl import runtime\nfrom nengo_dl.version import v"),
+        ("simulator", "from nengo_dl import training\nfrom nengo_dl.version import v"),
     ],
 )
 def test_allowed_imports_are_not_found(name, source):
-    known = KNOWN | {"nengo_dl.runtime"}
+    known = KNOWN | {"nengo_dl.training"}
     assert not list(violations(source, name, False, known))
 
 
@@ -184,7 +190,7 @@ def modules_added_by_import():
     script = (
         "import sys, nengo, tensorflow, progressbar\n"
         "before = set(sys.modules)\n"
-        "import nengo_dl.simulator\n"
+        "import nengo_dl.simulator.simulator\n"
         "from nengo_dl import *\n"
         "print('\\n'.join(sorted(set(sys.modules) - before)))"
     )

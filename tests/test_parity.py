@@ -19,10 +19,9 @@ from nengo.builder.probe import SimProbe
 from nengo.builder.processes import SimProcess
 
 import nengo_dl
-from nengo_dl.runtime import hoisting
-
-from . import networks
-from .networks import (
+from nengo_dl.program import hoisting
+from tests import networks
+from tests.networks import (
     FIXED,
     assert_equal_data,
     calls_python,

@@ -12,7 +12,7 @@ from nengo_dl.compiler.inputs import split_inputs
 from nengo_dl.compiler.plan import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import find_roles
-from nengo_dl.runtime.pipeline import make_builder_lookup
+from nengo_dl.program.pipeline import make_builder_lookup
 
 COLOURS = {
     "Copy": "#9ec1f7",

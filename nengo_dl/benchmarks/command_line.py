@@ -33,7 +33,7 @@ from nengo_dl.benchmarks.training.measure import (
     measure_training,
 )
 from nengo_dl.benchmarks.training.problems import CASES, Case
-from nengo_dl.compile_cache import keep_in
+from nengo_dl.program.compile_cache import keep_in
 
 __all__ = ["main"]
 

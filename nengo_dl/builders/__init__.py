@@ -1,16 +1,12 @@
-"""TensorFlow versions of Nengo's operators; modules are named as Nengo's."""
+"""TensorFlow versions of Nengo's operators, and what makes new ones."""
 
 from nengo_dl.builders import (
     callbacks,
     learning_rules,
-    lif_neurons,
     neurons,
-    operators,
     processes,
-    sparse_products,
-    spiking_neurons,
-    tensor_nodes,
-    transforms,
+    products,
+    tensor_code,
 )
 from nengo_dl.builders.base import (
     BuildConfig,
@@ -27,13 +23,9 @@ __all__ = [
     "callbacks",
     "find_builder",
     "learning_rules",
-    "lif_neurons",
     "neurons",
-    "operators",
     "processes",
+    "products",
     "register",
-    "sparse_products",
-    "spiking_neurons",
-    "tensor_nodes",
-    "transforms",
+    "tensor_code",
 ]

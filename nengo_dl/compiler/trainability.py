@@ -11,7 +11,7 @@ from nengo.ensemble import Neurons
 
 from nengo_dl.compiler.parameters import Parameter
 from nengo_dl.config import Settings
-from nengo_dl.user_warnings import warn_user
+from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["find_trainable", "name_of_parameter", "variable_name"]
 

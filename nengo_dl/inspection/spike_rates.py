@@ -15,9 +15,9 @@ from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_number
 
-from nengo_dl.inspection.tables import Table
-from nengo_dl.parameters.names import name_objects
-from nengo_dl.simulation_data import ProbeHistory
+from nengo_dl.compiler.names import name_objects
+from nengo_dl.inspection.data import ProbeHistory
+from nengo_dl.support.tables import Table
 
 __all__ = ["EnsembleRates", "SpikeRates", "measure_rates"]
 

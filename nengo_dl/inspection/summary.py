@@ -16,10 +16,10 @@ from nengo.builder.processes import SimProcess
 from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.labels import ObjectNames
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
-from nengo_dl.inspection.tables import Table, format_bytes
+from nengo_dl.execution.session import Engine
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
-from nengo_dl.runtime.engine import Engine
+from nengo_dl.support.tables import Table, format_bytes
 
 __all__ = ["ParameterRow", "Summary", "summarize"]
 

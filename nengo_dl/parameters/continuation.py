@@ -16,10 +16,10 @@ import numpy as np
 from nengo.builder.operator import Operator
 from nengo.exceptions import ValidationError
 
-from nengo_dl.parameters.names import name_objects, name_outputs
+from nengo_dl.compiler.names import name_objects, name_outputs
+from nengo_dl.execution.sources import Source
 from nengo_dl.parameters.values import ParameterValues
-from nengo_dl.runtime.feeds import Source
-from nengo_dl.user_warnings import warn_user
+from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["RANDOM_FIELDS", "Continuation", "random_state", "set_random_state"]
 

@@ -16,9 +16,9 @@ from nengo.builder.signal import Signal
 from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 
-from nengo_dl.parameters.archive import check_path, read_arrays
 from nengo_dl.parameters.continuation import Continuation
-from nengo_dl.parameters.header import (
+from nengo_dl.parameters.file.archive import check_path, read_arrays
+from nengo_dl.parameters.file.header import (
     HEADER,
     MOST_LISTED,
     check_entries,

@@ -11,7 +11,7 @@ from nengo.builder.signal import Signal
 from nengo.ensemble import Neurons
 
 from nengo_dl.compiler.ir import n_values
-from nengo_dl.parameters.names import describe_objects, name_objects, name_state
+from nengo_dl.compiler.names import describe_objects, name_objects, name_state
 from nengo_dl.parameters.values import ParameterValues
 
 __all__ = ["STATE_PREFIX", "STREAMS_PREFIX", "Place", "Places"]

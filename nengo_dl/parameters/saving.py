@@ -32,9 +32,9 @@ from typing import Any, Protocol
 import numpy as np
 from nengo.exceptions import ValidationError
 
-from nengo_dl.parameters.archive import check_path, write_arrays
 from nengo_dl.parameters.continuation import Continuation
-from nengo_dl.parameters.header import HEADER, make_header
+from nengo_dl.parameters.file.archive import check_path, write_arrays
+from nengo_dl.parameters.file.header import HEADER, make_header
 from nengo_dl.parameters.places import STREAMS_PREFIX, Places
 from nengo_dl.parameters.values import ParameterValues
 

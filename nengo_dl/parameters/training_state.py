@@ -22,8 +22,8 @@ from nengo_dl.parameters.continuation import (
 )
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
-from nengo_dl.runtime.optimizers import SavedOptimizer, array_of
-from nengo_dl.runtime.trainer import Trainer
+from nengo_dl.training.optimizers import SavedOptimizer, array_of
+from nengo_dl.training.trainer import Trainer
 
 __all__ = ["TrainingState"]
 

@@ -24,7 +24,7 @@ from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.compiler.traits import Role
-from nengo_dl.runtime.engine import Engine
+from nengo_dl.execution.session import Engine
 
 __all__ = ["ParameterValues", "UnknownObjectError"]
 

@@ -11,9 +11,9 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
 from nengo_dl.builders import BuildConfig, find_builder
-from nengo_dl.builders import neuron_equations as equations
-from nengo_dl.builders.lif_neurons import LIFBuilder
-from nengo_dl.builders.spiking_neurons import StochasticRoundingBuilder
+from nengo_dl.builders.neurons import equations
+from nengo_dl.builders.neurons.lif import LIFBuilder
+from nengo_dl.builders.neurons.spiking import StochasticRoundingBuilder
 from nengo_dl.compiler.operators import StochasticRounding
 from nengo_dl.neurons import LeakyReLU, SpikingLeakyReLU
 from tests.builders.harness import check_parity

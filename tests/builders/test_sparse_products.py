@@ -8,7 +8,7 @@ from nengo.builder.signal import Signal
 from nengo.transforms import SparseMatrix
 
 from nengo_dl.builders import BuildConfig, find_builder
-from nengo_dl.builders.sparse_products import SparseDotIncBuilder
+from nengo_dl.builders.products.sparse import SparseDotIncBuilder
 from tests.builders.harness import check_parity, random_inputs
 
 F64 = np.dtype(np.float64)

@@ -1,0 +1,1 @@
+"""From a network to Nengo's model: decoders, least squares and rates."""

@@ -1,1 +1,0 @@
-"""Solving for decoders as Nengo does, but faster."""

@@ -1,0 +1,1 @@
+"""A running simulation: its values, time, random streams, and what executes it."""

@@ -1,0 +1,169 @@
+"""Chunks of steps in the compiled loop, which is made when it is first called."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from nengo.builder.signal import Signal
+from nengo.exceptions import SimulationError
+
+from nengo_dl.execution.chunk_buffers import ChunkBuffers
+from nengo_dl.execution.state import Storage
+from nengo_dl.program.chunk_loop import make_chunk_function
+from nengo_dl.program.compile_cache import advice_on_damage
+from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
+from nengo_dl.program.pipeline import Program
+
+__all__ = ["CompiledLoop"]
+
+#: XLA gains nothing from an unrolled loop, and its compile time explodes: fifty steps
+#: of a network of two ensembles took more than ten minutes.
+_MOST_UNROLLED = 4
+
+
+class CompiledLoop:
+    """A program's steps on the device, as many in one call as the buffers hold.
+
+    Parameters
+    ----------
+    program : Program
+        What to run.
+    storage : Storage
+        Has the variables that the loop reads and assigns.
+    periods : sequence of float
+        For each output, after how many steps a value is kept (1: all).
+    device : str or None
+        TensorFlow device.
+    unroll : int
+        Steps in the body of the loop.
+    uses_xla : bool
+        Compile the loop with XLA, or what lies between callbacks.
+
+    Attributes
+    ----------
+    buffers : ChunkBuffers
+        Arrays of inputs and outputs.
+    compile_seconds : float or None
+        How long tracing and compiling took, when it is done.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        storage: Storage,
+        periods: Sequence[float],
+        device: str | None,
+        unroll: int,
+        uses_xla: bool,
+    ):
+        self.program = program
+        self.storage = storage
+        self.device = device
+        self.unroll = unroll
+        self.uses_xla = uses_xla
+        self.buffers = ChunkBuffers(program.step, periods, program.only_last)
+        self.compile_seconds: float | None = None
+        self._compiled: Callable[..., list[np.ndarray]] | None = None
+        self._compiling_since = 0.0
+        self._twins = program.step.twins
+        self._check_twins(storage.initial_state)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the next call will not have to compile."""
+        return self._compiled is not None and self.compile_seconds is not None
+
+    @functools.cached_property
+    def hoisted(self) -> Hoisted:
+        """What is computed once for as long as inputs stay the same."""
+        return find_hoisted(self.program.step, self.program.feeds.restless)
+
+    def prepare(self) -> None:
+        """Put the state where the loop expects it."""
+        moved = self.storage.move_state_to_device()
+        if moved is not None:
+            self._check_twins(moved)
+
+    def _check_twins(self, state: Sequence[np.ndarray]) -> None:
+        """Carry all state if some differs that would be equal after every step."""
+        if not all(
+            np.array_equal(state[i], state[twin]) for i, twin in self._twins.items()
+        ):
+            self._twins = {}
+            self._compiled = None
+
+    def inputs(
+        self, values: Mapping[Signal, np.ndarray], now: int, n_steps: int
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return what `run` takes, for some steps.
+
+        Parameters
+        ----------
+        values : mapping of {Signal: ndarray of shape (n_steps or 1, ...)}
+            Values of input signals.
+        now : int
+            Number of the step before the first one.
+        n_steps : int
+            How many steps.
+
+        Returns
+        -------
+        list of ndarray, shapes (capacity, minibatch, size)
+            Values of the input blocks.
+        ndarray of int32, shape (n_rows, capacity)
+            Where the outputs of each step go; see `make_chunk_function`.
+        """
+        frames = self.buffers.frames(values)
+        slots = self.buffers.slots(now, n_steps)
+        if self.hoisted.groups:
+            ends = segment_ends(self.hoisted, frames, n_steps)
+            ends = np.pad(ends, (0, self.buffers.shape.capacity - n_steps))
+            slots = np.vstack([slots, ends.astype(slots.dtype)])
+        return frames, slots
+
+    def run(
+        self, n_steps: int, frames: Sequence[np.ndarray], slots: np.ndarray
+    ) -> list[np.ndarray]:
+        """Simulate; return the outputs, shapes (n_slots, minibatch, size).
+
+        Raises
+        ------
+        SimulationError
+            If TensorFlow fails, or a function of the model.
+        """
+        try:
+            with tf.device(self.device):
+                function = self._function()
+                if self.compile_seconds is None:
+                    # XLA compiles in the first call; one without steps measures it
+                    function(0, frames, slots)
+                    self.compile_seconds = time.perf_counter() - self._compiling_since
+                return function(n_steps, frames, slots)
+        except tf.errors.OpError as error:
+            original, self.program.host.error = self.program.host.error, None
+            if original is not None:
+                raise original from original.__cause__ or error
+            raise SimulationError(
+                f"TensorFlow failed: {error.message}{advice_on_damage()}"
+            ) from error
+
+    def _function(self) -> Callable[..., list[np.ndarray]]:
+        if self._compiled is None:
+            self._compiling_since = time.perf_counter()
+            callbacks = self.program.step.has_callbacks
+            whole = self.uses_xla and not callbacks
+            self._compiled = make_chunk_function(
+                self.program.step,
+                self.storage.variables,
+                self.buffers.shape,
+                min(self.unroll, _MOST_UNROLLED) if whole else self.unroll,
+                jit_compile=whole,
+                jit_pieces=self.uses_xla and callbacks,
+                twins=self._twins,
+                hoisted=self.hoisted.groups,
+            )
+        return self._compiled

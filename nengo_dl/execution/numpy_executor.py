@@ -1,0 +1,266 @@
+"""Runs steps with Nengo's own NumPy operators instead of a compiled loop.
+
+A call of a compiled function costs about a hundred microseconds, and a callback from
+within one as much again: more than a whole step of a small network takes in NumPy.
+So single steps, very short runs, and small networks that call Python in each step run
+here, on the same operators, state and random streams.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from nengo.builder.neurons import SimNeurons
+from nengo.builder.operator import DotInc
+from nengo.builder.signal import Signal
+
+from nengo_dl.compiler.tensor_nodes import SimTensorNode
+from nengo_dl.execution.numpy_steps import failed
+from nengo_dl.program.pipeline import Program
+
+__all__ = ["Interpreter", "Item"]
+
+#: Rough cost, in seconds, of one NumPy operator, of one neuron, and of one weight.
+_PER_OPERATOR = 2e-6
+_PER_NEURON = 2e-8
+_PER_WEIGHT = 3e-10
+
+#: Cost, in seconds, of an eager call of TensorFlow code: more than a compiled step.
+_PER_TENSOR_NODE = 1e-3
+
+
+class Interpreter:
+    """NumPy execution of a program's device part, item by item.
+
+    Parameters
+    ----------
+    program : Program
+        What to run.
+    """
+
+    def __init__(self, program: Program):
+        self.program = program
+        self._items: list[Item] | None = None
+        self._available: bool | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether all operators have a NumPy step."""
+        if self._available is None:
+            try:
+                self.prepare()
+                self._available = True
+            except NotImplementedError:
+                self._available = False
+        return self._available
+
+    @functools.cached_property
+    def estimated_seconds(self) -> float:
+        """Estimated time of one step, in seconds."""
+        total = 0.0
+        for op in self.program.host_order:
+            total += _PER_OPERATOR
+            if isinstance(op, SimNeurons):
+                total += _PER_NEURON * op.J.size
+            elif isinstance(op, SimTensorNode):
+                total += _PER_TENSOR_NODE
+            elif isinstance(op, DotInc):
+                total += _PER_WEIGHT * op.A.size
+            else:
+                total += 1e-9 * sum(s.size for s in op.all_signals)
+        return total * self.program.step.config.minibatch_size
+
+    def reset(self) -> None:
+        """Forget all step functions: the host made new ones."""
+        self._items = None
+
+    def prepare(self) -> list[Item]:
+        """Return the items of the minibatch; new ones after a reset."""
+        if self._items is None:
+            self._items = [
+                Item(self.program, number, self._all_inputs())
+                for number in range(self.program.host.minibatch_size)
+            ]
+        return self._items
+
+    def _all_inputs(self) -> list[Signal]:
+        return [
+            signal
+            for block in self.program.step.input_blocks
+            for signal in block.signals
+        ]
+
+    def read_state(self) -> list[np.ndarray]:
+        """Return the state, one array of shape (minibatch, size) for each block.
+
+        In the precision of the host's arrays, which can be higher than the device's.
+        """
+        step, host = self.program.step, self.program.host
+        result = []
+        for block in step.state_blocks:
+            values = np.empty(
+                (host.minibatch_size, block.size), dtype=block.signals[0].dtype
+            )
+            for row, signals in zip(values, host.signals, strict=True):
+                for signal in block.signals:
+                    start = block.starts[signal]
+                    row[start : start + signal.size] = signals[signal].ravel()
+            result.append(values)
+        return result
+
+    def copy_state(self) -> list[list[np.ndarray]]:
+        """Return copies of all live arrays of state, for `restore_state`."""
+        return [item.copy_state() for item in self.prepare()]
+
+    def restore_state(self, copies: Sequence[Sequence[np.ndarray]]) -> None:
+        """Return to what `copy_state` found."""
+        for item, arrays in zip(self.prepare(), copies, strict=True):
+            item.restore_state(arrays)
+
+    def write_state(self, values: Sequence[np.ndarray]) -> None:
+        """Set the state, one array of shape (minibatch, size) for each block."""
+        self.prepare()
+        for block, rows in zip(self.program.step.state_blocks, values, strict=True):
+            for row, signals in zip(rows, self.program.host.signals, strict=True):
+                for signal in block.signals:
+                    start = block.starts[signal]
+                    live = signals[signal]
+                    live[...] = row[start : start + signal.size].reshape(live.shape)
+
+    def run(
+        self,
+        first: int,
+        n_steps: int,
+        values: Mapping[Signal, np.ndarray],
+        periods: Sequence[float],
+    ) -> list[np.ndarray]:
+        """Run some steps.
+
+        Parameters
+        ----------
+        first : int
+            Number of the step before the first one.
+        n_steps : int
+            How many steps.
+        values : mapping of {Signal: ndarray}
+            Values of the inputs, shape ``(n_steps or 1, 1 or minibatch, ...)``.
+        periods : sequence of float
+            For each output, after how many steps its value is kept.
+
+        Returns
+        -------
+        list of ndarray, shapes (n_kept, minibatch, size)
+            The outputs.
+        """
+        host = self.program.host
+        items = self.prepare()
+        for item in items:
+            item.start(values, host.overrides, periods)
+        with np.errstate(invalid="raise", divide="ignore"):
+            for n in range(n_steps):
+                number = first + n + 1
+                host.set_time(number)
+                for item in items:
+                    item.advance(n, number)
+        return [
+            np.array(rows).swapaxes(0, 1)
+            if rows[0]
+            else np.zeros((0, host.minibatch_size, probe.size))
+            for probe, *rows in zip(
+                self.program.output_signals, *(item.kept for item in items), strict=True
+            )
+        ]
+
+
+class Item:
+    """One item of the minibatch: its live arrays and step functions.
+
+    Parameters
+    ----------
+    program : Program
+        What to run.
+    number : int
+        Position in the minibatch.
+    inputs : list of Signal
+        Signals whose values the host makes.
+    """
+
+    def __init__(self, program: Program, number: int, inputs: list[Signal]):
+        host = program.host
+        self.number = number
+        self.dt = host.dt
+        self.signals = host.signals[number]
+        self.ops = program.host_order
+        self.functions = [host.step_function(op, number) for op in self.ops]
+        for signal in inputs:
+            if signal not in self.signals:
+                self.signals.init(signal)
+        self.inputs = [(signal, self.signals[signal]) for signal in inputs]
+        self.state = [
+            self.signals[signal]
+            for block in program.step.state_blocks
+            for signal in block.signals
+        ]
+        self.probed = [self.signals[signal] for signal in program.output_signals]
+        self.running = list(zip(self.functions, self.ops, strict=True))
+        self.varying: list[tuple[np.ndarray, np.ndarray]] = []
+        self.outputs: list[tuple[np.ndarray, float, list[np.ndarray]]] = []
+        self.kept: list[list[np.ndarray]] = []
+
+    def copy_state(self) -> list[np.ndarray]:
+        """Return copies of the live arrays of state, for `restore_state`."""
+        return [live.copy() for live in self.state]
+
+    def restore_state(self, copies: Sequence[np.ndarray]) -> None:
+        """Return to what `copy_state` found."""
+        for live, copy in zip(self.state, copies, strict=True):
+            live[...] = copy
+
+    def start(self, values, overrides, periods) -> None:
+        """Bind the values of inputs, and begin to collect outputs."""
+        self.varying = []
+        for signal, live in self.inputs:
+            rows = values.get(signal)
+            if rows is None:
+                continue
+            # time and step have no axis of items
+            if rows.ndim > 1:
+                rows = rows[:, self.number if rows.shape[1] > 1 else 0]
+            if len(rows) == 1:
+                live[...] = rows[0].reshape(live.shape)
+            else:
+                self.varying.append((live, rows.reshape(len(rows), *live.shape)))
+        self.steps = self.functions
+        if overrides:
+            self.steps = []
+            for function, op in self.running:
+                target = op.sets[0] if op.sets else None
+                if target in overrides:
+                    rows = overrides[target]
+                    rows = rows[:, min(self.number, rows.shape[1] - 1)]
+                    self.varying.append((self.signals[target], rows))
+                    function = _do_nothing
+                self.steps.append(function)
+        self.kept = [[] for _ in periods]
+        self.outputs = list(zip(self.probed, periods, self.kept, strict=True))
+
+    def advance(self, n: int, number: int) -> None:
+        """Run one step: the n-th of this run, with a number that counts from reset."""
+        for live, rows in self.varying:
+            live[...] = rows[n]
+        position = 0
+        try:
+            for step in self.steps:
+                step()
+                position += 1
+        except Exception as error:
+            raise failed(self.ops[position], number * self.dt, error) from error
+        for live, period, rows in self.outputs:
+            if period <= 1 or number % period < 1:
+                rows.append(live.flatten())
+
+
+def _do_nothing() -> None:
+    """Stand for an operator whose output is given."""

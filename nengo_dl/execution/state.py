@@ -1,0 +1,347 @@
+"""The values of constants and state, and where they currently are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from nengo.builder.signal import Signal
+
+from nengo_dl.compiler.blocks import Block
+from nengo_dl.compiler.ir import elements, n_values
+from nengo_dl.compiler.traits import Role
+from nengo_dl.execution.lasting_state import LastingState
+from nengo_dl.execution.learned_weights import LearnedWeights
+from nengo_dl.execution.numpy_executor import Interpreter
+from nengo_dl.program.pipeline import Program
+from nengo_dl.program.variables import Variables
+
+__all__ = ["Storage"]
+
+
+class Storage:
+    """Constants and state of a simulation, wherever they are.
+
+    Constants are variables of the device, made when something first needs them. State
+    is either there too, or in the arrays that the interpreter works on, or in arrays
+    that nothing has used yet (after a reset, say).
+
+    Parameters
+    ----------
+    program : Program
+        What is simulated.
+    interpreter : Interpreter
+        Holds the state while it is on the host.
+    device : str or None
+        TensorFlow device.
+    fixed_inputs : mapping of {Signal: ndarray}
+        Values of constant signals that a run can replace.
+
+    Attributes
+    ----------
+    fixed_inputs : dict of {Signal: ndarray}
+        As given.
+    learned : LearnedWeights
+        With which values weights start that a learning rule changes.
+    lasting : LastingState
+        State that only training changes.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        interpreter: Interpreter,
+        device: str | None,
+        fixed_inputs: Mapping[Signal, np.ndarray],
+    ):
+        self.program = program
+        self.interpreter = interpreter
+        self.device = device
+        self.fixed_inputs = dict(fixed_inputs)
+        self.learned = LearnedWeights(program, device)
+        self.lasting = LastingState(program)
+        self._variables: Variables | None = None
+        self._uniform: dict[int, float] | None = None
+        # the state while it is neither in variables nor on the host
+        self._state: list[np.ndarray] | None = None
+        self._state_on_host = False
+        minibatch = program.step.config.minibatch_size
+        self._initial_state = [
+            np.repeat(values, minibatch, axis=0)
+            for values in program.step.initial_values(program.step.state_blocks)
+        ]
+
+    @property
+    def variables(self) -> Variables:
+        """Constants and state on the device; made when first asked for."""
+        if self._variables is None:
+            self._variables = Variables(self.program, self.device)
+        return self._variables
+
+    @property
+    def trained_variables(self) -> list[tf.Variable]:
+        """Everything that training changes."""
+        constants = zip(
+            self.variables.constants, self.program.step.constant_blocks, strict=True
+        )
+        found = [v for v, block in constants if block.trainable and block.size]
+        return [*found, *self.learned.variables.values()]
+
+    # -- state
+
+    def state_values(self) -> list[np.ndarray]:
+        """Return the current values of the state blocks, shapes (minibatch, size)."""
+        if self._state_on_host:
+            return self.interpreter.read_state()
+        if self._state is not None:
+            return self._state
+        return self.variables.read_state()
+
+    def set_state_values(self, values: Sequence[np.ndarray]) -> None:
+        """Replace the values of the state blocks."""
+        self._state_on_host = False
+        self._state = [np.asarray(value) for value in values]
+
+    def move_state_to_device(self) -> list[np.ndarray] | None:
+        """Put the state into variables.
+
+        Returns
+        -------
+        list of ndarray, shapes (minibatch, size), or None
+            The values that were assigned. None if they were there already.
+        """
+        if not self._state_on_host and self._state is None:
+            return None
+        values = self.state_values()
+        self.variables.assign_state(values)
+        self._state, self._state_on_host = None, False
+        return values
+
+    def move_state_to_host(self) -> None:
+        """Put the state into the arrays of the interpreter."""
+        if not self._state_on_host:
+            self.interpreter.write_state(self.state_values())
+            self._state, self._state_on_host = None, True
+
+    @property
+    def initial_state(self) -> list[np.ndarray]:
+        """Values of the state blocks after a reset, shapes (minibatch, size)."""
+        return self.lasting.put(self.learned.put(self._initial_state))
+
+    def reset_state(self) -> None:
+        """Return to the initial state."""
+        self.set_state_values(self.initial_state)
+
+    def keep_state(self, state: Sequence[np.ndarray]) -> None:
+        """Take over what lasts from a state after training."""
+        self.lasting.keep(state)
+        self.set_state_values(self.lasting.put(self.state_values()))
+
+    # -- constants and parameters
+
+    def uniform_constants(self) -> dict[int, float]:
+        """Return the constants that are 0 or 1 everywhere, such as gains and biases.
+
+        Returns
+        -------
+        dict of {int: float}
+            Values, by position in ``program.step.constant_blocks``; only of blocks of
+            floating point numbers that are not trained.
+        """
+        if self._uniform is None:
+            self._uniform = {}
+            for number, block in enumerate(self.program.step.constant_blocks):
+                dtype = self.program.step.dtype_of(block)
+                if block.trainable or not block.size or dtype.kind != "f":
+                    continue
+                values = self._constant_values(block)
+                if values[0, 0] in (0, 1) and (values == values[0, 0]).all():
+                    self._uniform[number] = float(values[0, 0])
+        return self._uniform
+
+    def reset_parameters(self) -> None:
+        """Return to the initial values of all constants, and forget trained ones."""
+        self.learned.reset()
+        if self.lasting.numbers:
+            self.lasting.reset()
+            self.set_state_values(self.lasting.put(self.state_values()))
+        if self._variables is not None:
+            blocks = self.program.step.constant_blocks
+            values = self.program.step.initial_values(blocks)
+            self._set_constants(dict(zip(blocks, values, strict=True)))
+
+    def publish_trained(self) -> None:
+        """Show what training changed to whatever else holds it."""
+        changed = self.learned.changed()
+        if changed:
+            self.set_values(changed)
+        blocks = self.program.step.constant_blocks
+        self._publish([block for block in blocks if block.trainable])
+
+    def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
+        self._uniform = None
+        variables = self.variables.constants
+        for block, value in values.items():
+            variable = variables[self.program.step.constant_blocks.index(block)]
+            dtype = variable.dtype.as_numpy_dtype
+            variable.assign(np.asarray(value, dtype=dtype))
+        self._publish(list(values))
+
+    def _publish(self, blocks: Sequence[Block]) -> None:
+        """Show the current values of constants to operators that run on the host.
+
+        To be called when variables of constants were assigned.
+        """
+        self.interpreter.reset()
+        for block in blocks:
+            for signal in block.signals:
+                read = functools.partial(self._constant_value, block, signal)
+                self.program.host.set_constant(signal, read)
+
+    def _constant_value(self, block: Block, signal: Signal) -> np.ndarray:
+        start = block.starts[signal]
+        return self._constant_values(block)[0, start : start + n_values(signal)]
+
+    def _constant_values(self, block: Block) -> np.ndarray:
+        """Return the values of a block of constants, shape (1, size), not to write to.
+
+        Those on the CPU are not copied.
+        """
+        if self._variables is None:
+            return self.program.step.initial_values([block])[0]
+        index = self.program.step.constant_blocks.index(block)
+        tensor = self._variables.constants[index].read_value()
+        if "CPU" in tensor.device:
+            return np.asarray(memoryview(tensor))
+        return tensor.numpy()
+
+    # -- values of signals
+
+    def value_of(self, signal: Signal) -> tuple[np.ndarray, bool]:
+        """Return the value of one signal; see `values_of`."""
+        return self.values_of([signal])[0]
+
+    def values_of(self, signals: Sequence[Signal]) -> list[tuple[np.ndarray, bool]]:
+        """Return the values of constants and state, reading each block once.
+
+        Parameters
+        ----------
+        signals : sequence of Signal
+            Base signals or views.
+
+        Returns
+        -------
+        list of (ndarray, bool)
+            For each signal its current value, of shape (1 or minibatch, *signal.shape)
+            (the stored values of sparse signals: (1, n_values)), and whether all items
+            of the minibatch share it.
+
+        Raises
+        ------
+        KeyError
+            If a signal is neither constant nor state.
+        """
+        given = {
+            s: self.fixed_inputs[s.base] for s in signals if s.base in self.fixed_inputs
+        }
+        blocks = {self._block_of(s.base) for s in signals if s not in given}
+        state_blocks = self.program.step.state_blocks
+        values = {b: self._constant_values(b) for b in blocks - set(state_blocks)}
+        if len(values) < len(blocks):
+            values.update(zip(state_blocks, self.state_values(), strict=True))
+        result = []
+        for signal in signals:
+            base = signal.base
+            if signal in given:
+                found = np.reshape(given[signal], (1, -1))[:, elements(signal)]
+                result.append((found.reshape(1, *signal.shape), True))
+                continue
+            block = self._block_of(base)
+            start = block.starts[base]
+            found = values[block][:, start : start + n_values(base)]
+            if signal is not base:
+                found = found[:, elements(signal)]
+            if not signal.sparse:
+                found = found.reshape(len(found), *signal.shape)
+            result.append((found, block.role is Role.CONSTANT))
+        return result
+
+    def set_values(self, values: Mapping[Signal, np.ndarray]) -> None:
+        """Replace the values of constants and state: of all signals, or of none.
+
+        Parameters
+        ----------
+        values : mapping of {Signal: ndarray}
+            For each base signal its new value, of shape (*signal.shape) or (minibatch,
+            *signal.shape); only state can differ between the items of a minibatch. Of
+            sparse signals, the stored values.
+
+        Raises
+        ------
+        KeyError
+            If a signal is neither constant nor state.
+        """
+        blocks = {signal: self._block_of(signal) for signal in values}
+        step = self.program.step
+        constants: dict[Block, np.ndarray] = {}
+        state = None
+        for signal, block in blocks.items():
+            size = n_values(signal)
+            where = slice(block.starts[signal], block.starts[signal] + size)
+            rows = np.reshape(values[signal], (-1, size) if size else (1, 0))
+            if block.role is Role.CONSTANT:
+                if size == block.size:  # without reading and copying what was there
+                    constants[block] = rows
+                    continue
+                if block not in constants:
+                    constants[block] = np.array(self._constant_values(block))
+                constants[block][:, where] = rows
+                continue
+            if state is None:
+                state = [np.array(v) for v in self.state_values()]
+            state[step.state_blocks.index(block)][:, where] = rows
+        if constants:
+            self._set_constants(constants)
+        if state is not None:
+            self.set_state_values(state)
+            self.learned.follow(values)
+            self.lasting.keep(state)
+
+    def _block_of(self, base: Signal) -> Block:
+        """Return the block of a constant or state signal, or raise KeyError."""
+        block = self.program.step.layout.block_of.get(base)
+        if block is None or block.role not in (Role.CONSTANT, Role.STATE):
+            raise KeyError(base)
+        return block
+
+    # -- all at once
+
+    def save(self) -> dict[str, object]:
+        """Return the values of all variables."""
+        constants = None
+        if self._variables is not None:
+            constants = [variable.numpy() for variable in self._variables.constants]
+        return {
+            "state": self.state_values(),
+            "constants": constants,
+            "learned": self.learned.values(),
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Restore what was saved of the same program."""
+        if saved["constants"] is not None:
+            self._set_constants(
+                dict(
+                    zip(
+                        self.program.step.constant_blocks,
+                        saved["constants"],
+                        strict=True,
+                    )
+                )
+            )
+        self.learned.assign(saved["learned"])
+        self.set_state_values(saved["state"])
+        self.lasting.keep(saved["state"])

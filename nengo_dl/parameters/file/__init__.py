@@ -1,0 +1,1 @@
+"""The file that parameters are saved in."""

@@ -1,0 +1,257 @@
+"""The simulation loop: many steps in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import tensorflow as tf
+
+from nengo_dl.builders.shapes import reshape
+from nengo_dl.program.carry import Carried
+from nengo_dl.program.step import StepProgram
+from nengo_dl.program.variables import Variables
+
+__all__ = ["LoopShape", "make_chunk_function"]
+
+#: Outputs of at most this many values share an array; of larger ones, each has its own,
+#: since joining their values takes longer than writing them one by one.
+_SMALL_OUTPUT = 64
+
+
+@dataclass(frozen=True)
+class LoopShape:
+    """What a compiled loop has room for.
+
+    Attributes
+    ----------
+    capacity : int
+        Most steps that one call can simulate.
+    slots : tuple of int
+        For each output, how many values can be kept.
+    clocks : tuple of int
+        For each output, which row of the slot table says where its values go.
+    """
+
+    capacity: int
+    slots: tuple[int, ...]
+    clocks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Store:
+    """Outputs whose values are kept in one array, side by side.
+
+    Attributes
+    ----------
+    outputs : tuple of int
+        Numbers of the outputs.
+    sizes : tuple of int
+        How many values each has in a step.
+    """
+
+    outputs: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    def join(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the values of a step, shape ``(minibatch, n_values)``."""
+        flat = [
+            reshape(values[number], (-1, size))
+            for number, size in zip(self.outputs, self.sizes, strict=True)
+        ]
+        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
+
+
+def _find_stores(
+    kinds: Sequence[Hashable], shapes: Sequence[tuple[int, ...]]
+) -> list[_Store]:
+    """Divide outputs among arrays: small ones of equal kind share one."""
+    members: dict[Hashable, list[int]] = {}
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    for number, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
+        key = kind if size <= _SMALL_OUTPUT else ("large", number)
+        members.setdefault(key, []).append(number)
+    return [
+        _Store(tuple(found), tuple(sizes[number] for number in found))
+        for found in members.values()
+    ]
+
+
+def make_chunk_function(
+    program: StepProgram,
+    variables: Variables,
+    shape: LoopShape,
+    unroll: int,
+    jit_compile: bool,
+    jit_pieces: bool,
+    twins: Mapping[int, int] = MappingProxyType({}),
+    hoisted: Sequence[int] = (),
+) -> Callable[[int, Sequence[np.ndarray], np.ndarray], list[np.ndarray]]:
+    """Compile a loop over the steps of a program.
+
+    The number of steps is an argument of the compiled function, so that one function
+    serves every run that fits its capacity.
+
+    Parameters
+    ----------
+    program : StepProgram
+        The step.
+    variables : Variables
+        Parameters and state; the compiled function refers to them, which costs much
+        less in each call than passing them would.
+    shape : LoopShape
+        Room for inputs and outputs.
+    unroll : int
+        Number of steps in the loop's body. The remainder runs step by step: exactly as
+        many steps are simulated as asked for.
+    jit_compile : bool
+        Compile the whole loop with XLA.
+    jit_pieces : bool
+        Compile what lies between callbacks with XLA.
+    twins : mapping of {int: int}
+        Positions of state that equals other state, before and after every step, and
+        need not be carried from step to step.
+    hoisted : sequence of int
+        Groups that are computed once for each segment, see `hoisting`.
+
+    Returns
+    -------
+    callable
+        ``run(n_steps, frames, slots) -> outputs`` where frames are tensors of shape
+        ``(capacity, minibatch, size)`` and slots an int32 tensor of shape
+        ``(n_clocks, capacity)`` with the position at which the outputs of each step are
+        stored (a later step overwrites an earlier one at the same position). If groups
+        are hoisted, a last row has the end of each step's segment. The state variables
+        are advanced when all steps went well.
+    """
+    outputs = program.layout.outputs
+    minibatch = program.config.minibatch_size
+    dtypes = [
+        np.result_type(
+            *(program.dtype_of(program.layout.blocks[p.block]) for p in plan.pieces)
+        )
+        for plan in outputs
+    ]
+
+    stores = _find_stores(
+        list(zip(dtypes, shape.clocks, strict=True)),
+        [plan.shape for plan in outputs],
+    )
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def run(n_steps, frames, slots):
+        constants = [tf.convert_to_tensor(v) for v in variables.constants]
+        state = [tf.convert_to_tensor(v) for v in variables.state]
+        carried = Carried(program, state, twins, shape.capacity, jit_compile)
+        fixed = program.read_fixed(constants)
+        positions = reshape(slots, (-1,))
+        arrays = [
+            tf.TensorArray(
+                dtypes[store.outputs[0]],
+                size=shape.slots[store.outputs[0]],
+                element_shape=(minibatch, sum(store.sizes)),
+            )
+            for store in stores
+        ]
+
+        def inputs(i):
+            return [tf.gather(values, i) for values in frames]
+
+        def one_step(carry, arrays, prepared):
+            i = carried.step_number(carry)
+            state, values = program.step(
+                constants,
+                fixed,
+                carried.state(carry),
+                inputs(i),
+                jit_pieces,
+                hoisted,
+                prepared,
+            )
+            # several outputs can share a clock
+            where = {
+                clock: tf.gather(positions, i + clock * shape.capacity if clock else i)
+                for clock in set(shape.clocks)
+            }
+            arrays = [
+                array.write(where[shape.clocks[store.outputs[0]]], store.join(values))
+                for array, store in zip(arrays, stores, strict=True)
+            ]
+            return carried.pack(i + 1, state), arrays
+
+        def simulate(end, carry, arrays, prepared=MappingProxyType({})):
+            def steps(n):
+                def body(carry, arrays):
+                    for _ in range(n):
+                        carry, arrays = one_step(carry, arrays, prepared)
+                    return carry, arrays
+
+                return body
+
+            loop_vars = carry, arrays
+            for n in dict.fromkeys((unroll, 1)):
+                loop_vars = tf.while_loop(
+                    lambda carry, _, n=n: carried.step_number(carry) + n <= end,
+                    steps(n),
+                    loop_vars,
+                    parallel_iterations=1,
+                )
+            return loop_vars
+
+        def segment(carry, arrays):
+            i = carried.step_number(carry)
+            prepared = program.prepare(
+                constants,
+                fixed,
+                carried.state(carry),
+                inputs(i),
+                hoisted,
+            )
+            end = tf.minimum(slots[-1, i], n_steps)
+            return simulate(end, carry, arrays, prepared)
+
+        loop_vars = carried.pack(tf.constant(0), state), arrays
+        if hoisted:
+            loop_vars = tf.while_loop(
+                lambda carry, _: carried.step_number(carry) < n_steps,
+                segment,
+                loop_vars,
+                parallel_iterations=1,
+            )
+        else:
+            loop_vars = simulate(n_steps, *loop_vars)
+        carry, arrays = loop_vars
+        results = [array.stack() for array in arrays]
+        for variable, value in zip(variables.state, carried.state(carry), strict=True):
+            variable.assign(value)
+        return results
+
+    def frame_spec(block):
+        dims = (shape.capacity, minibatch, block.size)
+        return tf.TensorSpec(dims, program.dtype_of(block))
+
+    n_rows = max(shape.clocks, default=0) + 1 + bool(hoisted)
+    compiled = run.get_concrete_function(
+        tf.TensorSpec((), tf.int32),
+        [frame_spec(block) for block in program.input_blocks],
+        tf.TensorSpec((n_rows, shape.capacity), tf.int32),
+    )
+
+    def call(n_steps, frames, slots):
+        stored = compiled(
+            tf.constant(n_steps, tf.int32),
+            [tf.convert_to_tensor(frame) for frame in frames],
+            tf.convert_to_tensor(slots),
+        )
+        results: dict[int, np.ndarray] = {}
+        for store, values in zip(stores, stored, strict=True):
+            parts = np.split(values.numpy(), np.cumsum(store.sizes)[:-1], axis=2)
+            for number, part in zip(store.outputs, parts, strict=True):
+                results[number] = part.reshape(
+                    (*part.shape[:2], *outputs[number].shape)
+                )
+        return [results[number] for number in range(len(outputs))]
+
+    return call

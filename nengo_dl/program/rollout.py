@@ -1,0 +1,332 @@
+"""Runs many time steps at once, stage by stage, so that gradients are cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from nengo_dl.program.scan import Product, scan
+from nengo_dl.program.schedule import Kind, Stages
+from nengo_dl.program.step import StepProgram
+
+__all__ = ["run_segments", "run_stages"]
+
+
+def run_stages(
+    stages: Stages,
+    constants: Sequence[tf.Tensor],
+    state: Sequence[tf.Tensor],
+    frames: Sequence[tf.Tensor],
+    n_steps: int,
+    outputs: Sequence[int],
+    recompute: bool = True,
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """Simulate some steps.
+
+    Parameters
+    ----------
+    stages : Stages
+        The program.
+    constants : sequence of tf.Tensor, shapes (1, size)
+        Values of the program's constant blocks.
+    state : sequence of tf.Tensor, shapes (minibatch, size)
+        State before the first step.
+    frames : sequence of tf.Tensor, shapes (n_steps or 1, minibatch or 1, size)
+        Values of the input blocks; one step only for blocks that do not move.
+    n_steps : int
+        Number of steps.
+    outputs : sequence of int
+        Which of the program's outputs are wanted.
+    recompute : bool
+        See `scan`.
+
+    Returns
+    -------
+    state : list of tf.Tensor, shapes (minibatch, size)
+        State after the last step.
+    outputs : list of tf.Tensor, shapes (n_steps, minibatch, size)
+        Outputs of all steps.
+    """
+    run = _Run(stages, constants, state, frames, n_steps, outputs)
+    return run.execute(recompute)
+
+
+def run_segments(
+    stages: Stages,
+    constants: Sequence[tf.Tensor],
+    state: Sequence[tf.Tensor],
+    frames: Sequence[tf.Tensor],
+    n_steps: int,
+    outputs: Sequence[int],
+    length: int,
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """Simulate in segments, of which only the first state is kept.
+
+    Parameters
+    ----------
+    stages, constants, state, frames, n_steps, outputs
+        As in `run_stages`.
+    length : int
+        Number of steps of a segment; it divides ``n_steps``. A derivative computes
+        each segment once more, and needs memory for one segment at a time.
+
+    Returns
+    -------
+    state, outputs
+        As of `run_stages`.
+    """
+    program = stages.program
+    minibatch = program.config.minibatch_size
+    count = n_steps // length
+    moving = [f for f, moves in zip(frames, stages.moving, strict=True) if moves]
+    still = [f for f, moves in zip(frames, stages.moving, strict=True) if not moves]
+
+    def segment(invariants, state, items, multiply):
+        given = iter(invariants[len(constants) :])
+        items = iter(items)
+        parts = [next(items) if moves else next(given) for moves in stages.moving]
+        return run_stages(
+            stages, invariants[: len(constants)], state, parts, length, outputs
+        )
+
+    plans = [program.layout.outputs[i] for i in outputs]
+    shapes = [
+        (
+            tf.as_dtype(program.dtype_of(program.layout.blocks[p.pieces[0].block])),
+            (length, minibatch, *p.shape),
+        )
+        for p in plans
+    ]
+    state, found = scan(
+        segment,
+        [*constants, *still],
+        state,
+        [tf.reshape(f, (count, length, *f.shape[1:])) for f in moving],
+        count,
+        shapes,
+    )
+    return state, [tf.reshape(f, (n_steps, *f.shape[2:])) for f in found]
+
+
+class _Run:
+    """The tensors of one traced simulation."""
+
+    def __init__(self, stages, constants, state, frames, n_steps, outputs):
+        self.stages = stages
+        self.program: StepProgram = stages.program
+        self.layout = self.program.layout
+        self.minibatch = self.program.config.minibatch_size
+        self.n_steps = n_steps
+        self.wanted = [self.layout.outputs[i] for i in outputs]
+        self.updated = [self.layout.after_updates[i] for i in outputs]
+        program = self.program
+        fixed = program.read_fixed(constants)
+        self.fixed = {
+            id(plan): value
+            for plan, value in zip(program.fixed_plans, fixed, strict=True)
+        }
+        #: values that are the same in all steps, shape (1 or minibatch, size)
+        self.still: dict[int, tf.Tensor] = {
+            block.number: value
+            for block, value in zip(program.constant_blocks, constants, strict=True)
+        }
+        #: values of all steps, shape (n_steps * (1 or minibatch), size)
+        self.moving: dict[int, tf.Tensor] = {}
+        self.state_numbers = [block.number for block in program.state_blocks]
+        self.state = list(state)
+        for number, value in zip(self.state_numbers, state, strict=True):
+            if number not in stages.looped:
+                self.still[number] = value
+        for block, value, moves in zip(
+            program.input_blocks, frames, stages.moving, strict=True
+        ):
+            if moves:
+                self.moving[block.number] = self._all_steps(value)
+            else:
+                self.still[block.number] = value[0]
+
+    def _all_steps(self, value: tf.Tensor) -> tf.Tensor:
+        """Flatten ``(n_steps, batch or 1, size)`` into the batch of all steps."""
+        shape = (self.n_steps, self.minibatch, value.shape[-1])
+        return tf.reshape(tf.broadcast_to(value, shape), (-1, shape[-1]))
+
+    def execute(self, recompute):
+        """Run all stages; see `run_stages`."""
+        by_number = dict(zip(self.state_numbers, self.state, strict=True))
+        results: list[tf.Tensor | None] = [None] * len(self.wanted)
+        phases = self.stages.phases
+        for number, phase in enumerate(phases):
+            if phase.kind is Kind.ONCE:
+                self.still.update(
+                    self.program.compute(phase.groups, self.still, self.fixed)
+                )
+            elif phase.kind is Kind.BATCH:
+                needed = self._needed(phase.groups)
+                start = {**self._spread(needed), **self.moving}
+                found = self.program.compute(phase.groups, start, self.fixed)
+                rows = self.n_steps * self.minibatch
+                self.moving.update(
+                    (block, tf.broadcast_to(value, (rows, value.shape[1])))
+                    for block, value in found.items()
+                )
+            else:
+                later = [n for p in phases[number + 1 :] for n in p.groups]
+                self._loop(phase.groups, later, by_number, results, recompute)
+        for i, plan in enumerate(self.wanted):
+            if results[i] is None:
+                blocks = {piece.block for piece in plan.pieces}
+                store = self.program.store({**self._spread(blocks), **self.moving})
+                value = store.read(plan)
+                size = int(value.shape[-1])
+                rows = tf.broadcast_to(value, (self.n_steps * self.minibatch, size))
+                results[i] = tf.reshape(rows, (self.n_steps, self.minibatch, size))
+        return [by_number[n] for n in self.state_numbers], results
+
+    def _needed(self, groups: Sequence[int]) -> set[int]:
+        """Return the blocks that groups read or add to."""
+        found: set[int] = set()
+        for number in groups:
+            found |= self.stages.read[number] | self.stages.written[number]
+        return found
+
+    def _read_in_loop(self, groups: Sequence[int]) -> set[int]:
+        """Return the blocks that groups need for what was not read before the loop."""
+        found: set[int] = set()
+        for number in groups:
+            bound = self.layout.groups[number]
+            found |= self.stages.written[number]
+            for plan in (*bound.reads, *bound.previous):
+                if id(plan) not in self.fixed:
+                    found |= {piece.block for piece in plan.pieces}
+        return found
+
+    def _spread(self, blocks: set[int]) -> dict[int, tf.Tensor]:
+        """Repeat values that stay the same, unless all items share them."""
+        spread = {}
+        for number in blocks & set(self.still):
+            value = self.still[number]
+            shared = value.shape[0] == 1
+            spread[number] = value if shared else self._all_steps(value[None])
+        return spread
+
+    def _loop(self, groups, later, by_number, results, recompute):
+        """Run a loop; leave what later phases need in `moving`."""
+        states = sorted(
+            {b for n in groups for b in self.stages.written[n] if b in by_number}
+        )
+        # outputs of state are read at a certain moment of a step
+        in_loop = [
+            result is None and any(piece.block in states for piece in plan.pieces)
+            for plan, result in zip(self.wanted, results, strict=True)
+        ]
+        reads = self._read_in_loop(groups)
+        for plan, looped in zip(self.wanted, in_loop, strict=True):
+            if looped:
+                reads |= {piece.block for piece in plan.pieces}
+        still = sorted(reads & set(self.still) - set(self.moving))
+        moving = sorted(reads & set(self.moving))
+        fixed_plans = [
+            id(plan)
+            for number in groups
+            for plan in self.layout.groups[number].reads
+            if id(plan) in self.fixed
+        ]
+        fixed_plans = list(dict.fromkeys(fixed_plans))
+        exported = self._exported(groups, later, in_loop)
+        products = {
+            number: product
+            for number in groups
+            if (product := self._product(number, fixed_plans)) is not None
+        }
+        places = {number: place for place, number in enumerate(products)}
+
+        def step(invariants, state, items, multiply):
+            fixed = dict(zip(fixed_plans, invariants[: len(fixed_plans)], strict=True))
+            start = dict(zip(still, invariants[len(fixed_plans) :], strict=True))
+            start.update(zip(moving, items, strict=True))
+            start.update(zip(states, state, strict=True))
+            store = self.program.store(start)
+            for number in groups:
+                if number in products:
+                    bound = self.layout.groups[number]
+                    result = multiply(places[number], store.read(bound.reads[1]))
+                    store.inc(bound.incs[0], result)
+                else:
+                    self.program.run_group(number, store, fixed)
+            outputs = []
+            for plan, updated, looped in zip(
+                self.wanted, self.updated, in_loop, strict=True
+            ):
+                if looped:
+                    value = store.read_final(plan) if updated else store.read(plan)
+                    shape = (self.minibatch, *plan.shape)
+                    outputs.append(tf.broadcast_to(value, shape))
+            for number in exported:
+                size = self.layout.blocks[number].size
+                outputs.append(
+                    tf.broadcast_to(store.value_of(number), (self.minibatch, size))
+                )
+            return store.next_state(states), outputs
+
+        shapes = [
+            (self._dtype(plan.pieces[0].block), (self.minibatch, *plan.shape))
+            for plan, looped in zip(self.wanted, in_loop, strict=True)
+            if looped
+        ]
+        shapes += [
+            (self._dtype(n), (self.minibatch, self.layout.blocks[n].size))
+            for n in exported
+        ]
+        sequences = [
+            tf.reshape(self.moving[n], (self.n_steps, -1, self.layout.blocks[n].size))
+            for n in moving
+        ]
+        last, found = scan(
+            step,
+            [
+                *(self.fixed[key] for key in fixed_plans),
+                *(self.still[n] for n in still),
+            ],
+            [by_number[n] for n in states],
+            sequences,
+            self.n_steps,
+            shapes,
+            recompute,
+            list(products.values()),
+        )
+        by_number.update(zip(states, last, strict=True))
+        found = list(found)
+        for i, looped in enumerate(in_loop):
+            if looped:
+                results[i] = found.pop(0)
+        for number, value in zip(exported, found, strict=True):
+            self.moving[number] = self._all_steps(value)
+
+    def _product(self, number, fixed_plans) -> Product | None:
+        """Return what a group multiplies, if that is a constant and something else."""
+        kernel, bound = self.program.kernels[number], self.layout.groups[number]
+        if not kernel.is_product:
+            return None
+        constant, operand = bound.reads
+        if id(constant) not in fixed_plans or id(operand) in fixed_plans:
+            return None
+        return Product(
+            lambda a, x: kernel.step((a, x), ()).incs[0],
+            fixed_plans.index(id(constant)),
+            (self.minibatch, *operand.shape),
+            (self.minibatch, *bound.group.incs[0].shape),
+            tf.as_dtype(self.program.config.dtype),
+        )
+
+    def _exported(self, groups, later, in_loop) -> list[int]:
+        """Return the blocks of a loop that later phases or outputs read."""
+        written = {block for n in groups for block in self.stages.written[n]}
+        needed = self._needed(later)
+        for plan, looped in zip(self.wanted, in_loop, strict=True):
+            if not looped:
+                needed |= {piece.block for piece in plan.pieces}
+        return sorted(written & needed)
+
+    def _dtype(self, number: int) -> tf.DType:
+        return tf.as_dtype(self.program.dtype_of(self.layout.blocks[number]))

@@ -1,0 +1,373 @@
+"""One time step as a pure function of tensors."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+import tensorflow as tf
+
+from nengo_dl.builders.base import BuildConfig, OpBuilder
+from nengo_dl.builders.shapes import broadcast
+from nengo_dl.builders.value_store import ValueStore, block_dtype, read_constant
+from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
+from nengo_dl.compiler.layout import BoundGroup, Layout
+from nengo_dl.compiler.sparse import coo
+from nengo_dl.compiler.traits import Role
+
+__all__ = ["StepProgram"]
+
+
+class StepProgram:
+    """The compiled form of a model: ``step(constants, state, frame)``.
+
+    Parameters
+    ----------
+    layout : Layout
+        Result of the compiler.
+    config : BuildConfig
+        Properties of the simulation.
+    labels : sequence of str, optional
+        Names of the groups, for whatever TensorFlow shows of them.
+
+    Attributes
+    ----------
+    constant_blocks, state_blocks, input_blocks : list of Block
+        The storage that the arguments of `step` stand for, in their order.
+    kernels : list of OpBuilder
+        Builders of the layout's groups.
+    fixed_plans : list of ReadPlan
+        Operands that are constant; `read_fixed` reads them in this order.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        config: BuildConfig,
+        labels: Sequence[str] | None = None,
+    ):
+        self.layout = layout
+        self.config = config
+        by_role = {role: [b for b in layout.blocks if b.role is role] for role in Role}
+        self.constant_blocks = by_role[Role.CONSTANT]
+        self.state_blocks = by_role[Role.STATE]
+        self.input_blocks = by_role[Role.INPUT]
+        self.kernels: list[OpBuilder] = [
+            bound.group.builder.build(bound.group.ops, config)
+            for bound in layout.groups
+        ]
+        self.labels = (
+            [type(kernel).__name__.lstrip("_") for kernel in self.kernels]
+            if labels is None
+            else list(labels)
+        )
+        self.segments = _split_at_callbacks(layout.groups)
+        constant = {block.number for block in self.constant_blocks}
+        self.fixed_plans: list[ReadPlan] = []
+        self._arrangements: list[Callable[[tf.Tensor], tf.Tensor]] = []
+        for bound, kernel in zip(layout.groups, self.kernels, strict=True):
+            kernel.constant_reads = {
+                index
+                for index, plan in enumerate(bound.reads)
+                if plan.pieces and all(piece.block in constant for piece in plan.pieces)
+            }
+            for index in sorted(kernel.constant_reads):
+                self.fixed_plans.append(bound.reads[index])
+                self._arrangements.append(functools.partial(kernel.arrange, index))
+
+    @functools.cached_property
+    def has_callbacks(self) -> bool:
+        """Whether a step calls Python."""
+        return any(kernel.is_callback for kernel in self.kernels)
+
+    @functools.cached_property
+    def twins(self) -> dict[int, int]:
+        """State blocks that equal another one after every step, by their positions."""
+        positions = {block.number: i for i, block in enumerate(self.state_blocks)}
+        result = {}
+        for bound, kernel in zip(self.layout.groups, self.kernels, strict=True):
+            blocks = [
+                self._block_filled_by(bound.updates[i]) for i in kernel.equal_updates
+            ]
+            if blocks and None not in blocks and len({b.size for b in blocks}) == 1:
+                first, *others = (positions[block.number] for block in blocks)
+                result.update(dict.fromkeys(others, first))
+        return result
+
+    @functools.cached_property
+    def state_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes, without the batch axis, in which a loop is best given the state.
+
+        Matrices that one group computes stay matrices: its kernel would otherwise
+        divide by the length of their rows for each element.
+        """
+        shapes: dict[int, tuple[int, ...]] = {
+            block.number: (block.size,) for block in self.state_blocks
+        }
+        for bound in self.layout.groups:
+            for operand, plan in zip(bound.group.updates, bound.updates, strict=True):
+                block = self._block_filled_by(plan)
+                if block is not None and not operand.flat and len(operand.shape) > 2:
+                    shapes[block.number] = operand.shape
+        return [shapes[block.number] for block in self.state_blocks]
+
+    def _block_filled_by(self, plan: WritePlan) -> Block | None:
+        """Return the block that a result fills from its first to its last element."""
+        if len(plan.transfers) != 1:
+            return None
+        (transfer,) = plan.transfers
+        block = self.layout.blocks[transfer.block]
+        is_whole = transfer.mask is None and transfer.length == block.size
+        return block if is_whole and transfer.source == 0 else None
+
+    def dtype_of(self, block) -> np.dtype:
+        """Return the type of a block's elements."""
+        return block_dtype(block, self.config.dtype)
+
+    def initial_values(self, blocks: Sequence) -> list[np.ndarray]:
+        """Return the initial values of blocks, each of shape ``(1, size)``."""
+        result = []
+        for block in blocks:
+            values = np.zeros((1, block.size), dtype=self.dtype_of(block))
+            for signal in block.signals:
+                initial = signal.initial_value
+                data = coo(initial)[2] if signal.sparse else initial
+                start = block.starts[signal]
+                values[0, start : start + np.size(data)] = np.ravel(data)
+            result.append(values)
+        return result
+
+    def read_fixed(self, constants: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Read and arrange the constant operands; to be done once, before the loop."""
+        values = {
+            block.number: value
+            for block, value in zip(self.constant_blocks, constants, strict=True)
+        }
+        return [
+            arrange(read_constant(plan, values))
+            for plan, arrange in zip(self.fixed_plans, self._arrangements, strict=True)
+        ]
+
+    def prepare(
+        self,
+        constants: Sequence[tf.Tensor],
+        fixed: Sequence[tf.Tensor],
+        state: Sequence[tf.Tensor],
+        frame: Sequence[tf.Tensor],
+        groups: Sequence[int],
+    ) -> dict[int, tf.Tensor]:
+        """Compute groups whose results serve several steps.
+
+        Parameters
+        ----------
+        constants, fixed, state, frame
+            As for `step`.
+        groups : sequence of int
+            Numbers of groups that keep no state, in order.
+
+        Returns
+        -------
+        dict of {int: tf.Tensor}
+            Values of the blocks that the groups set or add to.
+        """
+        start = self._start(constants, state, frame)
+        return self.compute(groups, start, self._by_plan(fixed))
+
+    def compute(
+        self,
+        groups: Sequence[int],
+        start: Mapping[int, tf.Tensor],
+        fixed: Mapping[int, tf.Tensor],
+    ) -> dict[int, tf.Tensor]:
+        """Compute groups, given the values of all blocks that they need.
+
+        Parameters
+        ----------
+        groups : sequence of int
+            Numbers of the groups, in order.
+        start : mapping of {int: tf.Tensor}
+            Values of blocks, by number.
+        fixed : mapping of {int: tf.Tensor}
+            As for `run_group`.
+
+        Returns
+        -------
+        dict of {int: tf.Tensor}
+            Values of the blocks that the groups set or add to.
+        """
+        store = self.store(start)
+        for number in groups:
+            self.run_group(number, store, fixed)
+        return dict(store.export()["current"])
+
+    def store(self, start: Mapping[int, tf.Tensor]) -> ValueStore:
+        """Return a store of values of the program's blocks."""
+        return ValueStore(
+            self.layout.blocks, self.config.dtype, self.config.minibatch_size, start
+        )
+
+    def _start(self, constants, state, frame) -> dict[int, tf.Tensor]:
+        return {
+            block.number: value
+            for blocks, values in (
+                (self.constant_blocks, constants),
+                (self.state_blocks, state),
+                (self.input_blocks, frame),
+            )
+            for block, value in zip(blocks, values, strict=True)
+        }
+
+    def _by_plan(self, fixed: Sequence[tf.Tensor]) -> dict[int, tf.Tensor]:
+        return {
+            id(plan): value for plan, value in zip(self.fixed_plans, fixed, strict=True)
+        }
+
+    def step(
+        self,
+        constants: Sequence[tf.Tensor],
+        fixed: Sequence[tf.Tensor],
+        state: Sequence[tf.Tensor],
+        frame: Sequence[tf.Tensor],
+        jit_pieces: bool = False,
+        done: Collection[int] = (),
+        prepared: Mapping[int, tf.Tensor] = MappingProxyType({}),
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Compute one time step.
+
+        Parameters
+        ----------
+        constants : sequence of tf.Tensor, shapes (1, size)
+            Values of `constant_blocks`.
+        fixed : sequence of tf.Tensor
+            Result of `read_fixed`.
+        state : sequence of tf.Tensor, shapes (minibatch, size)
+            Values of `state_blocks`.
+        frame : sequence of tf.Tensor, shapes (minibatch, size)
+            Values of `input_blocks` for this step.
+        jit_pieces : bool
+            Compile what lies between callbacks with XLA (for loops that cannot be
+            compiled as a whole).
+        done : collection of int
+            Groups that were computed by `prepare` already.
+        prepared : mapping of {int: tf.Tensor}
+            Its result.
+
+        Returns
+        -------
+        state : list of tf.Tensor, shapes (minibatch, size)
+            State after the step.
+        outputs : list of tf.Tensor, shapes (minibatch, size)
+            The signals that were asked for.
+        """
+        store = self.store({**self._start(constants, state, frame), **prepared})
+        fixed_values = self._by_plan(fixed)
+        numbers = [block.number for block in self.state_blocks]
+
+        def finish(store: ValueStore) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+            with tf.name_scope("probes"):
+                outputs = [
+                    broadcast(
+                        store.read_final(plan) if updated else store.read(plan),
+                        (self.config.minibatch_size, *plan.shape),
+                    )
+                    for plan, updated in zip(
+                        self.layout.outputs, self.layout.after_updates, strict=True
+                    )
+                ]
+            with tf.name_scope("next_state"):
+                return store.next_state(numbers), outputs
+
+        last = len(self.segments) - 1
+        for number, (segment, is_callback) in enumerate(self.segments):
+            if is_callback or not jit_pieces:
+                for index in segment:
+                    if index not in done:
+                        self.run_group(index, store, fixed_values)
+                if number == last:
+                    return finish(store)
+                continue
+            result = self._run_compiled(
+                segment, store, fixed_values, finish if number == last else None
+            )
+            if number == last:
+                return result
+            store.restore(result)
+        return finish(store)
+
+    def run_group(
+        self, index: int, store: ValueStore, fixed: Mapping[int, tf.Tensor]
+    ) -> None:
+        """Compute one group: read its operands from a store, and write its results.
+
+        Parameters
+        ----------
+        index : int
+            Number of the group.
+        store : ValueStore
+            Values of signals.
+        fixed : mapping of {int: tf.Tensor}
+            Operands that were read before, by the identity of their plan.
+        """
+        bound = self.layout.groups[index]
+        if self.kernels[index].adds_products and any(
+            store.is_zero(plan) for plan in bound.reads if id(plan) not in fixed
+        ):
+            return
+        with tf.name_scope(self.labels[index]):
+            reads = [
+                fixed[id(plan)] if id(plan) in fixed else store.read(plan)
+                for plan in bound.reads
+            ]
+            previous = [
+                store.read_previous(plan)
+                for plan in bound.previous
+                if not self.kernels[index].ignores_state
+            ]
+            writes = self.kernels[index].step(reads, previous)
+            for plan, value in zip(bound.sets, writes.sets, strict=True):
+                if value is not None:
+                    store.set(plan, value)
+            for plan, value in zip(bound.incs, writes.incs, strict=True):
+                store.inc(plan, value)
+            for plan, value in zip(bound.updates, writes.updates, strict=True):
+                store.update(plan, value)
+
+    def _run_compiled(
+        self,
+        segment: Sequence[int],
+        store: ValueStore,
+        fixed: Mapping[int, tf.Tensor],
+        finish: Callable | None,
+    ):
+        """Run groups inside a function of its own that XLA compiles."""
+        used = {
+            id(plan): fixed[id(plan)]
+            for index in segment
+            for plan in self.layout.groups[index].reads
+            if id(plan) in fixed
+        }
+
+        @tf.function(jit_compile=True, autograph=False)
+        def piece(start, values, fixed_values):
+            inner = ValueStore(store.blocks, store.dtype, store.minibatch_size, start)
+            inner.restore(values)
+            for index in segment:
+                self.run_group(index, inner, fixed_values)
+            return inner.export() if finish is None else finish(inner)
+
+        return piece(store.start, store.export(), used)
+
+
+def _split_at_callbacks(
+    groups: Sequence[BoundGroup],
+) -> list[tuple[list[int], bool]]:
+    """Return runs of group numbers that all call Python, or all do not."""
+    segments: list[tuple[list[int], bool]] = []
+    for number, bound in enumerate(groups):
+        if segments and segments[-1][1] == bound.group.is_callback:
+            segments[-1][0].append(number)
+        else:
+            segments.append(([number], bound.group.is_callback))
+    return segments

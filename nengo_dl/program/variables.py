@@ -1,0 +1,73 @@
+"""The tensors that outlive a call: parameters and state, one variable per block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from nengo.builder.signal import Signal
+
+from nengo_dl.compiler.blocks import Block
+from nengo_dl.compiler.trainability import variable_name
+from nengo_dl.program.pipeline import Program
+
+__all__ = ["Variables"]
+
+#: Variables of several parameters are named after the first ones.
+_MOST_NAMES = 3
+
+
+class Variables:
+    """Parameters and state of a program on their device.
+
+    Parameters
+    ----------
+    program : Program
+        Says which blocks there are, and their initial values.
+    device : str or None
+        TensorFlow device.
+
+    Attributes
+    ----------
+    constants : list of tf.Variable, shapes (1, size)
+        Values of ``program.step.constant_blocks``.
+    state : list of tf.Variable, shapes (minibatch, size)
+        Values of ``program.step.state_blocks``.
+    """
+
+    def __init__(self, program: Program, device: str | None):
+        step = program.step
+        minibatch = step.config.minibatch_size
+        names = {p.signal: variable_name(p) for p in program.trainable}
+        with tf.device(device):
+            self.constants = [
+                tf.Variable(values, trainable=block.trainable, name=_name(block, names))
+                for block, values in zip(
+                    step.constant_blocks,
+                    step.initial_values(step.constant_blocks),
+                    strict=True,
+                )
+            ]
+            self.state = [
+                tf.Variable(np.repeat(values, minibatch, axis=0), trainable=False)
+                for values in step.initial_values(step.state_blocks)
+            ]
+
+    def assign_state(self, values: Sequence[np.ndarray]) -> None:
+        """Set the state, one array of shape (minibatch, size) for each block."""
+        for variable, value in zip(self.state, values, strict=True):
+            variable.assign(np.asarray(value, dtype=variable.dtype.as_numpy_dtype))
+
+    def read_state(self) -> list[np.ndarray]:
+        """Return the state, one array of shape (minibatch, size) for each block."""
+        return [variable.numpy() for variable in self.state]
+
+
+def _name(block: Block, names: Mapping[Signal, str]) -> str | None:
+    """Return the names of the parameters in a trainable block."""
+    if not block.trainable:
+        return None
+    found = [names[signal] for signal in block.signals]
+    rest = len(found) - _MOST_NAMES
+    return "/".join(found[:_MOST_NAMES]) + (f"/and_{rest}_more" if rest > 0 else "")

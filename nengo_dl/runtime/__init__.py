@@ -1,1 +1,0 @@
-"""Run a compiled program: the loop, what the host contributes, and the state."""

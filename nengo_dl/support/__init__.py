@@ -1,0 +1,1 @@
+"""What needs nothing of the rest: argument checks, progress bars, warnings, tables."""

@@ -1,0 +1,1 @@
+"""Training: data, compiled functions, optimizers, epochs."""

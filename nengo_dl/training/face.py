@@ -1,0 +1,324 @@
+"""What `train`, `loss` and `check_gradients` of the simulator check and call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder import Model
+from nengo.builder.signal import Signal
+from nengo.exceptions import ValidationError
+from nengo.utils.numpy import is_integer
+
+from nengo_dl.execution.session import Engine
+from nengo_dl.support.arguments import (
+    check_extra_feeds,
+    check_positive,
+    temporary_values,
+)
+from nengo_dl.support.progress import track
+from nengo_dl.training.callbacks import KerasCallbacks
+from nengo_dl.training.data import ArrayData, DataChecker, StreamData
+from nengo_dl.training.gradient_checks import GradientReport, compare_gradients
+from nengo_dl.training.history import TrainingHistory
+from nengo_dl.training.summaries import TrainingSummaries
+from nengo_dl.training.terms import Term, find_terms
+from nengo_dl.training.trainer import Trainer, TrainingOptions
+
+__all__ = ["Training"]
+
+#: Number of time steps over which gradients are checked by default.
+_CHECKED_STEPS = 5
+
+
+class Training:
+    """Everything about training that one simulator keeps.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the simulation.
+    model : Model
+        What Nengo built.
+    signals : mapping of {Node: Signal}
+        The nodes that can be fed.
+    seed : int
+        Seed of the order of minibatches, and of random inputs during training.
+    owner : object
+        For error messages.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: Model,
+        signals: Mapping[nengo.Node, Signal],
+        seed: int,
+        owner: object,
+    ):
+        self.owner = owner
+        self.model = model
+        self.signals = signals
+        self.shapes = {probe: model.sig[probe]["in"].shape for probe in model.probes}
+        self.trainer = Trainer(engine, model, seed, owner)
+        self.checker = DataChecker(
+            signals,
+            model.probes,
+            engine.program.step.config.dtype,
+            self.trainer.minibatch,
+            owner,
+        )
+
+    def train(
+        self,
+        inputs: Any,
+        targets: Any,
+        optimizer: Any,
+        n_epochs: int,
+        objective: Any,
+        shuffle: bool,
+        truncation: int | None,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None,
+        validation: Any,
+        metrics: Any,
+        callbacks: Any,
+        segment: int | None,
+        progress_bar: Any,
+        summaries: TrainingSummaries | None = None,
+    ) -> TrainingHistory:
+        """Train the parameters; see ``Simulator.train``."""
+        self._check_not_inference_only("train")
+        n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
+        if optimizer is None:
+            raise ValidationError(
+                "Give an optimizer, such as 'adam' or keras.optimizers.Adam(1e-3)",
+                attr="optimizer",
+                obj=self.owner,
+            )
+        if truncation is not None:
+            truncation = check_positive(truncation, "truncation", self.owner)
+        data, terms = self._data(inputs, targets, objective)
+        options = TrainingOptions(
+            n_epochs,
+            bool(shuffle),
+            truncation,
+            self._segment(segment, data, truncation),
+            self._metrics(metrics, data, terms),
+            summaries=summaries,
+        )
+        if validation is not None:
+            options.validation = self._validation(validation, terms)
+        if callbacks is not None:
+            options.callbacks = KerasCallbacks(callbacks, self.owner)
+        if truncation is not None:
+            self._check_truncation(data, truncation)
+        count = data.n_minibatches
+        total = None if count is None else count * n_epochs
+        with (
+            temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)),
+            track(progress_bar, "Training", "Training", total) as tracker,
+        ):
+            progress = tracker.total_progress
+
+            def report(epoch: int, n_epochs: int, loss: float) -> None:
+                progress.name_during = (
+                    f"Training (epoch {epoch + 1} of {n_epochs}, loss {loss:.4g})"
+                )
+                progress.step()
+
+            options.report = report
+            return self.trainer.train(data, optimizer, terms, options)
+
+    def loss(
+        self,
+        inputs: Any,
+        targets: Any,
+        objective: Any,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None,
+        training: bool,
+    ) -> float:
+        """Return the loss; see ``Simulator.loss``."""
+        data, terms = self._data(inputs, targets, objective)
+        with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
+            return self.trainer.evaluate(data, terms, {}, training)["loss"]
+
+    def check_gradients(
+        self, outputs: Any, atol: float, rtol: float, inputs: Any
+    ) -> GradientReport:
+        """Compare gradients; see ``Simulator.check_gradients``."""
+        self._check_not_inference_only("check gradients")
+        if outputs is None:
+            outputs = self.model.probes
+        elif isinstance(outputs, nengo.Probe):
+            outputs = [outputs]
+        for probe in outputs:
+            if probe not in self.model.probes:
+                raise ValidationError(
+                    f"{probe} is not a probe of the simulated network",
+                    attr="outputs",
+                    obj=self.owner,
+                )
+        if not outputs:
+            raise ValidationError(
+                "The network has no probes", attr="outputs", obj=self.owner
+            )
+        n_items = self.trainer.minibatch
+        if inputs is None:
+            inputs = _CHECKED_STEPS
+        if is_integer(inputs) and self.signals:
+            rng = np.random.RandomState(0)
+            inputs = {
+                node: rng.uniform(-1, 1, (n_items, int(inputs), node.size_out))
+                for node in self.signals
+            }
+        data = self.checker.read(inputs, None)
+        if not isinstance(data, ArrayData):
+            raise ValidationError(
+                "Must be arrays or a number of steps", attr="inputs", obj=self.owner
+            )
+        minibatch = next(data.epoch(None))
+        by_signal = {signal: node for node, signal in self.signals.items()}
+        nodes = [by_signal[signal] for signal in minibatch.inputs]
+        return compare_gradients(
+            self.trainer, minibatch, nodes, list(outputs), atol, rtol
+        )
+
+    # -- checks
+
+    def _check_not_inference_only(self, action: str) -> None:
+        if self.trainer.engine.program.settings.inference_only:
+            raise ValidationError(
+                f"Cannot {action}: {self.model.toplevel} was configured with "
+                "inference_only=True. Set it to False (or None) and make another "
+                "Simulator",
+                attr="inference_only",
+                obj=self.owner,
+            )
+
+    def _data(self, inputs, targets, objective):
+        if not self.model.probes:
+            raise ValidationError(
+                "The network has no probes, so it has no output to compare with",
+                attr="targets",
+                obj=self.owner,
+            )
+        data = self.checker.read(inputs, targets)
+        if isinstance(data, ArrayData):
+            probes = data.probes
+        elif isinstance(objective, Mapping):
+            probes = list(objective)
+        else:
+            probes = list(self.model.probes)
+            if len(probes) > 1:
+                raise ValidationError(
+                    "With an iterable of inputs and targets, and several probes, pass "
+                    "a dict of {Probe: objective}",
+                    attr="objective",
+                    obj=self.owner,
+                )
+        terms = find_terms(objective, probes, self.shapes, self.owner)
+        if isinstance(data, ArrayData):
+            self._check_shapes(data, terms)
+        return data, terms
+
+    def _check_shapes(self, data: ArrayData, terms: Sequence[Term]) -> None:
+        """Raise if targets do not have the shape of outputs where they must."""
+        for term in terms:
+            for probe in term.probes if term.needs_size else ():
+                size = self.model.sig[probe]["in"].size
+                last = probe in self.trainer.only_last
+                expected = (data.n_items, 1 if last else data.n_steps, size)
+                found = data.targets[probe].shape
+                if found != expected:
+                    raise ValidationError(
+                        f"Targets of {probe} must have shape (n_items, n_steps, size) "
+                        f"= {expected} (got {found})"
+                        + (": it keeps no history, but the last step" if last else ""),
+                        attr="targets",
+                        obj=self.owner,
+                    )
+
+    def _check_truncation(self, data: ArrayData | StreamData, truncation: int) -> None:
+        if not isinstance(data, ArrayData):
+            return
+        for probe, array in data.targets.items():
+            if probe in self.trainer.only_last:
+                continue
+            if array.ndim < 2 or array.shape[1] != data.n_steps:
+                raise ValidationError(
+                    f"With truncation, targets of {probe} need one value for each of "
+                    f"the {data.n_steps} time steps (got shape {array.shape})",
+                    attr="truncation",
+                    obj=self.owner,
+                )
+
+    def _segment(self, segment, data, truncation) -> int | None:
+        if segment is None:
+            return None
+        segment = check_positive(segment, "recompute", self.owner)
+        n_steps = truncation or getattr(data, "n_steps", None)
+        if n_steps is not None and n_steps % segment:
+            raise ValidationError(
+                f"Must divide the number of time steps, {n_steps} (got {segment})",
+                attr="recompute",
+                obj=self.owner,
+            )
+        return segment
+
+    def _metrics(self, metrics, data, terms) -> dict[str, Term]:
+        if metrics is None:
+            return {}
+        if not isinstance(metrics, Mapping):
+            raise ValidationError(
+                "Must be a dict of {name: function} or {name: {Probe: function}} (got "
+                f"{type(metrics).__name__})",
+                attr="metrics",
+                obj=self.owner,
+            )
+        probes = list(dict.fromkeys(p for term in terms for p in term.probes))
+        found = {}
+        for name, metric in metrics.items():
+            if not isinstance(metric, Mapping):
+                if len(probes) > 1:
+                    raise ValidationError(
+                        f"With several probes, {name!r} must be a dict of "
+                        "{Probe: function}",
+                        attr="metrics",
+                        obj=self.owner,
+                    )
+                metric = {probes[0]: metric}
+            for key, function in metric.items():
+                members = key if isinstance(key, tuple) else (key,)
+                (term,) = find_terms(
+                    {key: function}, members, self.shapes, self.owner, "metrics"
+                )
+                label = name if len(metric) == 1 else f"{name}_{key.label or key}"
+                found[label] = term
+        return found
+
+    def _validation(self, validation, terms) -> ArrayData | StreamData:
+        if isinstance(validation, (tuple, list)) and len(validation) == 2:
+            data = self.checker.read(*validation)
+        elif not isinstance(validation, Iterable) and not callable(validation):
+            raise ValidationError(
+                "Must be a pair of inputs and targets, or an iterable of such pairs "
+                f"(got {type(validation).__name__})",
+                attr="validation",
+                obj=self.owner,
+            )
+        else:
+            data = self.checker.read(validation, None)
+        if isinstance(data, ArrayData):
+            missing = {p for term in terms if term.needs_size for p in term.probes}
+            missing -= set(data.targets)
+            if missing:
+                raise ValidationError(
+                    f"There is no target for {', '.join(map(str, missing))}",
+                    attr="validation",
+                    obj=self.owner,
+                )
+            self._check_shapes(data, terms)
+        return data

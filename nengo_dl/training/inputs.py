@@ -1,0 +1,271 @@
+"""What the compiled functions of training take for each minibatch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+from nengo.builder.processes import SimProcess
+from nengo.builder.signal import Signal
+
+from nengo_dl.execution.numpy_steps import HostOperators
+from nengo_dl.execution.session import Engine
+from nengo_dl.execution.sources import InputFeeds
+from nengo_dl.training.data import Minibatch
+from nengo_dl.training.shared_memory import tensor_of
+
+__all__ = ["Part", "TrainingInputs"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Steps of a minibatch after which parameters are updated.
+
+    Attributes
+    ----------
+    minibatch : Minibatch
+        These steps.
+    start : int
+        The first of them.
+    is_last : bool
+        Whether the minibatch ends with them.
+    pieces : list of list of tf.Tensor
+        Values of all inputs, by block and signal.
+    targets : dict of {int: tf.Tensor}
+        By number of the probe.
+    """
+
+    minibatch: Minibatch
+    start: int
+    is_last: bool
+    pieces: list[list[tf.Tensor]]
+    targets: dict[int, tf.Tensor]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all tensors."""
+        tensors = tf.nest.flatten((self.pieces, self.targets))
+        return sum(t.shape.num_elements() * t.dtype.size for t in tensors)
+
+
+class TrainingInputs:
+    """Divides minibatches, and makes the inputs that they do not feed.
+
+    The simulation's random streams stay where they are: training has its own.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the simulation.
+    probes : sequence of Probe
+        In the order of the outputs of a step.
+    only_last : collection of Probe
+        Probes whose last step alone is seen by objectives.
+    rng : numpy.random.RandomState
+        Gives each minibatch the seed of its random inputs.
+
+    Attributes
+    ----------
+    host : HostOperators
+        NumPy steps during training.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        probes: Sequence[nengo.Probe],
+        only_last: Collection[nengo.Probe],
+        rng: np.random.RandomState,
+    ):
+        self.program = engine.program
+        self.on_cpu = engine.on_cpu
+        self.fixed_inputs = engine.storage.fixed_inputs
+        self.probes = probes
+        self.only_last = only_last
+        self.rng = rng
+        host = self.program.host
+        self.host = HostOperators(
+            host.order,
+            host.replaced,
+            host.on_host,
+            host.time_update,
+            host.dt,
+            host.minibatch_size,
+        )
+        self.feeds = InputFeeds(self.program.split.host, self.host)
+        self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
+
+    def prepare(
+        self,
+        minibatches: Iterator[Minibatch],
+        length: int | None,
+        in_memory: bool = False,
+    ) -> Iterator[list[Part]]:
+        """Yield minibatches as lists of parts, each of at most ``length`` steps.
+
+        Parameters
+        ----------
+        minibatches : iterator of Minibatch
+            Data of an epoch.
+        length : int or None
+            Number of steps; None for all.
+        in_memory : bool
+            Whether this data only needs to be copied.
+
+        Yields
+        ------
+        list of Part
+            One minibatch.
+        """
+        prepared = (self._parts(minibatch, length) for minibatch in minibatches)
+        # functions in Python share their state on the host with what is made ahead
+        if self.program.step.has_callbacks:
+            return prepared
+        draws = any(_is_random(op) for op in self.program.split.host)
+        return _in_batches(prepared) if in_memory and not draws else _ahead(prepared)
+
+    def _parts(self, minibatch: Minibatch, length: int | None) -> list[Part]:
+        """Divide a minibatch, make the inputs that are not fed, and make tensors."""
+        made = self.host_inputs(minibatch)
+        n_steps = minibatch.n_steps
+        length = length or n_steps
+        parts = []
+        for start in range(0, n_steps, length):
+            end = min(start + length, n_steps)
+            part = minibatch
+            if end - start < n_steps:
+                part = _cut(minibatch, start, end, self.only_last)
+            targets = {
+                i: tf.convert_to_tensor(part.targets[probe])
+                for i, probe in enumerate(self.probes)
+                if probe in part.targets
+            }
+            pieces = self.pieces(part, made, start, end)
+            parts.append(Part(part, start, end == n_steps, pieces, targets))
+        return parts
+
+    def host_inputs(self, minibatch: Minibatch) -> dict[Signal, np.ndarray]:
+        """Return the values of inputs that are not fed, shape (steps, items, ...)."""
+        key = (minibatch.n_steps, frozenset(minibatch.inputs))
+        has_callbacks = self.program.step.has_callbacks
+        # drawn in any case: what is random later does not depend on what is kept here
+        seed = int(self.rng.randint(2**31 - 1))
+        if self._made is not None and self._made[0] == key and not has_callbacks:
+            return self._made[1]
+        self.host.reset(seed)
+        self.feeds.reset()
+        values, _, error = self.feeds.make(0, minibatch.n_steps, minibatch.inputs)
+        if error is not None:
+            raise error
+        if not any(_is_random(op) for op in self.program.split.host):
+            self._made = (key, values)
+        return values
+
+    def pieces(
+        self,
+        minibatch: Minibatch,
+        made: Mapping[Signal, np.ndarray],
+        start: int,
+        end: int,
+    ) -> list[list[tf.Tensor]]:
+        """Return values of all inputs, by block and signal, as tensors."""
+        step = self.program.step
+        blocks = []
+        for block in step.input_blocks:
+            dtype = step.dtype_of(block)
+            parts = []
+            for signal in block.signals:
+                size = max(signal.size, 1)
+                make = tf.convert_to_tensor
+                if signal in minibatch.inputs:
+                    rows = minibatch.inputs[signal]
+                    if minibatch.is_own and self.on_cpu:
+                        make = tensor_of
+                elif signal in self.fixed_inputs:
+                    value = self.fixed_inputs[signal]
+                    rows = np.reshape(value, (1, 1, -1))
+                else:
+                    rows = made[signal]
+                    rows = rows.reshape(len(rows), -1, size)
+                    rows = rows[start:end] if len(rows) > 1 else rows
+                parts.append(make(rows.astype(dtype, copy=False)))
+            blocks.append(parts)
+        return blocks
+
+    def start_chunk(self, minibatch: Minibatch, start: int) -> None:
+        """Tell the host at which step the next call starts, and which nodes are fed."""
+        n_steps = minibatch.n_steps
+        self.host.start_chunk(
+            start, {s: _rows(v, n_steps) for s, v in minibatch.inputs.items()}
+        )
+
+
+def _cut(
+    minibatch: Minibatch, start: int, end: int, whole: Collection[nengo.Probe]
+) -> Minibatch:
+    """Return some steps of a minibatch; the targets of some probes have no steps."""
+    n_steps = minibatch.n_steps
+    return Minibatch(
+        {s: v[start:end] if len(v) > 1 else v for s, v in minibatch.inputs.items()},
+        {
+            p: v[:, start:end]
+            if p not in whole and v.ndim > 1 and v.shape[1] == n_steps
+            else v
+            for p, v in minibatch.targets.items()
+        },
+        end - start,
+        minibatch.is_own,
+    )
+
+
+def _rows(values: np.ndarray, n_steps: int) -> np.ndarray:
+    return np.broadcast_to(values, (n_steps, *values.shape[1:]))
+
+
+def _is_random(op: Operator) -> bool:
+    """Whether the values of an operator on the host differ between minibatches."""
+    if isinstance(op, SimPyFunc | TimeUpdate):
+        return False
+    return not (isinstance(op, SimProcess) and op.process.seed is not None)
+
+
+#: How many bytes of minibatches are made one after the other.
+_FEW_BYTES = 2**21
+
+
+def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
+    """Yield minibatches; small ones are made some at a time, large ones ahead.
+
+    Another thread would disturb a short step more than it saves: with two processors,
+    both are in use.
+    """
+    first = next(items, None)
+    if first is None:
+        return
+    count = _FEW_BYTES // max(1, sum(part.n_bytes for part in first))
+    items = chain([first], items)
+    if count < 2:
+        yield from _ahead(items)
+        return
+    while some := list(islice(items, count)):
+        yield from some
+
+
+def _ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield items that are made one ahead, in another thread."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done = object()
+        waiting = pool.submit(next, items, done)
+        while True:
+            item = waiting.result()
+            if item is done:
+                return
+            waiting = pool.submit(next, items, done)
+            yield item

@@ -1,0 +1,357 @@
+"""Training and evaluation: what happens with minibatches, epochs and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from nengo.builder import Model
+from nengo.exceptions import SimulationError, ValidationError
+
+from nengo_dl.compiler.trainability import name_of_parameter
+from nengo_dl.execution.session import Engine
+from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.functions import Computation, TrainingFunctions
+from nengo_dl.training.gradient_paths import check_paths
+from nengo_dl.training.history import TrainingHistory
+from nengo_dl.training.inputs import Part, TrainingInputs
+from nengo_dl.training.optimizers import Optimizers
+from nengo_dl.training.summaries import TrainingSummaries
+from nengo_dl.training.terms import Term
+
+__all__ = ["Trainer", "TrainingOptions"]
+
+
+@dataclass
+class TrainingOptions:
+    """How to train.
+
+    Attributes
+    ----------
+    n_epochs : int
+        Number of passes through the data.
+    shuffle : bool
+        Whether each epoch has an order of its own.
+    truncation : int or None
+        Number of steps after which parameters are updated and gradients end.
+    segment : int or None
+        Number of steps whose intermediate results are kept at once.
+    metrics : dict of {str: Term}
+        What to measure besides the loss.
+    validation : ArrayData or StreamData or None
+        Data to measure the loss with after each epoch.
+    callbacks : sequence
+        Objects whose methods are called between minibatches and epochs.
+    summaries : TrainingSummaries or None
+        Records losses and parameters after each update.
+    report : callable
+        Called with epoch, number of epochs and loss after each minibatch.
+    """
+
+    n_epochs: int = 1
+    shuffle: bool = True
+    truncation: int | None = None
+    segment: int | None = None
+    metrics: Mapping[str, Term] = field(default_factory=dict)
+    validation: ArrayData | StreamData | None = None
+    callbacks: Any = None
+    summaries: TrainingSummaries | None = None
+    report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
+
+
+class Trainer:
+    """Trains the parameters of an engine; its state and random streams stay.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the simulation.
+    model : Model
+        What Nengo built.
+    seed : int
+        Seed of the order of minibatches, and of random inputs during training.
+    owner : object
+        For error messages.
+
+    Attributes
+    ----------
+    n_updates : int
+        How often parameters were updated, in all calls of `train`.
+    inputs : TrainingInputs
+        Makes tensors of minibatches.
+    functions : TrainingFunctions
+        Compute losses of minibatches, and updates.
+    """
+
+    def __init__(self, engine: Engine, model: Model, seed: int, owner: object):
+        self.n_updates = 0
+        self.engine = engine
+        self.model = model
+        self.owner = owner
+        self.rng = np.random.RandomState(seed)
+        self.probes = list(model.probes)
+        program = engine.program
+        #: probes whose last step alone is seen by objectives
+        self.only_last = {
+            probe
+            for probe, last in zip(self.probes, program.only_last, strict=True)
+            if last
+        }
+        self.minibatch = program.step.config.minibatch_size
+        self.inputs = TrainingInputs(engine, self.probes, self.only_last, self.rng)
+        self.functions = TrainingFunctions(
+            engine, model, self.inputs.host, self.probes, self.only_last
+        )
+        self._optimizers: Optimizers | None = None
+        self._state: list[tf.Tensor] = []
+        self._version: int | None = None
+
+    # -- what is trained
+
+    @property
+    def state(self) -> list[tf.Tensor]:
+        """State at the beginning of each minibatch."""
+        storage = self.engine.storage
+        if self._version != storage.lasting.version:
+            with tf.init_scope():
+                self._state = [tf.constant(v) for v in storage.initial_state]
+            self._version = storage.lasting.version
+        return self._state
+
+    def _keep_state(self, state: Sequence[tf.Tensor]) -> None:
+        """Let the next minibatch begin with what only training changes."""
+        for number in self.engine.storage.lasting.numbers:
+            self._state[number] = state[number]
+
+    @property
+    def optimizers(self) -> Optimizers:
+        """The optimizers that were used, with what they remember."""
+        if self._optimizers is None:
+            self._optimizers = Optimizers(
+                self.engine.storage.trained_variables, self.owner
+            )
+        return self._optimizers
+
+    def check_parameters(self, terms: Sequence[Term]) -> None:
+        """Raise if no parameter can be trained; warn of those without a gradient."""
+        probes = {probe for term in terms for probe in term.probes}
+        check_paths(
+            self.engine.program.split.device,
+            [self.model.sig[probe]["in"].base for probe in probes],
+            {
+                p.signal.base: name_of_parameter(p)
+                for p in self.engine.program.trainable
+            },
+            self.owner,
+        )
+
+    # -- training and evaluation
+
+    def train(
+        self,
+        data: ArrayData | StreamData,
+        optimizer: Any,
+        terms: Sequence[Term],
+        options: TrainingOptions,
+    ) -> TrainingHistory:
+        """Train; see ``Simulator.train``."""
+        self.check_parameters(terms)
+        optimizer, apply = self.optimizers.prepare(optimizer)
+        computation = Computation(
+            terms, options.metrics, apply, options.segment, training=True
+        )
+        history = TrainingHistory()
+        callbacks = options.callbacks
+        if callbacks is not None:
+            callbacks.begin(self, optimizer, data, options)
+        try:
+            with DeferredInterrupt() as interrupt:
+                for epoch in range(options.n_epochs):
+                    values = self._epoch(
+                        epoch, data, computation, options, history, interrupt
+                    )
+                    history.add_epoch(values)
+                    if options.summaries is not None:
+                        options.summaries.after_epoch(self.n_updates, values)
+                    if callbacks is not None and callbacks.end_epoch(epoch, values):
+                        break
+        finally:
+            self.publish()
+        if callbacks is not None:
+            callbacks.end(history)
+            self.publish()
+        return history
+
+    def _epoch(self, epoch, data, computation, options, history, interrupt):
+        callbacks = options.callbacks
+        if callbacks is not None:
+            callbacks.begin_epoch(epoch)
+        found = _Averages(computation.metrics)
+        minibatches = data.epoch(self.rng if options.shuffle else None)
+        prepared = self.inputs.prepare(minibatches, options.truncation, data.in_memory)
+        for number, parts in enumerate(prepared):
+            if callbacks is not None:
+                callbacks.begin_batch(number)
+            batch_losses = []
+            for result in self._steps(parts, computation):
+                where = f"epoch {epoch + 1}, minibatch {number + 1}"
+                self._check_finite(result, computation.terms, where)
+                self._record(result["losses"], computation.terms, options, history)
+                batch_losses.append(result["losses"])
+                found.add_metrics(result["metrics"])
+            loss = float(found.add_losses(batch_losses).sum())
+            options.report(epoch, options.n_epochs, loss)
+            if callbacks is not None and callbacks.end_batch(number, {"loss": loss}):
+                break
+            interrupt.check()
+        if not found.losses:
+            raise ValidationError(
+                "There is no minibatch in this epoch; give data that can be iterated "
+                "again, such as a function that returns a generator",
+                attr="inputs",
+                obj=self.owner,
+            )
+        terms, metrics = computation.terms, computation.metrics
+        history.add_probe_losses([term.probes for term in terms], found.of_terms())
+        values = found.values()
+        if options.validation is not None:
+            self.publish()
+            others = self.evaluate(options.validation, terms, metrics)
+            values.update((f"val_{name}", value) for name, value in others.items())
+        return values
+
+    def _record(self, losses, terms, options, history) -> None:
+        """Count an update, and keep its losses."""
+        self.n_updates += 1
+        if options.summaries is not None:
+            seen = ~np.ma.getmaskarray(losses)
+            options.summaries.after_update(
+                self.n_updates,
+                [t for t, is_seen in zip(terms, seen, strict=True) if is_seen],
+                np.asarray(losses[seen]),
+            )
+        history.batch_losses.append(float(losses.sum()))
+
+    def evaluate(
+        self,
+        data: ArrayData | StreamData,
+        terms: Sequence[Term],
+        metrics: Mapping[str, Term],
+        training: bool = False,
+    ) -> dict[str, float]:
+        """Return the mean loss and metrics over data."""
+        computation = Computation(terms, metrics, training=training)
+        found = _Averages(metrics)
+        for parts in self.inputs.prepare(data.epoch(None), None, data.in_memory):
+            for result in self._steps(parts, computation):
+                found.add_losses([result["losses"]])
+                found.add_metrics(result["metrics"])
+        return found.values()
+
+    def _check_finite(self, result, terms, where) -> None:
+        if bool(result["ok"].numpy()):
+            return
+        losses = np.ma.filled(result["losses"], 0)
+        bad = [term for term, v in zip(terms, losses) if not np.isfinite(v)]
+        if bad:
+            probes = ", ".join(str(p) for term in bad for p in term.probes)
+            value = losses[[np.isfinite(v) for v in losses].index(False)]
+            what = f"The loss of {probes} is {value}"
+        else:
+            names = [
+                variable.name
+                for variable, fine in zip(
+                    self.engine.storage.trained_variables,
+                    result["fine"].numpy(),
+                    strict=True,
+                )
+                if not fine
+            ]
+            what = f"The gradient of {', '.join(names)} is not finite, or too large,"
+        raise SimulationError(
+            f"{what} in {where}. Parameters are as they were before. A smaller "
+            "learning rate, or clipping of gradients by the optimizer, may help"
+        )
+
+    def publish(self) -> None:
+        """Show trained values to whatever else holds them."""
+        storage = self.engine.storage
+        if storage.lasting.numbers:
+            storage.keep_state([value.numpy() for value in self.state])
+        storage.publish_trained()
+
+    def _steps(self, parts: Sequence[Part], computation: Computation) -> Iterator[dict]:
+        """Run one minibatch, in parts if gradients are truncated.
+
+        The losses in the results are masked where a term waits for the last part.
+        """
+        state = self.state
+        dtype = self.engine.program.step.config.dtype
+        for part in parts:
+            waiting = np.array(
+                [
+                    not part.is_last and not self.only_last.isdisjoint(term.probes)
+                    for term in computation.terms
+                ],
+                dtype=bool,
+            )
+            now = computation
+            if waiting.any():
+                now = computation.without(self.only_last)
+            self.inputs.start_chunk(part.minibatch, part.start)
+            result = self.functions.run(now, state, part)
+            losses = result["losses"].numpy()
+            if waiting.any():
+                all_losses = np.ma.masked_all(len(waiting), dtype)
+                all_losses[~waiting] = losses
+                losses = all_losses
+            state = result["state"]
+            if not waiting.all():
+                yield {**result, "losses": losses}
+        if computation.training and computation.apply is not None:
+            self._keep_state(state)
+
+
+class _Averages:
+    """Losses and metrics over the minibatches of a pass through data.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of the metrics.
+
+    Attributes
+    ----------
+    losses : list of ndarray
+        For each minibatch, the values of all terms.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self.losses: list[np.ndarray] = []
+        self._metrics: dict[str, list[float]] = {name: [] for name in names}
+
+    def add_losses(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """Add the losses of a minibatch, given part by part; return their means."""
+        if len(parts) == 1:
+            self.losses.append(parts[0])
+        else:
+            self.losses.append(np.ma.mean(np.ma.stack(parts), axis=0))
+        return self.losses[-1]
+
+    def add_metrics(self, values: Mapping[str, tf.Tensor]) -> None:
+        """Add the metrics of a minibatch, or of a part of it."""
+        for name, value in values.items():
+            self._metrics[name].append(float(value))
+
+    def of_terms(self) -> np.ndarray:
+        """Return the mean of each term."""
+        return np.mean(self.losses, axis=0)
+
+    def values(self) -> dict[str, float]:
+        """Return the means of loss and metrics."""
+        means = {name: float(np.mean(found)) for name, found in self._metrics.items()}
+        return {"loss": float(self.of_terms().sum()), **means}

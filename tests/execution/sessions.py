@@ -1,0 +1,77 @@
+"""Engines of small networks, without the simulator around them."""
+
+import nengo
+import numpy as np
+from nengo.builder import Model
+
+from nengo_dl.execution import chunk_buffers as chunks
+from nengo_dl.execution.session import Engine
+from nengo_dl.program.pipeline import compile_model
+
+
+def make_engine(
+    net, minibatch_size=1, jit_compile=True, unroll=1, dtype=np.float64, seed=0
+):
+    """Return an engine whose outputs are the network's probes.
+
+    ``jit_compile``: True for the compiled loop, None where the engine may choose.
+    """
+    model = Model(dt=0.001)
+    model.build(net)
+    program = compile_model(model, np.dtype(dtype), minibatch_size, [])
+    periods = [
+        1.0 if probe.sample_every is None else probe.sample_every / model.dt
+        for probe in model.probes
+    ]
+    engine = Engine(program, periods, None, unroll, jit_compile, {})
+    engine.reset(seed)
+    return engine
+
+
+def interpret(monkeypatch, always=True):
+    """Make engines use NumPy steps for all runs (or for none)."""
+    monkeypatch.setattr(Engine, "interprets", lambda self, n_steps: always)
+
+
+def limit_chunks(monkeypatch, n_steps):
+    """Let no call simulate more steps than this."""
+    monkeypatch.setattr(chunks, "MOST_STEPS", n_steps)
+
+
+def run(engine, n_steps, feeds=None):
+    """Run; return the outputs, each of shape ``(n_kept, minibatch, size)``."""
+    chunks = list(engine.run(n_steps, feeds or {}))
+    return [np.concatenate(parts) for parts in zip(*(c.outputs for c in chunks))]
+
+
+def core_data(net, n_steps, seed=0):
+    """Return the probe data of nengo's reference simulator."""
+    with nengo.Simulator(net, seed=seed, optimize=False, progress_bar=False) as sim:
+        sim.run_steps(n_steps)
+        return [np.array(sim.data[probe]) for probe in net.all_probes]
+
+
+def counting_network(log, fail_at=(), **node_kwargs):
+    """Return a network with a function that logs the steps it is called for.
+
+    It fails, once for each, at some of the steps.
+    """
+    # nengo calls functions to find out the size of their output
+    node_kwargs.setdefault("size_out", 1)
+    to_fail = list(fail_at)
+
+    def function(t, *args):
+        step = round(t / 0.001)
+        log.append(step)
+        if step in to_fail:
+            to_fail.remove(step)
+            raise RuntimeError(f"step {step} is not to my liking")
+        return 0.5 * step
+
+    with nengo.Network(seed=1) as net:
+        node = nengo.Node(function, **node_kwargs)
+        state = nengo.Node(size_in=1)
+        nengo.Connection(node, state, synapse=0.005)
+        nengo.Probe(node)
+        nengo.Probe(state)
+    return net

@@ -1,0 +1,372 @@
+"""Chunks, the two ways to run, and where an engine is after an error."""
+
+import nengo
+import numpy as np
+import pytest
+from nengo.exceptions import SimulationError
+
+from nengo_dl.execution.chunk_buffers import ChunkBuffers
+from nengo_dl.program.chunk_loop import LoopShape
+from tests.execution.sessions import (
+    core_data,
+    counting_network,
+    interpret,
+    limit_chunks,
+    make_engine,
+    run,
+)
+
+
+def mixed_network():
+    """Return a network with input, noise, neurons, learning and sampled probes."""
+    with nengo.Network(seed=2) as net:
+        stim = nengo.Node(lambda t: np.sin(40 * t))
+        a = nengo.Ensemble(15, 1, noise=nengo.processes.WhiteNoise(seed=1))
+        b = nengo.Ensemble(10, 1)
+        error = nengo.Node(size_in=1)
+        nengo.Connection(stim, a, synapse=None)
+        conn = nengo.Connection(
+            a, b, learning_rule_type=nengo.PES(), function=lambda x: 0 * x
+        )
+        nengo.Connection(b, error)
+        nengo.Connection(stim, error, transform=-1)
+        nengo.Connection(error, conn.learning_rule)
+        nengo.Probe(a.neurons)
+        nengo.Probe(b, synapse=0.01)
+        nengo.Probe(conn, "weights", sample_every=0.004)
+        nengo.Probe(stim, sample_every=0.0025)
+        nengo.Probe(error, sample_every=0.0005)
+    return net
+
+
+N_STEPS = 23
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return core_data(mixed_network(), N_STEPS)
+
+
+def assert_equal_data(found, expected, item=0):
+    assert len(found) == len(expected)
+    for values, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(
+            values[:, item].reshape(wanted.shape), wanted, rtol=1e-9, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 22, 23, 24])
+def test_chunks_do_not_change_results(monkeypatch, reference, most):
+    interpret(monkeypatch, False)
+    limit_chunks(monkeypatch, most)
+    engine = make_engine(mixed_network())
+    chunks = list(engine.run(N_STEPS, {}))
+    assert sum(chunk.n_steps for chunk in chunks) == engine.n_steps == N_STEPS
+    assert max(chunk.n_steps for chunk in chunks) <= most
+    found = [np.concatenate(p) for p in zip(*(c.outputs for c in chunks), strict=True)]
+    assert_equal_data(found, reference)
+
+
+@pytest.mark.parametrize(("unroll", "jit_compile"), [(2, True), (5, False)])
+def test_unrolling_does_not_change_results_or_steps(
+    monkeypatch, reference, unroll, jit_compile
+):
+    interpret(monkeypatch, False)
+    limit_chunks(monkeypatch, 9)
+    engine = make_engine(mixed_network(), unroll=unroll, jit_compile=jit_compile)
+    assert_equal_data(run(engine, N_STEPS), reference)
+    assert engine.n_steps == N_STEPS
+
+
+def test_little_room_makes_short_chunks(monkeypatch, reference):
+    interpret(monkeypatch, False)
+    monkeypatch.setattr("nengo_dl.execution.chunk_buffers._CHUNK_BYTES", 2000)
+    engine = make_engine(mixed_network())
+    chunks = list(engine.run(N_STEPS, {}))
+    assert len(chunks) > 2
+    found = [np.concatenate(p) for p in zip(*(c.outputs for c in chunks), strict=True)]
+    assert_equal_data(found, reference)
+
+
+def test_slow_steps_make_short_chunks(monkeypatch):
+    interpret(monkeypatch, False)
+    engine = make_engine(mixed_network())
+    engine._seconds_per_step = 0.1
+    first = next(engine.run(50, {}))
+    assert first.n_steps == 5
+
+
+@pytest.mark.parametrize("runs", [(23,), (1, 22), (4, 1, 1, 17), (1,) * 23])
+@pytest.mark.parametrize("interpreted", [True, False])
+def test_runs_may_be_split_anywhere(monkeypatch, reference, runs, interpreted):
+    interpret(monkeypatch, interpreted)
+    engine = make_engine(mixed_network())
+    parts = [run(engine, n) for n in runs]
+    found = [np.concatenate(p) for p in zip(*parts, strict=True)]
+    assert_equal_data(found, reference)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("minibatch_size", [1, 3])
+def test_state_survives_switching_between_both_ways_to_run(
+    monkeypatch, reference, first, minibatch_size
+):
+    engine = make_engine(mixed_network(), minibatch_size)
+    parts = []
+    for number, n_steps in enumerate((5, 1, 6, 2, 9)):
+        interpret(monkeypatch, (number % 2 == 0) == first)
+        parts.append(run(engine, n_steps))
+    found = [np.concatenate(p) for p in zip(*parts, strict=True)]
+    for item in range(minibatch_size):
+        assert_equal_data(found, reference, item)
+
+
+def test_both_ways_to_run_leave_the_same_state(monkeypatch):
+    states = []
+    for interpreted in (True, False):
+        interpret(monkeypatch, interpreted)
+        engine = make_engine(mixed_network(), minibatch_size=2)
+        run(engine, 10)
+        states.append(engine.storage.state_values())
+    assert len(states[0]) > 3
+    for a, b in zip(*states, strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+
+
+def test_state_can_be_replaced_and_reset(monkeypatch):
+    interpret(monkeypatch, False)
+    engine = make_engine(mixed_network())
+    initial = [values.copy() for values in engine.storage.state_values()]
+    run(engine, 5)
+    later = [np.array(values) for values in engine.storage.state_values()]
+    assert any((a != b).any() for a, b in zip(initial, later, strict=True))
+    engine.storage.reset_state()
+    for a, b in zip(initial, engine.storage.state_values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    engine.storage.set_state_values(later)
+    for a, b in zip(later, engine.storage.state_values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_feeds_replace_inputs_in_every_chunk(monkeypatch):
+    interpret(monkeypatch, False)
+    limit_chunks(monkeypatch, 4)
+    log = []
+    engine = make_engine(counting_network(log), minibatch_size=2)
+    signal = engine.program.output_signals[0]
+    rows = np.random.RandomState(0).uniform(size=(10, 2, 1))
+    fed, _ = run(engine, 10, {signal: rows})
+    np.testing.assert_array_equal(fed, rows)
+    (fed, _) = run(engine, 10, {signal: rows[:, :1]})
+    np.testing.assert_array_equal(fed, np.repeat(rows[:, :1], 2, axis=1))
+    assert log == []
+    (fed, _) = run(engine, 1)
+    assert log == [21]
+
+
+@pytest.mark.parametrize("interpreted", [True, False])
+@pytest.mark.parametrize("fail_at", [1, 2, 4, 6, 9])
+@pytest.mark.parametrize("most", [4, 100])
+def test_steps_before_an_error_are_simulated(monkeypatch, interpreted, fail_at, most):
+    interpret(monkeypatch, interpreted)
+    limit_chunks(monkeypatch, most)
+    log = []
+    net = counting_network(log, fail_at=[fail_at])
+    engine = make_engine(net)
+    outputs = []
+    with pytest.raises(SimulationError, match=f"step {fail_at} is not to my liking"):
+        for chunk in engine.run(9, {}):
+            outputs.append(chunk.outputs)
+    assert engine.n_steps == fail_at - 1 == sum(len(out[0]) for out in outputs)
+    # nothing was lost, and only the step that failed is tried again
+    outputs += [chunk.outputs for chunk in engine.run(10 - fail_at, {})]
+    assert engine.n_steps == 9
+    assert log == [*range(1, fail_at + 1), *range(fail_at, 10)]
+    found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+    assert_equal_data(found, core_data(counting_network([]), 9))
+
+
+@pytest.mark.parametrize("interpreted", [True, False])
+def test_error_within_a_step_leaves_the_end_of_the_last_chunk(monkeypatch, interpreted):
+    interpret(monkeypatch, interpreted)
+    limit_chunks(monkeypatch, 4)
+    to_fail = [6]
+
+    def function(t, x):
+        if to_fail and t > 0.0055:
+            to_fail.pop()
+            raise RuntimeError("once")
+        return x
+
+    with nengo.Network(seed=0) as net:
+        noise = nengo.Node(nengo.processes.WhiteNoise(), size_out=1)
+        node = nengo.Node(function, size_in=1, size_out=1)
+        nengo.Connection(noise, node, synapse=0.003)
+        nengo.Probe(node)
+        nengo.Probe(nengo.Node(lambda t: 3 * t))
+    engine = make_engine(net)
+    outputs = []
+    with pytest.raises(SimulationError, match="once"):
+        for chunk in engine.run(10, {}):
+            outputs.append(chunk.outputs)
+    assert engine.n_steps == 4 == len(outputs[0][0])
+    outputs += [chunk.outputs for chunk in engine.run(6, {})]
+    found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+    assert_equal_data(found, core_data(net, 10))
+
+
+@pytest.mark.parametrize("interpreted", [True, False])
+def test_run_that_nobody_finishes_keeps_what_was_made(monkeypatch, interpreted):
+    interpret(monkeypatch, interpreted)
+    limit_chunks(monkeypatch, 3)
+    log = []
+    engine = make_engine(counting_network(log))
+    running = engine.run(12, {})
+    outputs = [next(running).outputs]
+    running.close()
+    assert engine.n_steps == 3
+    outputs += [chunk.outputs for chunk in engine.run(9, {})]
+    found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+    assert_equal_data(found, core_data(counting_network([]), 12))
+    assert log == list(range(1, 13))
+
+
+@pytest.mark.parametrize("period", [1.0, 1.5, 2.5, 3.0, 7.3, 40.0])
+@pytest.mark.parametrize("capacity", [1, 2, 5, 16])
+@pytest.mark.parametrize("only_last", [False, True])
+def test_slots_hold_what_sampling_keeps(period, capacity, only_last):
+    buffers = ChunkBuffers.__new__(ChunkBuffers)
+    buffers.clocks = [(period, only_last)]
+    buffers.shape = LoopShape(capacity, (), ())
+    room = capacity if period <= 1 else int(capacity / period) + 2
+    if only_last:
+        room = 2
+    for now in range(60):
+        for count in range(1, capacity + 1):
+            (row,) = buffers.slots(now, count)
+            steps = np.arange(now + 1, now + count + 1)
+            kept = steps % period < 1
+            assert row.shape == (capacity,) and row.dtype == np.int32
+            assert row.max() < room
+            # the last write to each slot that is read is one that sampling keeps
+            stored = dict(zip(row[:count].tolist(), steps.tolist(), strict=True))
+            expected = steps[kept].tolist()
+            if only_last:
+                expected = expected[-1:]
+            assert [stored[i] for i in range(len(expected))] == expected
+
+
+def test_probes_with_one_period_share_a_clock():
+    with nengo.Network() as net:
+        node = nengo.Node(1.0)
+        for sample_every in (None, 0.002, 0.005, 0.002):
+            nengo.Probe(node, sample_every=sample_every)
+    engine = make_engine(net)
+    assert engine.loop.buffers.clocks == [(1.0, False), (2.0, False), (5.0, False)]
+    assert engine.loop.buffers.shape.clocks == (0, 1, 2, 1)
+
+
+def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():
+    net = counting_network([])
+    assert make_engine(net, jit_compile=None).interprets(1)
+    assert not make_engine(net, jit_compile=None).interprets(10**6)
+    assert not make_engine(net, jit_compile=True).interprets(1)
+    assert not make_engine(net, jit_compile=False).interprets(1)
+
+
+def test_loaded_engine_has_the_values_of_the_saved_one(monkeypatch):
+    interpret(monkeypatch, False)
+    first, second = (make_engine(mixed_network()) for _ in range(2))
+    run(first, 11)
+    second.storage.load(first.storage.save())
+    for one, two in zip(
+        first.storage.state_values(), second.storage.state_values(), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+    for one, two in zip(
+        first.storage.variables.constants,
+        second.storage.variables.constants,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
+    interpret(monkeypatch, False)
+    limit_chunks(monkeypatch, 4)
+    engine = make_engine(counting_network([]))
+    prepare, calls = engine._prepare, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return prepare(*args)
+
+    monkeypatch.setattr(engine, "_prepare", interrupted)
+    outputs = []
+    with pytest.raises(KeyboardInterrupt):
+        for chunk in engine.run(10, {}):
+            outputs.append(chunk.outputs)
+    assert engine.n_steps == 4 == len(outputs[0][0])
+    outputs += [chunk.outputs for chunk in engine.run(6, {})]
+    found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+    assert_equal_data(found, core_data(counting_network([]), 10))
+
+
+# -- the form of the state within a loop
+
+
+def test_matrices_that_one_group_computes_stay_matrices():
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(10, 1)
+        error = nengo.Node(size_in=3)
+        learned = nengo.Connection(
+            ens, error, function=lambda x: [0] * 3, learning_rule_type=nengo.PES()
+        )
+        nengo.Connection(error, learned.learning_rule)
+        nengo.Probe(error)
+    engine = make_engine(net)
+    step = engine.program.step
+    sizes = [block.size for block in step.state_blocks]
+    assert [np.prod(shape) for shape in step.state_shapes] == sizes
+    assert (1, 3, 10) in step.state_shapes and (10,) in step.state_shapes
+    assert_equal_data(run(engine, 20), core_data(net, 20))
+
+
+# -- state that is the same as other state
+
+
+def filtered_network():
+    with nengo.Network(seed=0) as net:
+        ones = nengo.Node([1.0, 2.0])
+        state = nengo.Node(size_in=2)
+        nengo.Connection(ones, state, synapse=0.005)
+        nengo.Probe(state)
+    return net
+
+
+def test_output_and_state_of_lowpass_are_carried_once():
+    engine = make_engine(filtered_network())
+    ((state, output),) = engine.program.step.twins.items()
+    run(engine, 5)
+    values = engine.storage.state_values()
+    assert np.all(values[output] > 0)
+    np.testing.assert_array_equal(values[output], values[state])
+
+
+@pytest.mark.parametrize("n_before", [0, 4])
+def test_output_that_differs_from_state_is_seen_for_one_step(monkeypatch, n_before):
+    interpret(monkeypatch, False)
+    net = filtered_network()
+    plain, changed = make_engine(net), make_engine(net)
+    for engine in (plain, changed):
+        run(engine, n_before) if n_before else None
+    (output,) = changed.program.step.twins.values()
+    values = changed.storage.state_values()
+    values[output] = values[output] + 10
+    changed.storage.set_state_values(values)
+    (expected,), (found,) = run(plain, 6), run(changed, 6)
+    np.testing.assert_allclose(found[0], expected[0] + 10)
+    np.testing.assert_array_equal(found[1:], expected[1:])
