@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nengo_dl.config import Surrogate, configure_settings, get_setting
     from nengo_dl.layers import Layer, reshaped, tensor_layer
     from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
-    from nengo_dl.simulator.simulator import Simulator
+    from nengo_dl.simulator import Simulator
     from nengo_dl.tensor_node import TensorNode
 
 __all__ = [

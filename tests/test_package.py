@@ -190,7 +190,7 @@ def modules_added_by_import():
     script = (
         "import sys, nengo, tensorflow, progressbar\n"
         "before = set(sys.modules)\n"
-        "import nengo_dl.simulator.simulator\n"
+        "import nengo_dl.simulator\n"
         "from nengo_dl import *\n"
         "print('\\n'.join(sorted(set(sys.modules) - before)))"
     )

@@ -1,0 +1,279 @@
+"""The life of a simulator: made, compiled, closed."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, Self
+
+import nengo
+from nengo.builder import Model
+from nengo.builder.operator import Operator
+from nengo.builder.signal import Signal
+from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
+from nengo.utils.numpy import is_array_like
+from nengo.utils.progress import ProgressBar
+
+from nengo_dl.config import NetworkSettings
+from nengo_dl.execution.session import Engine
+from nengo_dl.inspection.data import ProbeHistory, SimulationData
+from nengo_dl.inspection.signals import SignalValues
+from nengo_dl.parameters.values import ParameterValues
+from nengo_dl.program.pipeline import compile_model
+from nengo_dl.simulator.options import check_options, choose_seed
+from nengo_dl.support.arguments import check_seed
+from nengo_dl.support.garbage import rare_collections
+from nengo_dl.support.progress import track
+from nengo_dl.tensor_node import TensorNode
+from nengo_dl.tensorboard.board import Board
+from nengo_dl.tensorboard.step_graph import step_graph
+from nengo_dl.training.face import Training
+
+__all__ = ["SimulatorBase"]
+
+
+class SimulatorBase:
+    """Makes what all faces of the simulator work on; see `nengo_dl.Simulator`."""
+
+    def __init__(
+        self,
+        network: nengo.Network | None,
+        dt: float = 0.001,
+        seed: int | None = None,
+        model: Model | None = None,
+        dtype: Any = None,
+        device: str | None = None,
+        unroll_simulation: int | None = None,
+        minibatch_size: int | None = None,
+        tensorboard: str | os.PathLike | None = None,
+        progress_bar: bool | ProgressBar = True,
+        jit_compile: bool | None = None,
+        optimize: bool = True,
+    ):
+        self.closed = True  # until everything below has gone well
+        options = check_options(
+            network,
+            dt,
+            model,
+            dtype,
+            device,
+            unroll_simulation,
+            minibatch_size,
+            tensorboard,
+            progress_bar,
+            jit_compile,
+            optimize,
+            self,
+        )
+        self.model = options.model
+        self.dtype = options.dtype
+        self.device = options.device
+        self.unroll_simulation = options.unroll_simulation
+        self.minibatch_size = options.minibatch_size
+        self.tensorboard = options.tensorboard
+        self.progress_bar = options.progress_bar
+        self.jit_compile = options.jit_compile
+        self.optimize = options.optimize
+        self.seed = choose_seed(seed, network, self)
+        self._training: Training | None = None
+
+        with (
+            rare_collections(),
+            track(progress_bar, "Building", "Build") as tracker,
+        ):
+            if network is not None:
+                self.model.build(network, progress=tracker.next_stage("Building"))
+            with tracker.next_stage("Compiling", "Compilation"):
+                self._compile(options.settings)
+        self._board: Board | None = None
+        if self.tensorboard is not None:
+            self._board = Board(self.tensorboard)
+            self._board.graph(step_graph(self._program.step, self.model))
+        self.closed = False
+        self.reset(seed=seed)
+
+    def _compile(self, settings: NetworkSettings) -> None:
+        model = self.model
+        self._input_signals = self._find_input_nodes()
+        fixed = {
+            signal: signal.initial_value
+            for node, signal in self._input_signals.items()
+            if is_array_like(node.output)
+        }
+        self._program = compile_model(
+            model, self.dtype, self.minibatch_size or 1, list(fixed), settings
+        )
+        if not model.operators:
+            raise ValidationError(
+                "The model has no operators, so there is nothing to simulate",
+                attr="model",
+                obj=self,
+            )
+        periods = [
+            1.0 if probe.sample_every is None else probe.sample_every / model.dt
+            for probe in model.probes
+        ]
+        self._engine = Engine(
+            self._program,
+            periods,
+            self.device,
+            self.unroll_simulation,
+            self.jit_compile,
+            fixed,
+        )
+        self._histories = {
+            probe: ProbeHistory(
+                model.sig[probe]["in"].shape,
+                model.sig[probe]["in"].dtype,
+                self.minibatch_size is not None,
+                only_last,
+            )
+            for probe, only_last in zip(
+                model.probes, self._program.only_last, strict=True
+            )
+        }
+        self._parameters = ParameterValues(
+            self._engine, model, self.minibatch_size is not None
+        )
+        self.data = SimulationData(self._parameters, self._histories)
+        self.signals: SignalValues | None = SignalValues(
+            self._engine, model, self.minibatch_size is not None
+        )
+
+    def _find_input_nodes(self) -> dict[nengo.Node, Signal]:
+        """Return the nodes whose output can be replaced, with their signals."""
+        network = self.model.toplevel
+        if network is None:
+            return {}
+        return {
+            node: self.model.sig[node]["out"]
+            for node in network.all_nodes
+            if node.size_in == 0
+            and node.output is not None
+            and not isinstance(node, TensorNode)
+            and self.model.sig[node].get("out") is not None
+        }
+
+    @property
+    def dt(self) -> float:
+        """Length of a time step, in seconds."""
+        return self.model.dt
+
+    @dt.setter
+    def dt(self, value: float) -> None:
+        raise ReadonlyError(attr="dt", obj=self)
+
+    @property
+    def n_steps(self) -> int:
+        """Number of time steps simulated since the last reset."""
+        return self._engine.n_steps
+
+    @n_steps.setter
+    def n_steps(self, value: int) -> None:
+        raise ReadonlyError(attr="n_steps", obj=self)
+
+    @property
+    def time(self) -> float:
+        """Simulated time since the last reset, in seconds."""
+        return self._engine.n_steps * self.model.dt
+
+    @time.setter
+    def time(self, value: float) -> None:
+        raise ReadonlyError(attr="time", obj=self)
+
+    @property
+    def step_order(self) -> list[Operator]:
+        """The model's operators in the order of Nengo's reference simulator."""
+        return self._program.order
+
+    def reset(self, seed: int | None = None) -> None:
+        """Return to the state in which the simulator was made.
+
+        Parameters
+        ----------
+        seed : int, optional
+            New seed of random processes; it stays the simulator's seed.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(nengo.processes.WhiteNoise()))
+        >>> with nengo_dl.Simulator(net, seed=1, progress_bar=False) as sim:
+        ...     sim.run_steps(5)
+        ...     first = sim.data[probe].copy()
+        ...     sim.reset()
+        ...     sim.run_steps(5)
+        ...     print(np.array_equal(first, sim.data[probe]))
+        True
+        """
+        self._check_open("reset")
+        if seed is not None:
+            self.seed = check_seed(seed, self)
+        self._engine.storage.reset_parameters()
+        self._engine.reset(self.seed)
+        self._parameters.forget()
+        self._training = None
+        self.clear_probes()
+
+    def clear_probes(self) -> None:
+        """Forget all probe data.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node([1]))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run_steps(5)
+        ...     sim.clear_probes()
+        ...     print(sim.n_steps, len(sim.data[probe]))
+        5 0
+        """
+        for history in self._histories.values():
+            history.clear()
+
+    def close(self) -> None:
+        """Free what the simulation holds; data stays readable.
+
+        Any further `run`, `step` or `reset` raises `nengo.exceptions.SimulatorClosed`.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node([1]))
+        >>> sim = nengo_dl.Simulator(net, progress_bar=False)
+        >>> sim.run_steps(2)
+        >>> sim.close()
+        >>> sim.data[probe].shape
+        (2, 1)
+        """
+        self.closed = True
+        self.signals = None
+        if self._board is not None:
+            self._board.close()
+
+    def _check_open(self, action: str) -> None:
+        if self.closed:
+            raise SimulatorClosed(f"Cannot {action}: the simulator is closed")
+
+    def __enter__(self) -> Self:
+        if self.closed:
+            raise SimulatorClosed("Cannot re-open: the simulator is closed")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """Warn if the simulator was not closed."""
+        if not getattr(self, "closed", True):
+            warnings.warn(
+                f"Simulator with model={self.model} was deallocated while open. "
+                "Close it with sim.close(), or use it in a with statement.",
+                ResourceWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,162 @@
+"""Arguments of the simulator, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import nengo
+import numpy as np
+from nengo.builder import Model
+from nengo.cache import get_default_decoder_cache
+from nengo.exceptions import ValidationError
+from nengo.utils.numpy import maxint
+from nengo.utils.progress import ProgressBar
+
+from nengo_dl.building.builder import FastBuilder
+from nengo_dl.config import NetworkSettings
+from nengo_dl.support.arguments import (
+    check_device,
+    check_dtype,
+    check_positive,
+    check_seconds,
+    check_seed,
+)
+from nengo_dl.tensorboard.board import check_folder
+
+__all__ = ["SimulatorOptions", "check_options", "choose_seed"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatorOptions:
+    """Arguments of a simulator; see `nengo_dl.Simulator`.
+
+    Attributes
+    ----------
+    model : nengo.builder.Model
+        As given, or a new one.
+    dtype : numpy.dtype
+        Precision of the computations.
+    device : str or None
+        TensorFlow device.
+    unroll_simulation : int
+        Steps in the body of the loop.
+    minibatch_size : int or None
+        Number of items; None: one, without an axis in the data.
+    tensorboard : str or None
+        Folder.
+    progress_bar : bool or ProgressBar
+        Whether to show progress.
+    jit_compile : bool or None
+        Use of XLA.
+    optimize : bool
+        As given.
+    settings : NetworkSettings
+        Settings of the simulation as a whole.
+    """
+
+    model: Model
+    dtype: np.dtype
+    device: str | None
+    unroll_simulation: int
+    minibatch_size: int | None
+    tensorboard: str | None
+    progress_bar: bool | ProgressBar
+    jit_compile: bool | None
+    optimize: bool
+    settings: NetworkSettings
+
+
+def check_options(
+    network: nengo.Network | None,
+    dt: float,
+    model: Model | None,
+    dtype: Any,
+    device: str | None,
+    unroll_simulation: int | None,
+    minibatch_size: int | None,
+    tensorboard: str | os.PathLike | None,
+    progress_bar: bool | ProgressBar,
+    jit_compile: bool | None,
+    optimize: bool,
+    owner: object,
+) -> SimulatorOptions:
+    """Check the arguments of a simulator, in the order of its signature.
+
+    Raises
+    ------
+    ValidationError
+        If an argument is of the wrong kind, or there is nothing to simulate.
+    """
+    _check_subject(network, model, owner)
+    if jit_compile is not None and not isinstance(jit_compile, (bool, np.bool_)):
+        raise ValidationError(
+            f"Must be None, True or False (got {jit_compile!r})",
+            attr="jit_compile",
+            obj=owner,
+        )
+    toplevel = getattr(model, "toplevel", None)
+    settings = NetworkSettings.of(network if toplevel is None else toplevel)
+    if jit_compile is None:
+        jit_compile = settings.jit_compile
+    if unroll_simulation is None:
+        unroll_simulation = settings.unroll_simulation
+    checked = {
+        "dtype": check_dtype(settings.dtype if dtype is None else dtype, owner),
+        "device": check_device(device, owner),
+        "unroll_simulation": check_positive(
+            unroll_simulation, "unroll_simulation", owner
+        ),
+        "minibatch_size": None
+        if minibatch_size is None
+        else check_positive(minibatch_size, "minibatch_size", owner),
+        "tensorboard": check_folder(tensorboard, owner),
+    }
+    if model is None:
+        model = Model(
+            dt=check_seconds(dt, "dt", owner),
+            label=f"{network}, dt={dt:f}",
+            decoder_cache=get_default_decoder_cache(),
+            builder=FastBuilder(compiled=jit_compile is not False),
+        )
+    return SimulatorOptions(
+        model=model,
+        progress_bar=progress_bar,
+        jit_compile=jit_compile,
+        optimize=optimize,
+        settings=dataclasses.replace(settings, jit_compile=jit_compile),
+        **checked,
+    )
+
+
+def _check_subject(network: object, model: object, owner: object) -> None:
+    """Raise unless there is something to simulate."""
+    if network is None and model is None:
+        raise ValidationError(
+            "Pass a network, or a model that was built before; got None for both",
+            attr="network",
+            obj=owner,
+        )
+    if network is not None and not isinstance(network, nengo.Network):
+        raise ValidationError(
+            f"Must be a nengo.Network (got {type(network).__name__})",
+            attr="network",
+            obj=owner,
+        )
+    if model is not None and not isinstance(model, Model):
+        raise ValidationError(
+            f"Must be a nengo.builder.Model (got {type(model).__name__})",
+            attr="model",
+            obj=owner,
+        )
+
+
+def choose_seed(seed: int | None, network: nengo.Network | None, owner: object) -> int:
+    """Return the seed of a simulation: as given, or as Nengo's simulator chooses it."""
+    if seed is None:
+        if network is not None and network.seed is not None:
+            seed = network.seed + 1
+        else:
+            seed = np.random.randint(maxint)
+    return check_seed(seed, owner)

@@ -1,0 +1,291 @@
+"""Parameters: saving, loading, freezing, and pickling."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
+from nengo_dl.parameters.continuation import Continuation
+from nengo_dl.parameters.freezing import Frozen, freeze
+from nengo_dl.parameters.loading import LoadReport, load_parameters
+from nengo_dl.parameters.saving import Extra, save_parameters
+from nengo_dl.parameters.training_state import TrainingState
+from nengo_dl.simulator.training import TrainingFace
+
+__all__ = ["ParametersFace"]
+
+
+class ParametersFace(TrainingFace):
+    """Methods that hand out parameters and state, and take them back."""
+
+    def save_params(
+        self,
+        path: str | os.PathLike,
+        include_global: bool = True,
+        include_local: bool = False,
+    ) -> Path:
+        """Save parameters in a file that NumPy can read.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            File name; ``.npz`` is appended if it is missing. A file that exists is
+            replaced as a whole, or not at all if something goes wrong.
+        include_global : bool
+            Save parameters: encoders, gains, biases and weights, those that learning
+            rules changed too (for each item of the minibatch), and what an optimizer
+            needs to continue.
+        include_local : bool
+            Save the state of the simulation, for each item of the minibatch: voltages,
+            filters and the like, the time and the random streams. A simulation that
+            loads parameters and state goes on as if it had not been interrupted.
+            Probe data is not saved, nor what functions of Nodes keep.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If there is nothing to save, or the path is none.
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Entries are named after the objects of the network, such as
+        ``net.networks[0].ensembles[1].bias``; see `nengo_dl.parameters.saving`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...         path = sim.save_params(f"{folder}/params")
+        ...     with np.load(path) as file:
+        ...         print(file["net.ensembles[0].bias"].shape)
+        (10,)
+        """
+        self._check_open("save parameters")
+        return save_parameters(
+            self._parameters, path, include_global, include_local, self._extras()
+        )
+
+    def load_params(
+        self,
+        path: str | os.PathLike,
+        include_global: bool = True,
+        include_local: bool = False,
+        objects: Iterable[Any] | Mapping[Any, str] | None = None,
+        item: int | None = None,
+    ) -> LoadReport:
+        """Load what `save_params` saved: all that is asked for, or nothing.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            File name, with or without ``.npz``.
+        include_global : bool
+            Load parameters.
+        include_local : bool
+            Load the state of the simulation, saved with the same minibatch size, and
+            go on from the time at which it was saved.
+        objects : list of objects, or dict of {object: str}, optional
+            Load only the parameters of these Ensembles, Connections, Probes and
+            Networks; the rest of the file does not matter then. A dict gives the names
+            that they have in the file, such as ``{ens: "net.ensembles[3]"}``.
+        item : int, optional
+            Use what the file says for this item of its minibatch, for all items here.
+
+        Returns
+        -------
+        LoadReport
+            Which entries were loaded, and which were not.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If the file is damaged or does not fit the network. Nothing is changed.
+        OSError
+            If the file cannot be read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...         path = sim.save_params(f"{folder}/params")
+        ...     with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...         report = sim.load_params(path)
+        >>> report.skipped
+        {}
+        """
+        self._check_open("load parameters")
+        return load_parameters(
+            self._parameters,
+            path,
+            include_global,
+            include_local,
+            objects,
+            item,
+            self._extras(),
+        )
+
+    def _extras(self) -> dict[str, Extra]:
+        """Return what is saved with parameters, by the prefix of its entries."""
+        return {
+            "optimizer": TrainingState(
+                self._parameters,
+                None if self._training is None else self._training.trainer,
+                lambda: self._get_training().trainer,
+            )
+        }
+
+    def freeze_params(self, objs: Any, item: int = 0) -> Frozen:
+        """Store current parameters in the definitions of the user's objects.
+
+        The network then gives the same output in other simulators, such as
+        `nengo.Simulator`, if they are made with the same seed.
+
+        Parameters
+        ----------
+        objs : Network or Ensemble or Connection or Probe, or list of them
+            Parts of the simulated network; they are changed in place.
+        item : int
+            Which item of a minibatch to take learned values from.
+
+        Returns
+        -------
+        Frozen
+            ``frozen.undo()`` restores what the objects were defined with.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        TypeError
+            If something is no such object.
+        ValidationError
+            If an object is not part of the simulated network, or has no parameters.
+
+        Notes
+        -----
+        Ensembles get encoders, gains, biases and, if they had none, the seed with which
+        they were built (it decides in which state neurons start). Connections get a
+        solver that returns their weights, or a transform that holds them. Of a network,
+        probes get solvers too, so that they decode as they did. Neuron types, synapses,
+        learning rules and random processes stay as they are.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     frozen = sim.freeze_params(net)
+        >>> type(ensemble.bias).__name__, ensemble.bias.shape
+        ('ndarray', (10,))
+        >>> frozen.undo()
+        >>> ensemble.bias is None
+        True
+        """
+        self._check_open("freeze parameters")
+        return freeze(self._parameters, objs, item)
+
+    def get_nengo_params(
+        self, nengo_objs: Any, as_dict: bool = False, item: int = 0
+    ) -> dict[str, Any] | list[dict[str, Any]] | dict[str, dict[str, Any]]:
+        """Return current parameters as arguments for new Nengo objects.
+
+        Parameters
+        ----------
+        nengo_objs : Ensemble or Neurons or Connection, or list of them
+            Objects of the simulated network.
+        as_dict : bool
+            Return a dict with the objects' labels as keys instead of a list.
+        item : int
+            Which item of a minibatch to take learned values from.
+
+        Returns
+        -------
+        dict or list of dict or dict of {str: dict}
+            For one object, keyword arguments for a new one with the same parameters
+            (its sizes, radius, neuron type and synapse are given as always). For
+            several objects, a list of such dicts, or a dict with their labels.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an object has no parameters or is not part of the network, or labels are
+            not unique.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     params = sim.get_nengo_params(ensemble)
+        >>> sorted(params)
+        ['bias', 'encoders', 'gain', 'normalize_encoders']
+        >>> with nengo.Network():
+        ...     same = nengo.Ensemble(10, 1, **params)
+        """
+        self._check_open("get parameters")
+        if not isinstance(nengo_objs, Iterable) or isinstance(nengo_objs, ONE_OBJECT):
+            return nengo_arguments(self._parameters, [nengo_objs], item)[0]
+        nengo_objs = list(nengo_objs)
+        arguments = nengo_arguments(self._parameters, nengo_objs, item)
+        return by_label(nengo_objs, arguments) if as_dict else arguments
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._board is not None:
+            self._board.flush()
+        return {
+            "arguments": {
+                "model": self.model,
+                "dtype": self.dtype.name,
+                "device": self.device,
+                "unroll_simulation": self.unroll_simulation,
+                "minibatch_size": self.minibatch_size,
+                "tensorboard": self.tensorboard,
+                "progress_bar": self.progress_bar,
+                "jit_compile": self.jit_compile,
+                "optimize": self.optimize,
+                "seed": self.seed,
+            },
+            "engine": self._engine.storage.save(),
+            "continuation": Continuation(self._parameters).save(),
+            "parameters": self._parameters.save(),
+            "extras": {name: extra.save() for name, extra in self._extras().items()},
+            "histories": list(self._histories.values()),
+            "closed": self.closed,
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__init__(network=None, **state["arguments"])  # type: ignore[misc]
+        self._engine.storage.load(state["engine"])
+        Continuation(self._parameters).load(state["continuation"])
+        self._parameters.load(state["parameters"])
+        for name, extra in self._extras().items():
+            extra.load(state["extras"][name])
+        self._histories.update(zip(self._histories, state["histories"], strict=True))
+        if state["closed"]:
+            self.close()

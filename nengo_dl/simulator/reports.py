@@ -1,0 +1,83 @@
+"""Reports: what became of a network, and how its neurons fired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import nengo
+
+from nengo_dl.inspection.spike_rates import SpikeRates, measure_rates
+from nengo_dl.inspection.summary import Summary, summarize
+from nengo_dl.simulator.base import SimulatorBase
+
+__all__ = ["ReportsFace"]
+
+
+class ReportsFace(SimulatorBase):
+    """Methods that describe the simulation."""
+
+    def summary(self) -> Summary:
+        """Describe what became of the network; print the result to read it.
+
+        Returns
+        -------
+        Summary
+            Numbers of objects and of operators after each pass, groups of operators,
+            parameters and their sizes, time of compilation, and what keeps the loop
+            from being compiled as a whole. Notebooks show it as HTML.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     probe = nengo.Probe(nengo.Ensemble(10, 1))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     text = str(sim.summary())
+        """
+        return summarize(self._engine, self.model, self._parameters)
+
+    def spike_rates(
+        self,
+        ensembles: Iterable[nengo.Ensemble] | nengo.Ensemble | None = None,
+        start: float = 0.0,
+        saturation: float = 0.9,
+    ) -> SpikeRates:
+        """Measure how fast neurons fired, from what their probes recorded.
+
+        Parameters
+        ----------
+        ensembles : Ensemble or list of Ensemble, optional
+            Which ensembles. Default: all of which ``ens.neurons`` is probed.
+        start : float
+            Time to leave out at the beginning, in seconds.
+        saturation : float
+            Share of the largest possible rate (the inverse of the refractory period)
+            from which on a neuron counts as saturated.
+
+        Returns
+        -------
+        SpikeRates
+            For each ensemble, the rates, and which neurons were dead (silent all the
+            time, for all items of a minibatch) or saturated. Print it for a table;
+            ``plot()`` draws histograms.
+
+        Raises
+        ------
+        ValidationError
+            If no neurons are probed, or nothing was recorded.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1, label="ens")
+        ...     _ = nengo.Probe(ensemble.neurons)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run(0.1)
+        ...     rates = sim.spike_rates()
+        >>> print(rates)
+        Firing rates in Hz, over 0.1 s
+          ensemble  neurons  mean  median  largest     dead  saturated
+          ens            10  65.0     0.0    240.0  6 (60%)     0 (0%)
+        """
+        return measure_rates(
+            self.model, self._histories, self.n_steps, ensembles, start, saturation
+        )

@@ -1,0 +1,107 @@
+"""Soft resets, and the times of probed data."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from nengo.exceptions import ValidationError
+
+from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.support.arguments import check_seconds
+
+__all__ = ["ResettingFace"]
+
+
+class ResettingFace(SimulatorBase):
+    """Methods that return to an earlier state, and tell the time."""
+
+    def soft_reset(
+        self, include_trainable: bool = False, include_probes: bool = False
+    ) -> None:
+        """Reset the internal state and the time; random streams and parameters go on.
+
+        Parameters
+        ----------
+        include_trainable : bool
+            Also undo what training changed.
+        include_probes : bool
+            Also clear probe data.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(lambda t: t))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run_steps(5)
+        ...     sim.soft_reset()
+        ...     print(sim.n_steps, len(sim.data[probe]))
+        ...     sim.soft_reset(include_probes=True)
+        ...     print(len(sim.data[probe]))
+        0 5
+        0
+        """
+        self._check_open("reset")
+        if include_trainable:
+            self._engine.storage.reset_parameters()
+            self._parameters.forget()
+        self._engine.soft_reset()
+        if include_probes:
+            self.clear_probes()
+
+    def trange(
+        self, sample_every: float | None = None, dt: float | None = None
+    ) -> np.ndarray:
+        """Return the times of probed data; the first is ``dt``, not 0.
+
+        Parameters
+        ----------
+        sample_every : float, optional
+            Sampling period of a probe, in seconds. Default: every time step.
+        dt : float, optional
+            Deprecated name of ``sample_every``.
+
+        Returns
+        -------
+        (n_samples,) ndarray
+            Times in seconds.
+
+        Raises
+        ------
+        ValidationError
+            If both arguments are given.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node([1]), sample_every=0.002)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run_steps(4)
+        ...     print(sim.trange(), sim.trange(sample_every=0.002))
+        [0.001 0.002 0.003 0.004] [0.002 0.004]
+        """
+        if dt is not None:
+            if sample_every is not None:
+                raise ValidationError(
+                    "Cannot specify both `dt` and `sample_every`. "
+                    "Use `sample_every` only.",
+                    attr="dt",
+                    obj=self,
+                )
+            warnings.warn(
+                "`dt` is deprecated. Use `sample_every` instead.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            sample_every = dt
+        if sample_every is None:
+            period = 1.0
+        else:
+            period = check_seconds(sample_every, "sample_every", self) / self.dt
+        steps = np.arange(1, self.n_steps + 1)
+        return self.dt * steps[steps % period < 1]

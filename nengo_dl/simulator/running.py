@@ -1,0 +1,213 @@
+"""Running: step by step, for some time, or for some steps."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.exceptions import ValidationError
+from nengo.utils.numpy import is_number
+from nengo.utils.progress import ProgressBar
+
+from nengo_dl.profiling.profiler import check_profile, recorded
+from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.support.arguments import (
+    check_extra_feeds,
+    check_feeds,
+    check_positive,
+    temporary_values,
+)
+from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.progress import track
+
+__all__ = ["RunningFace"]
+
+logger = logging.getLogger(__name__)
+
+
+class RunningFace(SimulatorBase):
+    """Methods that advance the simulation."""
+
+    def step(self, **kwargs: Any) -> None:
+        """Simulate one time step.
+
+        Parameters
+        ----------
+        **kwargs
+            See `run_steps`. The progress bar is off by default.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(lambda t: t))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.step()
+        ...     print(sim.n_steps, sim.data[probe])
+        1 [[0.001]]
+        """
+        if not kwargs:
+            self._check_open("run")
+            outputs = self._engine.run_one()
+            if outputs is not None:
+                self._record(outputs)
+                return
+        kwargs.setdefault("progress_bar", False)
+        self.run_steps(1, **kwargs)
+
+    def run(self, time_in_seconds: float, **kwargs: Any) -> None:
+        """Simulate for some time.
+
+        Parameters
+        ----------
+        time_in_seconds : float
+            Simulated time; rounded to the nearest number of time steps.
+        **kwargs
+            See `run_steps`.
+
+        Raises
+        ------
+        ValidationError
+            If the time is negative.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(lambda t: t))
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run(0.005)
+        ...     sim.run(0.005)  # goes on
+        ...     print(sim.data[probe].shape)
+        (10, 1)
+        """
+        if not is_number(time_in_seconds) or not 0 <= time_in_seconds < np.inf:
+            raise ValidationError(
+                f"Must be a positive number of seconds, or 0 (got {time_in_seconds!r})",
+                attr="time_in_seconds",
+                obj=self,
+            )
+        n_steps = int(np.round(float(time_in_seconds) / self.dt))
+        if n_steps == 0:
+            self._check_open("run")
+            warnings.warn(
+                f"{time_in_seconds} results in running for 0 timesteps. Simulator "
+                f"still at time {self.time}.",
+                stacklevel=2,
+            )
+            return
+        logger.info(
+            "Running %s for %f seconds, or %d steps",
+            self.model.label,
+            time_in_seconds,
+            n_steps,
+        )
+        self.run_steps(n_steps, **kwargs)
+
+    def run_steps(
+        self,
+        n_steps: int,
+        input_feeds: Mapping[nengo.Node, np.ndarray] | None = None,
+        profile: bool | Mapping[str, Any] = False,
+        progress_bar: bool | ProgressBar | None = None,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
+    ) -> None:
+        """Simulate some time steps: exactly as many as asked for.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of time steps.
+        input_feeds : dict of {Node: ndarray}, optional
+            Values that replace the output of input Nodes (those without input), of
+            shape ``(minibatch_size, n_steps, node.size_out)``. A first axis of length 1
+            stands for all items of the minibatch.
+        profile : bool or dict
+            Record what the run does and how long it takes, in a Chrome trace named
+            ``nengo_dl_profile.json_-1``, or ``profile["path"]``; with ``"table"``:
+            True, also print where the time went. Other entries are options of
+            `tf.profiler.experimental.ProfilerOptions`. The compiled loop is used, also
+            for few steps, and runs slower while it is recorded.
+        progress_bar : bool or nengo.utils.progress.ProgressBar, optional
+            Whether to show progress. Default: as given to the simulator.
+        extra_feeds : dict of {reference of tf.Variable: ndarray}, optional
+            Values that variables have during this run only; the keys are
+            ``variable.ref()``, since variables cannot be keys of a dict.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an argument is of the wrong kind or shape.
+        SimulationError
+            If a function of the model fails or returns something unusable. The
+            simulator then is at the end of the last chunk of steps that went well, and
+            can be used further.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     node = nengo.Node([0])
+        ...     probe = nengo.Probe(node)
+        >>> feeds = {node: np.arange(6).reshape(2, 3, 1)}  # items, steps, size
+        >>> with nengo_dl.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
+        ...     sim.run_steps(3, input_feeds=feeds)
+        ...     print(sim.data[probe][..., 0])
+        [[0. 1. 2.]
+         [3. 4. 5.]]
+        """
+        self._check_open("run")
+        n_steps = check_positive(n_steps, "n_steps", self, least=0)
+        feeds = check_feeds(
+            input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self
+        )
+        given, profile = profile, check_profile(profile, self)
+        if extra_feeds is not None:
+            with temporary_values(check_extra_feeds(extra_feeds, self)):
+                return self.run_steps(n_steps, input_feeds, given, progress_bar)
+        if n_steps == 0:
+            warnings.warn(
+                f"Running for 0 timesteps. Simulator still at time {self.time}.",
+                stacklevel=2,
+            )
+            return
+        if not self._program.settings.stateful:
+            self.clear_probes()
+        if progress_bar is None:
+            progress_bar = self.progress_bar
+        if profile is None:
+            self._run(n_steps, feeds, progress_bar)
+        else:
+            with recorded(profile, self._program.step.labels):
+                self._run(n_steps, feeds, progress_bar, compiled=True)
+
+    def _run(self, n_steps, feeds, progress_bar, compiled=False) -> None:
+        if progress_bar is False and n_steps == 1:
+            # too short for an interrupt to be worth handling
+            for chunk in self._engine.run(1, feeds, compiled):
+                self._record(chunk.outputs)
+            return
+        with contextlib.ExitStack() as stack:
+            advance = None
+            if progress_bar is not False:
+                bar = track(progress_bar, "Simulating", "Simulation", n_steps)
+                advance = stack.enter_context(bar).total_progress.step
+            interrupt = stack.enter_context(DeferredInterrupt())
+            # closed in any case, so that what a run puts back at its end is put back
+            chunks = stack.enter_context(
+                contextlib.closing(self._engine.run(n_steps, feeds, compiled))
+            )
+            for chunk in chunks:
+                self._record(chunk.outputs)
+                if advance is not None:
+                    advance(chunk.n_steps)
+                interrupt.check()
+
+    def _record(self, outputs: Sequence[np.ndarray]) -> None:
+        for history, values in zip(self._histories.values(), outputs, strict=True):
+            history.append(values)

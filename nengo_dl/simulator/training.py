@@ -1,0 +1,269 @@
+"""Training, losses, and checks of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from nengo.utils.progress import ProgressBar
+
+from nengo_dl.parameters.trainable import (
+    TrainableParameters,
+    find_trainable_parameters,
+)
+from nengo_dl.profiling.profiler import check_profile, recorded
+from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.training.face import Training
+from nengo_dl.training.gradient_checks import GradientReport
+from nengo_dl.training.history import TrainingHistory
+from nengo_dl.training.summaries import find_summaries
+
+__all__ = ["TrainingFace"]
+
+
+class TrainingFace(SimulatorBase):
+    """Methods that train parameters, or measure what training would do."""
+
+    def train(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        optimizer: Any = None,
+        n_epochs: int = 1,
+        objective: Any = "mse",
+        shuffle: bool = True,
+        truncation: int | None = None,
+        summaries: Any = None,
+        profile: bool | Mapping[str, Any] = False,
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
+        validation: Any = None,
+        metrics: Mapping[str, Any] | None = None,
+        callbacks: Any = None,
+        recompute: int | None = None,
+        progress_bar: bool | ProgressBar | None = None,
+    ) -> TrainingHistory:
+        """Optimize the trainable parameters by gradient descent.
+
+        Each minibatch starts from the initial state of the network. The state of the
+        simulation, its probe data and its random streams stay as they are. Spiking
+        neurons are trained with their rates, unless settings say otherwise (see
+        `nengo_dl.configure_settings`).
+
+        Parameters
+        ----------
+        inputs : dict of {Node: ndarray}, or ndarray, or int, or iterable
+            Values of input Nodes, shape ``(n_items, n_steps, node.size_out)``. One
+            array is enough if there is one input Node; a number of time steps if none
+            is fed. An iterable, such as a `tf.data.Dataset`, or a function that returns
+            a generator, gives pairs of inputs and targets, one minibatch at a time.
+        targets : dict of {Probe: ndarray}, or ndarray
+            Target outputs, shape ``(n_items, n_steps, size)``; for objectives other
+            than ``"mse"`` and None, whatever they expect after the axis of items. One
+            array is enough if there is one Probe.
+        optimizer : keras.optimizers.Optimizer or tf.compat.v1.train.Optimizer or str
+            Optimizer, or the name of one in Keras. Its state is kept for further calls
+            with the same object (or name).
+        n_epochs : int
+            Number of passes through the data.
+        objective : "mse" or callable or None or str or dict
+            What is minimized: ``"mse"``, the mean squared error without targets that
+            are NaN; a function ``f(output, target)`` of tensors of shape ``(minibatch,
+            n_steps, size)``; a Keras loss or the name of one; None, where targets are
+            the gradients of the loss with respect to outputs. A dict gives one for each
+            Probe, or tuple of Probes (whose function gets tuples of tensors). Values
+            that are not scalar are averaged; those of several Probes are summed.
+        shuffle : bool
+            Whether items are divided into different minibatches in each epoch.
+        truncation : int, optional
+            Backpropagate through this many time steps only, and update parameters after
+            each such part of a minibatch; state is handed on from part to part.
+        summaries : list, optional
+            What to record for TensorBoard after each update: histograms of the weights
+            of a Connection, the encoders of an Ensemble, the biases of Neurons;
+            ``"loss"`` for losses and metrics; what a function without arguments writes
+            with `tf.summary`. Needs the simulator's ``tensorboard``.
+        profile : bool or dict
+            Record a profile, as in `run_steps`.
+        extra_feeds : dict of {tf.Variable.ref(): ndarray}, optional
+            Values that variables have during this call only.
+        validation : tuple of (inputs, targets), or iterable, optional
+            Data to evaluate after each epoch, as the network is simulated (with
+            spikes).
+        metrics : dict of {str: callable}, optional
+            What else to measure, in the forms of objectives.
+        callbacks : list of keras.callbacks.Callback, optional
+            Objects to call between minibatches and epochs. What
+            `keras.callbacks.ModelCheckpoint` saves are files for `load_params`, with
+            the ending ``.npz`` in place of that of Keras.
+        recompute : int, optional
+            Keep intermediate results for this many time steps only, and compute the
+            rest again for the gradients: less memory, the same result.
+        progress_bar : bool or nengo.utils.progress.ProgressBar, optional
+            Whether to show progress. Default: as given to the simulator.
+
+        Returns
+        -------
+        TrainingHistory
+            Losses and metrics of all epochs.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an argument is of the wrong kind or shape, or nothing can be trained.
+        SimulationError
+            If a loss or gradient is not finite; parameters then are those before the
+            bad update.
+
+        Notes
+        -----
+        Probes show every time step here, whatever their ``sample_every``. A last
+        minibatch that is not full is left out, with a warning.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     node, out = nengo.Node([0]), nengo.Node(size_in=1)
+        ...     connection = nengo.Connection(node, out, transform=0, synapse=None)
+        ...     probe = nengo.Probe(out)
+        >>> x = np.linspace(-1, 1, 8).reshape(8, 1, 1)  # items, steps, size
+        >>> with nengo_dl.Simulator(net, minibatch_size=4, progress_bar=False) as sim:
+        ...     history = sim.train({node: x}, {probe: 2 * x}, "sgd", n_epochs=500)
+        ...     print(sim.data[connection].weights.round(2))
+        2.0
+        >>> history.n_epochs
+        500
+        """
+        self._check_open("train")
+        recorder = find_summaries(
+            summaries, self._board, self.model, self.data.get_params, self
+        )
+        with recorded(check_profile(profile, self), self._program.step.labels):
+            return self._get_training().train(
+                inputs,
+                targets,
+                optimizer,
+                n_epochs,
+                objective,
+                shuffle,
+                truncation,
+                extra_feeds,
+                validation,
+                metrics,
+                callbacks,
+                recompute,
+                self.progress_bar if progress_bar is None else progress_bar,
+                recorder,
+            )
+
+    def loss(
+        self,
+        inputs: Any,
+        targets: Any = None,
+        objective: Any = "mse",
+        extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
+        training: bool = False,
+    ) -> float:
+        """Compute a loss; nothing is changed.
+
+        Parameters
+        ----------
+        inputs, targets, objective, extra_feeds
+            As for `train`.
+        training : bool
+            Whether neurons behave as in training, or as in simulation (with spikes).
+
+        Returns
+        -------
+        float
+            Mean over the minibatches.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an argument is of the wrong kind or shape.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     node = nengo.Node([0])
+        ...     probe = nengo.Probe(node)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.loss({node: np.ones((1, 5, 1))}, {probe: np.zeros((1, 5, 1))})
+        1.0
+        """
+        self._check_open("compute a loss")
+        return self._get_training().loss(
+            inputs, targets, objective, extra_feeds, training
+        )
+
+    def check_gradients(
+        self,
+        outputs: Any = None,
+        atol: float = 1e-5,
+        rtol: float = 1e-3,
+        inputs: Any = None,
+    ) -> GradientReport:
+        """Compare the gradients that `train` uses with differences of outputs.
+
+        Gradients with respect to inputs and trainable parameters are compared, from the
+        initial state and with neurons as in training. Nothing is changed.
+
+        Parameters
+        ----------
+        outputs : Probe or list of Probe, optional
+            Whose gradients. Default: those of all probes.
+        atol, rtol : float
+            Tolerated is ``atol + rtol * abs(numeric)`` for each entry, and what the
+            rounding of outputs may cause in the precision of the simulation.
+        inputs : dict of {Node: ndarray} or int, optional
+            Values of input Nodes, as for `train`, or a number of time steps for random
+            values. Default: five steps.
+
+        Returns
+        -------
+        GradientReport
+            The entry with the largest error, in multiples of what is tolerated.
+
+        Raises
+        ------
+        SimulationError
+            If an entry differs more; the worst one is named.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     node = nengo.Node([0.5])
+        ...     ensemble = nengo.Ensemble(10, 1, neuron_type=nengo.Sigmoid())
+        ...     _ = nengo.Connection(node, ensemble, synapse=None)
+        ...     probe = nengo.Probe(ensemble)
+        >>> with nengo_dl.Simulator(net, dtype="float64", progress_bar=False) as sim:
+        ...     _ = sim.check_gradients([probe])
+        """
+        self._check_open("check gradients")
+        return self._get_training().check_gradients(outputs, atol, rtol, inputs)
+
+    @property
+    def trainable_variables(self) -> list[tf.Variable]:
+        """Variables that `train` changes; each holds parameters of one or more objects.
+
+        Their shapes are ``(1, n_values)``, their names those of the objects.
+        """
+        return self._engine.storage.trained_variables
+
+    @property
+    def trainable_parameters(self) -> TrainableParameters:
+        """What `train` changes, with names and shapes; printed, it is a table."""
+        return find_trainable_parameters(self._parameters)
+
+    def _get_training(self) -> Training:
+        if self._training is None:
+            self._training = Training(
+                self._engine, self.model, self._input_signals, self.seed, self
+            )
+        return self._training
