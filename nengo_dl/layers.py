@@ -14,16 +14,20 @@ import tensorflow as tf
 from nengo.base import NengoObject, ObjView
 from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
-from nengo.neurons import Direct, NeuronType
+from nengo.neurons import Direct, LIFRate, NeuronType
 from nengo.transforms import Transform
 from nengo.utils.numpy import is_integer, is_number
 
+from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.tensor_node import TensorNode
 
 __all__ = ["Layer", "reshaped", "tensor_layer"]
 
 #: Arguments that are the node's and not the function's.
 _NODE_ARGUMENTS = ("label", "pass_time", "shape_out", "size_out")
+
+#: Arguments of an Ensemble that determine how its neurons respond.
+_CURVES = ("gain", "bias", "max_rates", "intercepts")
 
 
 class Layer:
@@ -39,7 +43,7 @@ class Layer:
     >>> with nengo.Network(seed=0) as net:
     ...     inp = nengo.Node(np.ones(4))
     ...     x = nengo_dl.Layer(tf.keras.layers.Dense(10))(inp)
-    ...     x = nengo_dl.Layer(nengo.LIF())(x)
+    ...     x = nengo_dl.Layer(nengo.RectifiedLinear())(x)
     ...     x = nengo_dl.Layer(tf.keras.layers.Dense(2))(x)
     ...     probe = nengo.Probe(x)
     >>> x.size_out
@@ -76,7 +80,9 @@ def tensor_layer(
         Where the layer's input comes from.
     layer_func : NeuronType or keras.Layer or callable
         What the layer is. A neuron type gives an Ensemble with one neuron for each
-        element, gains of 1 and biases of 0, whose neurons get the input directly. A
+        element, whose neurons get the input directly. How they respond is what the
+        arguments say (``max_rates`` and ``intercepts``, or ``gain`` and ``bias``), else
+        what ``net.config[nengo.Ensemble]`` says, else gains of 1 and biases of 0. A
         Keras layer or model, or a function ``f(x)`` of a tensor, gives a `TensorNode`
         (without time; ``pass_time=True`` changes that). Of a class of Keras layers one
         is made.
@@ -106,6 +112,12 @@ def tensor_layer(
     ------
     ValidationError
         If the layer is none of these, or does not fit its input.
+
+    Warns
+    -----
+    UserWarning
+        If the layer has LIF neurons of gain 1 and bias 0 only by default: an input up
+        to 1 never makes them spike.
 
     Examples
     --------
@@ -163,12 +175,66 @@ def _neurons(neuron_type: NeuronType, size: int, arguments: dict[str, Any]) -> N
         raise ValidationError(
             "Direct mode has no neurons; use a function", attr="layer_func"
         )
-    arguments = {
-        "gain": nengo.dists.Choice([1]),
-        "bias": nengo.dists.Choice([0]),
-        **arguments,
-    }
+    given = {name for name in _CURVES if arguments.get(name) is not None}
+    direct, curves = given & {"gain", "bias"}, given - {"gain", "bias"}
+    if direct and curves:
+        raise ValidationError(
+            f"Has {' and '.join(sorted(direct))} as well as "
+            f"{' and '.join(sorted(curves))}, which would be ignored: the one pair "
+            "determines the other. Give gain and bias, or max_rates and intercepts",
+            attr="layer_args",
+        )
+    configured = _configured_curves()
+    if direct:
+        configured = {k: v for k, v in configured.items() if k in ("gain", "bias")}
+    if curves or configured.keys() & {"max_rates", "intercepts"}:
+        # of these, Nengo takes what is missing from the configuration
+        arguments = {"gain": None, "bias": None, **arguments}
+    else:
+        if not given and not configured:
+            _warn_if_silent(neuron_type)
+        arguments = {
+            "gain": nengo.dists.Choice([1]),
+            "bias": nengo.dists.Choice([0]),
+            # of the configuration, of which Nengo would warn that they have no effect
+            "max_rates": nengo.Ensemble.max_rates.default,
+            "intercepts": nengo.Ensemble.intercepts.default,
+            **configured,
+            **arguments,
+        }
     return nengo.Ensemble(size, 1, neuron_type=neuron_type, **arguments).neurons
+
+
+def _configured_curves() -> dict[str, Any]:
+    """Return what the nearest configuration says of the neurons' response curves.
+
+    Gains and biases there beat rates and intercepts, as in an Ensemble of Nengo.
+    """
+    for config in reversed(nengo.Config.context):
+        if nengo.Ensemble not in config.params:
+            continue
+        params = config[nengo.Ensemble]
+        found = {name: getattr(params, name) for name in _CURVES if name in params}
+        found = {name: value for name, value in found.items() if value is not None}
+        direct = {k: v for k, v in found.items() if k in ("gain", "bias")}
+        if found:
+            return direct or found
+    return {}
+
+
+def _warn_if_silent(neuron_type: NeuronType) -> None:
+    """Warn of neurons that inputs of ordinary size leave silent: LIF neurons."""
+    if isinstance(neuron_type, LIFRate) and not np.any(
+        neuron_type.rates(np.array([-1.0, 1.0]), gain=np.ones(1), bias=np.zeros(1))
+    ):
+        warn_user(
+            f"The {type(neuron_type).__name__} neurons of this layer are silent unless "
+            "their input is larger than 1: a layer has gains of 1 and biases of 0, and "
+            "neither its arguments nor the configuration say otherwise. Pass "
+            "max_rates=nengo.dists.Choice([100]), intercepts=nengo.dists.Choice([0]) "
+            "to the layer, or set both once with net.config[nengo.Ensemble]; "
+            "gain=nengo.dists.Choice([1]) keeps it as it is, without this warning."
+        )
 
 
 def _node(layer_func: Any, shape: Any, arguments: dict[str, Any]) -> TensorNode:

@@ -69,6 +69,109 @@ def test_arguments_reach_the_ensemble(net):
     np.testing.assert_allclose(data_of(net, x), [[2, 3, 4, 5]], rtol=1e-6)
 
 
+def choice(value):
+    return nengo.dists.Choice([value])
+
+
+def curves(max_rate, intercept):
+    return {"max_rates": choice(max_rate), "intercepts": choice(intercept)}
+
+
+def core_data(n_neurons, drive, neuron_type, **arguments):
+    """Rates of an ensemble whose neurons get a current directly, in Nengo."""
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(np.full(n_neurons, drive))
+        ens = nengo.Ensemble(n_neurons, 1, neuron_type=neuron_type, **arguments)
+        nengo.Connection(node, ens.neurons, synapse=None)
+        probe = nengo.Probe(ens.neurons)
+    with nengo.Simulator(net, optimize=False, progress_bar=False) as sim:
+        sim.run_steps(3)
+        return sim.data[probe]
+
+
+RATES = nengo.RectifiedLinear(amplitude=0.01)
+
+
+def test_rates_and_intercepts_among_the_arguments_count():
+    with nengo.Network() as net:
+        node = nengo.Node(np.full(4, 2.0))
+        x = tensor_layer(node, RATES, **curves(100, 0))
+    assert x.ensemble.gain is None and x.ensemble.bias is None
+    found = data_of(net, x, 3)
+    np.testing.assert_allclose(found, core_data(4, 2.0, RATES, **curves(100, 0)))
+    np.testing.assert_allclose(found, 2.0)
+
+
+@pytest.mark.parametrize("given", ["max_rates", "intercepts"])
+def test_one_of_both_leaves_the_other_to_nengo(given):
+    argument = {given: curves(100, -0.5)[given]}
+    with nengo.Network() as net:
+        net.config[nengo.Ensemble].seed = 3
+        x = tensor_layer(nengo.Node(np.full(4, 2.0)), RATES, **argument)
+    expected = core_data(4, 2.0, RATES, seed=3, **argument)
+    np.testing.assert_allclose(data_of(net, x, 3), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("outer", [False, True])
+def test_rates_and_intercepts_of_the_configuration_count(outer):
+    with nengo.Network() as net:
+        net.config[nengo.Ensemble].max_rates = choice(200)
+        net.config[nengo.Ensemble].intercepts = choice(-0.5)
+        node = nengo.Node(np.full(4, 2.0))
+        with nengo.Network() if outer else net:
+            x = tensor_layer(node, RATES)
+    expected = core_data(4, 2.0, RATES, **curves(200, -0.5))
+    np.testing.assert_allclose(data_of(net, x, 3), expected, rtol=1e-6)
+
+
+def test_arguments_beat_the_configuration_and_the_nearest_one_counts():
+    with nengo.Network() as net:
+        net.config[nengo.Ensemble].gain = choice(7)
+        net.config[nengo.Ensemble].bias = choice(7)
+        node = nengo.Node(np.full(2, 2.0))
+        a = tensor_layer(node, RATES, **curves(100, 0))
+        b = tensor_layer(node, RATES, gain=choice(3))
+        with nengo.Network() as inner:
+            inner.config[nengo.Ensemble].max_rates = choice(50)
+            inner.config[nengo.Ensemble].intercepts = choice(0)
+            c = tensor_layer(node, RATES)
+            d = tensor_layer(node, RATES, gain=choice(3))
+    expected = {
+        a: core_data(2, 2.0, RATES, **curves(100, 0)),
+        b: core_data(2, 2.0, RATES, gain=choice(3), bias=choice(7)),
+        c: core_data(2, 2.0, RATES, **curves(50, 0)),
+        d: core_data(2, 2.0, RATES, gain=choice(3), bias=choice(0)),
+    }
+    for x, wanted in expected.items():
+        np.testing.assert_allclose(data_of(net, x, 3), wanted, rtol=1e-6)
+
+
+def test_what_contradicts_is_refused(net):
+    with (
+        net,
+        pytest.raises(
+            ValidationError, match=r"gain as well as intercepts and max_rates.*ignored"
+        ),
+    ):
+        tensor_layer(net.inp, RATES, gain=choice(1), **curves(100, 0))
+
+
+def test_lif_neurons_that_stay_silent_are_a_warning(net):
+    with net, pytest.warns(UserWarning, match="silent unless.*max_rates=nengo.dists"):
+        x = tensor_layer(net.inp, nengo.LIF())
+    np.testing.assert_array_equal(x.ensemble.gain.options, [1])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [curves(100, 0), {"gain": choice(1)}, {"bias": choice(1)}],
+)
+@pytest.mark.parametrize("neuron_type", [nengo.LIF(), nengo.AdaptiveLIFRate()])
+def test_lif_neurons_with_arguments_are_none(net, neuron_type, arguments):
+    with net:  # warnings are errors in these tests
+        tensor_layer(net.inp, neuron_type, **arguments)
+
+
 def test_transform_and_synapse_are_the_connections(net):
     transform = np.arange(8).reshape(2, 4)
     with net:
@@ -168,7 +271,7 @@ def test_reshaped_refuses_what_is_no_shape(shape):
         (nengo.Direct(), {}, "Direct mode has no neurons"),
         (keras.layers.Dense(2), {"units": 3}, "takes no further arguments.*units"),
         (tf.square, {"shape_in": (3,)}, r"has outputs, 4, .*transform \(got \(3,\)"),
-        (nengo.LIF(), {"shape_in": 3}, r"has outputs, 4, .*transform \(got 3\)"),
+        (nengo.Tanh(), {"shape_in": 3}, r"has outputs, 4, .*transform \(got 3\)"),
         (tf.square, {"transform": nengo.dists.Gaussian(0, 1)}, "shape_in is needed"),
         (lambda x: None, {}, "returned None"),
     ],
