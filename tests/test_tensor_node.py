@@ -752,3 +752,8 @@ def test_networks_with_functions_can_be_frozen():
     net = network(tf.tanh, shape_in=3, pass_time=False)
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
         sim.freeze_params(net)
+        sim.run_steps(3)
+    expected = np.tanh(np.tile(np.linspace(-1, 1, 3), (3, 1)))
+    np.testing.assert_allclose(sim.data[net.probe], expected, rtol=1e-6)
+    frozen = outputs(net, simulator=nengo.Simulator)
+    np.testing.assert_allclose(frozen, expected, rtol=1e-6)

@@ -171,10 +171,15 @@ def test_rates_of_a_type_that_overrides_a_method_are_its_own(method):
     assert calls
 
 
-def test_rates_are_not_compiled_if_xla_is_not_wanted(monkeypatch):
-    monkeypatch.setattr("nengo_dl.building.rates.count_spikes", None)
-    x = np.zeros((MIN_SIMULATED, 1))
-    neuron_rates(nengo.Izhikevich(), x, np.ones(1), np.ones(1), compiled=False)
+def test_rates_are_not_compiled_if_xla_is_not_wanted(monkeypatch, rng):
+    compiled = []
+    monkeypatch.setattr("nengo_dl.building.rates.count_spikes", compiled.append)
+    x = rng.uniform(-1, 1, (MIN_SIMULATED, 1))
+    gain, bias = np.full(1, 20.0), np.full(1, 5.0)
+    rates = neuron_rates(nengo.Izhikevich(), x, gain, bias, compiled=False)
+    assert compiled == []
+    np.testing.assert_array_equal(rates, nengo.Izhikevich().rates(x, gain, bias))
+    assert len(np.unique(rates)) > 5
 
 
 # -- whole networks

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nengo_dl.benchmarks.training.tensorflow_sides import lif_rates, lif_spikes
+from nengo_dl.benchmarks.training.lif_by_hand import lif_rates, lif_spikes
 
 __all__ = ["fit", "keras_lmu", "make_model", "shaped_inputs", "train_on_batch"]
 
