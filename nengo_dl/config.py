@@ -13,7 +13,7 @@ from typing import Any
 import nengo
 import numpy as np
 from nengo.ensemble import Neurons
-from nengo.exceptions import ConfigError, NetworkContextError
+from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
 from nengo.params import Parameter
 
 from nengo_dl.setting_kinds import (
@@ -61,10 +61,12 @@ def configure_settings(**settings: Any) -> None:
     trainable : bool or None
         Whether training changes the parameters of an object: encoders of an
         `nengo.Ensemble`, biases of its `nengo.ensemble.Neurons`, weights of a
-        `nengo.Connection`, and of the one that belongs to a decoded `nengo.Probe`;
-        weights of a `nengo_dl.TensorNode` (a `nengo.Node` for this purpose).
+        `nengo.Connection`, and of the one that belongs to a decoded `nengo.Probe`.
         None stands for True, but for False for probes and for whatever a learning rule
-        changes.
+        changes. The value is not that of weights of a `nengo_dl.TensorNode`, which are
+        trained unless ``net.config[node].trainable`` or
+        ``net.config[nengo.Node].trainable`` says False. For all objects of a network
+        inside this one there is ``net.config[inner].trainable``.
     lif_smoothing : float or None
         Train `nengo.LIF` and `nengo.LIFRate` ensembles with the rates of
         `nengo_dl.SoftLIFRate` with this ``sigma``. None: with exact LIF rates.
@@ -142,8 +144,10 @@ def configure_settings(**settings: Any) -> None:
         )
     config = nengo.Network.context[-1].config
     for name, value in settings.items():
-        for cls in KINDS[name].classes:
+        kind = KINDS[name]
+        for cls in (*kind.classes, *kind.only_explicit):
             _class_params(config, cls, name)
+        for cls in kind.classes:
             setattr(config[cls], name, value)
 
 
@@ -176,6 +180,8 @@ def get_setting(network: nengo.Network, obj: Any, name: str) -> Any:
     ------
     ConfigError
         If there is no such setting.
+    ValidationError
+        If the first argument is no network, or the object is none of it.
 
     Examples
     --------
@@ -185,11 +191,21 @@ def get_setting(network: nengo.Network, obj: Any, name: str) -> Any:
     >>> nengo_dl.get_setting(net, ensemble, "trainable")
     False
     """
+    if not isinstance(network, nengo.Network):
+        raise ValidationError(
+            f"Must be the nengo.Network that is simulated (got {network!r})",
+            attr="network",
+        )
     if name not in KINDS:
         raise ConfigError(
             f"There is no setting {name!r}; the settings are {', '.join(KINDS)}"
         )
-    return Settings(network).value(obj, name)
+    settings = Settings(network)
+    if not settings.knows(obj):
+        raise ValidationError(
+            f"Must be the network, or one of its objects (got {obj!r})", attr="obj"
+        )
+    return settings.value(obj, name)
 
 
 @dataclass(frozen=True)
@@ -282,9 +298,18 @@ class Settings:
         for inner in network.networks:
             self._visit(inner, around)
 
+    def knows(self, obj: Any) -> bool:
+        """Whether an object is part of the network."""
+        try:
+            return bool(self._networks(obj))
+        except TypeError:  # what cannot be a key is no object of Nengo
+            return False
+
     def value(self, obj: Any, name: str, default: Any = None) -> Any:
         """Return the value of a setting for an object, or a default."""
         own = self.own_value(obj, name)
+        if own is None and nengo.Network in KINDS[name].only_explicit:
+            own = self._value_of_network(obj, name)
         if own is not None:
             return own
         for config in self._configs(obj):
@@ -292,6 +317,17 @@ class Settings:
             if value is not None:
                 return value
         return default
+
+    def _value_of_network(self, obj: Any, name: str) -> Any:
+        """Return what was set for the nearest network around an object, or None.
+
+        That a network is trained does not mean that its probes are.
+        """
+        for network in self._networks(obj):
+            value = self.own_value(network, name)
+            if value is not None:
+                return None if value and isinstance(obj, nengo.Probe) else value
+        return None
 
     def own_value(self, obj: Any, name: str) -> Any:
         """Return the value that was set for this one object, or None."""
@@ -303,8 +339,11 @@ class Settings:
         return None
 
     def _configs(self, obj: Any) -> list[nengo.Config]:
+        return [network.config for network in self._networks(obj)]
+
+    def _networks(self, obj: Any) -> tuple[nengo.Network, ...]:
         owner = obj.ensemble if isinstance(obj, Neurons) else obj
-        return [network.config for network in self._around.get(owner, ())]
+        return self._around.get(owner, ())
 
 
 def _params(config: nengo.Config, cls: type, name: str) -> Any:

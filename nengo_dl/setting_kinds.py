@@ -218,10 +218,13 @@ class Kind:
         set for a simulation as a whole.
     check : callable
         Returns a value in its normal form, or raises a ValidationError.
+    only_explicit : tuple of type
+        Further classes whose objects can have it, if it is set for them alone.
     """
 
     classes: tuple[type, ...]
     check: Callable[[Any], Any]
+    only_explicit: tuple[type, ...] = ()
 
     @property
     def is_global(self) -> bool:
@@ -232,8 +235,9 @@ class Kind:
 #: All settings, by name.
 KINDS: dict[str, Kind] = {
     "trainable": Kind(
-        (nengo.Ensemble, nengo.Connection, Neurons, nengo.Node, nengo.Probe),
+        (nengo.Ensemble, nengo.Connection, Neurons, nengo.Probe),
         _flag("trainable"),
+        only_explicit=(nengo.Node, nengo.Network),
     ),
     "lif_smoothing": Kind((nengo.Ensemble,), _check_smoothing),
     "surrogate": Kind((nengo.Ensemble,), _check_surrogate),

@@ -3,6 +3,7 @@
 import pickle
 import re
 
+import keras
 import nengo
 import numpy as np
 import pytest
@@ -55,6 +56,68 @@ def test_default_needs_no_settings():
         (ens.neurons, "bias"),
         (conn, "weights"),
     }
+
+
+def test_inner_network_is_switched_off_and_on(net):
+    net.config[net.sub].trainable = False
+    assert trained(net) == everything(net, net.a)
+    net.config[net.b.neurons].trainable = True
+    assert trained(net) == everything(net, net.a) | {(net.b.neurons, "bias")}
+    net.config[net.sub].trainable = True
+    net.config[nengo.Ensemble].trainable = False
+    del net.config[net.b.neurons].trainable
+    assert trained(net) == everything(net) - {(net.a, "encoders")}
+
+
+def test_nearest_network_counts_and_probes_stay_untrained():
+    with nengo.Network() as net:
+        configure_settings(trainable=None)
+        with nengo.Network() as outer, nengo.Network() as inner:
+            ens = nengo.Ensemble(5, 1)
+            nengo.Probe(ens)
+    net.config[outer].trainable = False
+    assert trained(net) == set()
+    net.config[inner].trainable = True
+    assert trained(net) == {(ens, "encoders"), (ens.neurons, "bias")}
+
+
+def test_network_switched_off_holds_tensor_nodes():
+    with nengo.Network() as net:
+        configure_settings(trainable=None)
+        with nengo.Network() as inner:
+            nengo_dl.TensorNode(keras.layers.Dense(2), shape_in=3, pass_time=False)
+        nengo.Probe(nengo.Node([0]))
+    assert len(trained(net)) == 2
+    net.config[inner].trainable = False
+    assert trained(net) == set()
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_setting_of_all_leaves_tensor_nodes_alone(value):
+    """As in the example of convolutions of digits of the older library."""
+    with nengo.Network() as net:
+        configure_settings(trainable=value)
+        ens = nengo.Ensemble(5, 1)
+        node = nengo_dl.TensorNode(keras.layers.Dense(2), shape_in=3, pass_time=False)
+    ensembles = {(ens, "encoders"), (ens.neurons, "bias")} if value else set()
+    assert len(trained(net) - ensembles) == 2
+    assert get_setting(net, node, "trainable") is None
+    net.config[nengo.Node].trainable = False
+    assert trained(net) == ensembles
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((3, 3, "trainable"), r"network: Must be the nengo\.Network.*got 3"),
+        ((None, None, "dtype"), r"Must be the nengo\.Network.*got None"),
+        ((nengo.Network(), 3, "trainable"), r"one of its objects \(got 3"),
+        ((nengo.Network(), [], "trainable"), r"one of its objects \(got \[\]"),
+    ],
+)
+def test_settings_of_something_else_are_refused(arguments, message):
+    with pytest.raises(ValidationError, match=message):
+        get_setting(*arguments)
 
 
 def test_setting_for_all_objects(net):
