@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import linecache
 import signal
 import zlib
 
@@ -62,3 +63,30 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Name cases by their values, where pytest would only number them."""
+    plain = str | bytes | bool | int | float | complex | None
+    return None if isinstance(val, plain) else _short(val)[:80]
+
+
+def _short(value):
+    """Return a value in a few words that are the same in each run."""
+    if isinstance(value, dict):
+        return ",".join(f"{_short(key)}={_short(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return "(" + ",".join(_short(item) for item in value) + ")"
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}".replace(" ", "")
+    if isinstance(value, str):
+        return value
+    name = getattr(value, "__name__", None)
+    if name == "<lambda>":
+        code = value.__code__
+        line = linecache.getline(code.co_filename, code.co_firstlineno).strip()
+        return line[max(line.find("lambda"), 0) :].rstrip(",")
+    if name is not None:
+        return name
+    text = repr(value)
+    return type(value).__name__ if " at 0x" in text or len(text) > 60 else text
