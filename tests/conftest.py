@@ -75,7 +75,9 @@ def _short(value):
     """Return a value in a few words that are the same in each run."""
     if isinstance(value, dict):
         return ",".join(f"{_short(key)}={_short(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        return "{" + ",".join(sorted(_short(item) for item in value)) + "}"
+    if isinstance(value, list | tuple):
         return "(" + ",".join(_short(item) for item in value) + ")"
     if isinstance(value, np.ndarray):
         return f"{value.dtype}{list(value.shape)}".replace(" ", "")
