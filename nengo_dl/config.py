@@ -78,7 +78,7 @@ def configure_settings(**settings: Any) -> None:
         of the last step. In training, an objective then sees just the last step.
     planner : "greedy" or "none" or callable or None
         What decides which operators run as one group, and in which order; see
-        `nengo_dl.compiler.plan`. ``"greedy"`` (None) merges as many as it can, except
+        `nengo_dl.compiler.planners`. ``"greedy"`` (None) merges as many as it can, except
         for large ones, ``"none"`` merges nothing. A function ``planner(operators,
         before, keys)`` returns lists of positions in the list of operators; its result
         is checked.

@@ -33,7 +33,7 @@ def net():
 def trained(net):
     """What a simulator would train, as pairs of objects and attributes."""
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        return {(p.obj, p.attribute) for p in sim._engine.program.trainable}
+        return {(p.obj, p.attribute) for p in sim._engine.plan.trainable}
 
 
 def everything(net, *ensembles):
@@ -245,8 +245,8 @@ def test_trainable_parameters_are_listed_with_names_and_shapes():
 def test_trainable_and_other_signals_share_no_block(net):
     net.config[net.c].trainable = False
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        signals = {p.signal.base for p in sim._engine.program.trainable}
-        for block in sim._engine.program.step.layout.blocks:
+        signals = {p.signal.base for p in sim._engine.plan.trainable}
+        for block in sim._engine.step.layout.blocks:
             assert {signal in signals for signal in block.signals} <= {block.trainable}
         sizes = [int(v.shape[1]) for v in sim.trainable_variables]
         assert sum(sizes) == sum(signal.size for signal in signals)

@@ -7,12 +7,11 @@ from nengo.builder import Model
 from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
 
-from nengo_dl.builders.callbacks import runs_user_code
+from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.inputs import split_inputs
-from nengo_dl.compiler.plan import dependencies, plan
+from nengo_dl.compiler.planners import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import find_roles
-from nengo_dl.program.pipeline import make_builder_lookup
 
 COLOURS = {
     "Copy": "#9ec1f7",
@@ -39,7 +38,7 @@ def compile_example():
     graph = operator_dependency_graph(model.operators)
     order = [op for op in toposort(graph) if hasattr(op, "make_step")]
     lookup = make_builder_lookup()
-    split = split_inputs(order, lambda op: runs_user_code(op, lookup(op)))
+    split = split_inputs(order, lambda op: lookup(op).runs_user_code)
     outputs = [model.sig[probe]["in"] for probe in model.probes]
     roles = find_roles(split.device, split.inputs, outputs, lookup)
     left, aliases, _ = simplify(split.device, roles, outputs, lookup)

@@ -95,6 +95,8 @@ class BuildConfig:
     training : callable or None
         For training, a function from the operators of neurons to `NeuronTraining`; None
         for simulation.
+    processor : str
+        Kind of processor that runs the kernels, ``"CPU"`` or ``"GPU"``.
 
     Examples
     --------
@@ -108,6 +110,7 @@ class BuildConfig:
     minibatch_size: int = 1
     host: HostSteps | None = None
     training: Callable[[Operator], NeuronTraining] | None = None
+    processor: str = "CPU"
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,10 @@ class OpBuilder(abc.ABC):
 
     #: True for builders whose step calls Python (see `builders.callbacks`).
     is_callback: ClassVar[bool] = False
+
+    #: True for builders whose step calls code that may do more than compute its result,
+    #: such as functions of users.
+    runs_user_code: ClassVar[bool] = False
 
     #: False for builders through which no gradient flows, even in training.
     has_gradient: ClassVar[bool] = True

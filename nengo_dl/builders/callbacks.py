@@ -9,7 +9,6 @@ callbacks still is.
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +18,7 @@ from nengo.neurons import PoissonSpiking
 
 from nengo_dl.builders.base import OpBuilder, Writes, register
 
-__all__ = ["CallbackBuilder", "runs_user_code"]
+__all__ = ["CallbackBuilder"]
 
 
 @register(SimPyFunc)
@@ -31,10 +30,8 @@ class CallbackBuilder(OpBuilder):
     """
 
     is_callback = True
+    runs_user_code = True
     has_gradient = False
-
-    #: True if the host only computes a result, with no other effect in Python.
-    is_pure: ClassVar[bool] = False
 
     @classmethod
     def used_reads(cls, op: Operator):
@@ -94,7 +91,7 @@ class PoissonSpikingBuilder(CallbackBuilder):
     ahead; the rates themselves are computed on the device. Training uses the rates.
     """
 
-    is_pure = True
+    runs_user_code = False
     has_gradient = True
 
     @classmethod
@@ -122,16 +119,3 @@ _WRITTEN = ("sets", "incs", "updates")
 
 def _dtype(signal, dtype):
     return np.dtype(dtype) if signal.dtype.kind == "f" else signal.dtype
-
-
-def runs_user_code(op: Operator, builder: type[OpBuilder]) -> bool:
-    """Whether an operator calls code that may do more than compute its result.
-
-    Parameters
-    ----------
-    op : Operator
-        Any operator.
-    builder : type
-        Its builder.
-    """
-    return issubclass(builder, CallbackBuilder) and not builder.is_pure

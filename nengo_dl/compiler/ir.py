@@ -23,6 +23,7 @@ class BuilderInfo(Protocol):
     """What the compiler asks of the class that will build an operator."""
 
     is_callback: bool
+    runs_user_code: bool
 
     def merge_key(self, op: Operator) -> Hashable:
         """Operators merge only if their keys are equal."""

@@ -17,7 +17,7 @@ from nengo_dl.compiler.alias import Aliases
 from nengo_dl.compiler.binding import Binder
 from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
 from nengo_dl.compiler.ir import Group, Operand
-from nengo_dl.compiler.plan import bases_written
+from nengo_dl.compiler.planners import bases_written
 from nengo_dl.compiler.traits import Role
 
 __all__ = ["BoundGroup", "Layout", "lay_out"]
@@ -105,7 +105,7 @@ def lay_out(
     Parameters
     ----------
     groups : sequence of Group
-        Result of `plan.plan`.
+        Result of `planners.plan`.
     roles : mapping of {Signal: Role}
         Role of each base signal.
     aliases : Aliases

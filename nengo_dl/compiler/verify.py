@@ -26,7 +26,7 @@ def verify_plan(
     operators : sequence of Operator
         The operators that were planned.
     before : sequence of set of int
-        Result of `plan.dependencies`.
+        Result of `planners.dependencies`.
 
     Raises
     ------

@@ -8,6 +8,7 @@ import numpy as np
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
+from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.program.chunk_loop import LoopShape
 from nengo_dl.program.step import StepProgram
 
@@ -25,53 +26,41 @@ class ChunkBuffers:
 
     Parameters
     ----------
-    program : StepProgram
+    step : StepProgram
         The step.
-    periods : sequence of float
-        For each output, after how many steps a value is kept (1: all).
-    only_last : sequence of bool
-        For each output, whether only the last of the values that are kept is wanted.
+    sampling : sequence of Sampling
+        For each output, which steps are kept.
 
     Attributes
     ----------
     shape : LoopShape
         What one call of the compiled loop has room for.
-    clocks : list of (float, bool)
-        Sampling periods, and whether only the last value is wanted; outputs that share
-        both share their slots.
+    clocks : list of Sampling
+        The different rules; outputs that share one share their slots.
     """
 
-    def __init__(
-        self, program: StepProgram, periods: Sequence[float], only_last: Sequence[bool]
-    ):
-        self.program = program
-        self.kinds = list(zip(periods, only_last, strict=True))
-        self.clocks = sorted(set(self.kinds)) or [(1.0, False)]
+    def __init__(self, step: StepProgram, sampling: Sequence[Sampling]):
+        self.step = step
+        self.sampling = list(sampling)
+        self.clocks = sorted(set(self.sampling)) or [Sampling()]
         self.shape = self._loop_shape()
 
     def _loop_shape(self) -> LoopShape:
-        blocks = self.program.input_blocks
-        sizes = [int(np.prod(plan.shape)) for plan in self.program.layout.outputs]
+        blocks = self.step.input_blocks
+        sizes = [int(np.prod(plan.shape)) for plan in self.step.layout.outputs]
         per_step = sum(block.size for block in blocks) + sum(
-            size / period
-            for size, (period, last) in zip(sizes, self.kinds, strict=True)
-            if not last
+            size / sampling.period
+            for size, sampling in zip(sizes, self.sampling, strict=True)
+            if not sampling.only_last
         )
-        itemsize = 8 * self.program.config.minibatch_size
+        itemsize = 8 * self.step.config.minibatch_size
         fit = _CHUNK_BYTES / max(per_step * itemsize, 1)
         capacity = int(np.clip(fit, 1, MOST_STEPS))
         return LoopShape(
             capacity,
-            tuple(self._room(capacity, *kind) for kind in self.kinds),
-            tuple(self.clocks.index(kind) for kind in self.kinds),
+            tuple(sampling.room(capacity) for sampling in self.sampling),
+            tuple(self.clocks.index(sampling) for sampling in self.sampling),
         )
-
-    @staticmethod
-    def _room(capacity: int, period: float, last: bool) -> int:
-        """Return how many slots are needed for a number of steps."""
-        if last:
-            return 2  # the value that is wanted, and those of steps after it
-        return capacity if period <= 1 else int(capacity / period) + 2
 
     def frames(self, values: Mapping[Signal, np.ndarray]) -> list[np.ndarray]:
         """Return the inputs of a chunk.
@@ -86,12 +75,12 @@ class ChunkBuffers:
         list of ndarray, shapes (capacity, minibatch, size)
             One for each input block.
         """
-        return [self._frame(block, values) for block in self.program.input_blocks]
+        return [self._frame(block, values) for block in self.step.input_blocks]
 
     def _frame(self, block: Block, values: Mapping[Signal, np.ndarray]) -> np.ndarray:
         capacity = self.shape.capacity
-        shape = (capacity, self.program.config.minibatch_size, block.size)
-        frame = np.zeros(shape, dtype=self.program.dtype_of(block))
+        shape = (capacity, self.step.config.minibatch_size, block.size)
+        frame = np.zeros(shape, dtype=self.step.dtype_of(block))
         for signal in block.signals:
             rows = values[signal]
             if not len(rows):  # the first step failed already
@@ -117,16 +106,9 @@ class ChunkBuffers:
         (n_clocks, capacity) ndarray of int32
             Positions; a later step replaces an earlier one that is not to be kept.
         """
-        steps = np.arange(now + 1, now + n_steps + 1)
         slots = np.zeros((len(self.clocks), self.shape.capacity), dtype=np.int32)
-        for row, (period, last) in zip(slots, self.clocks, strict=True):
-            kept = steps % period < 1
-            if last:
-                row[:n_steps] = np.arange(n_steps) > np.max(
-                    np.flatnonzero(kept), initial=-1
-                )
-            else:
-                row[:n_steps] = np.cumsum(kept) - kept
+        for row, clock in zip(slots, self.clocks, strict=True):
+            row[:n_steps] = clock.slots(now, n_steps)
         return slots
 
     def kept(
@@ -141,14 +123,10 @@ class ChunkBuffers:
         now, n_steps : int
             As for `slots`.
         """
-        steps = np.arange(now + 1, now + n_steps + 1)
-        n_kept = {
-            (period, last): min(int((steps % period < 1).sum()), 1 if last else n_steps)
-            for period, last in self.clocks
-        }
+        n_kept = {clock: clock.n_kept(now, n_steps) for clock in self.clocks}
         parts = [
-            values[: n_kept[kind]]
-            for values, kind in zip(results, self.kinds, strict=True)
+            values[: n_kept[clock]]
+            for values, clock in zip(results, self.sampling, strict=True)
         ]
         # a view would keep all of a buffer that is mostly empty
         return [

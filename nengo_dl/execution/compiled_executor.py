@@ -11,12 +11,15 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
+from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
+from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import Storage
 from nengo_dl.program.chunk_loop import make_chunk_function
 from nengo_dl.program.compile_cache import advice_on_damage
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
-from nengo_dl.program.pipeline import Program
+from nengo_dl.program.placement import Placement
+from nengo_dl.program.step import StepProgram
 
 __all__ = ["CompiledLoop"]
 
@@ -26,22 +29,24 @@ _MOST_UNROLLED = 4
 
 
 class CompiledLoop:
-    """A program's steps on the device, as many in one call as the buffers hold.
+    """Steps on the device, as many in one call as the buffers hold.
 
     Parameters
     ----------
-    program : Program
+    step : StepProgram
         What to run.
+    host : HostOperators
+        Runs callbacks.
+    restless : set of Signal
+        Inputs that change in each step.
     storage : Storage
         Has the variables that the loop reads and assigns.
-    periods : sequence of float
-        For each output, after how many steps a value is kept (1: all).
-    device : str or None
-        TensorFlow device.
+    sampling : sequence of Sampling
+        For each output, which steps are kept.
+    placement : Placement
+        Where it runs, and whether XLA compiles it, or what lies between callbacks.
     unroll : int
         Steps in the body of the loop.
-    uses_xla : bool
-        Compile the loop with XLA, or what lies between callbacks.
 
     Attributes
     ----------
@@ -53,23 +58,25 @@ class CompiledLoop:
 
     def __init__(
         self,
-        program: Program,
+        step: StepProgram,
+        host: HostOperators,
+        restless: set[Signal],
         storage: Storage,
-        periods: Sequence[float],
-        device: str | None,
+        sampling: Sequence[Sampling],
+        placement: Placement,
         unroll: int,
-        uses_xla: bool,
     ):
-        self.program = program
+        self.step = step
+        self.host = host
+        self.restless = restless
         self.storage = storage
-        self.device = device
+        self.placement = placement
         self.unroll = unroll
-        self.uses_xla = uses_xla
-        self.buffers = ChunkBuffers(program.step, periods, program.only_last)
+        self.buffers = ChunkBuffers(step, sampling)
         self.compile_seconds: float | None = None
         self._compiled: Callable[..., list[np.ndarray]] | None = None
         self._compiling_since = 0.0
-        self._twins = program.step.twins
+        self._twins = step.twins
         self._check_twins(storage.initial_state)
 
     @property
@@ -80,7 +87,7 @@ class CompiledLoop:
     @functools.cached_property
     def hoisted(self) -> Hoisted:
         """What is computed once for as long as inputs stay the same."""
-        return find_hoisted(self.program.step, self.program.feeds.restless)
+        return find_hoisted(self.step, self.restless)
 
     def prepare(self) -> None:
         """Put the state where the loop expects it."""
@@ -136,7 +143,7 @@ class CompiledLoop:
             If TensorFlow fails, or a function of the model.
         """
         try:
-            with tf.device(self.device):
+            with tf.device(self.placement.device):
                 function = self._function()
                 if self.compile_seconds is None:
                     # XLA compiles in the first call; one without steps measures it
@@ -144,7 +151,7 @@ class CompiledLoop:
                     self.compile_seconds = time.perf_counter() - self._compiling_since
                 return function(n_steps, frames, slots)
         except tf.errors.OpError as error:
-            original, self.program.host.error = self.program.host.error, None
+            original, self.host.error = self.host.error, None
             if original is not None:
                 raise original from original.__cause__ or error
             raise SimulationError(
@@ -154,15 +161,15 @@ class CompiledLoop:
     def _function(self) -> Callable[..., list[np.ndarray]]:
         if self._compiled is None:
             self._compiling_since = time.perf_counter()
-            callbacks = self.program.step.has_callbacks
-            whole = self.uses_xla and not callbacks
+            callbacks = self.step.has_callbacks
+            whole = self.placement.compiles(callbacks)
             self._compiled = make_chunk_function(
-                self.program.step,
+                self.step,
                 self.storage.variables,
                 self.buffers.shape,
                 min(self.unroll, _MOST_UNROLLED) if whole else self.unroll,
                 jit_compile=whole,
-                jit_pieces=self.uses_xla and callbacks,
+                jit_pieces=self.placement.uses_xla and callbacks,
                 twins=self._twins,
                 hoisted=self.hoisted.groups,
             )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nengo_dl.program.pipeline import Program
+from nengo_dl.compiler.plan import Plan
+from nengo_dl.program.step import StepProgram
 
 __all__ = ["LastingState"]
 
@@ -16,8 +17,10 @@ class LastingState:
 
     Parameters
     ----------
-    program : Program
-        What is simulated.
+    plan : Plan
+        Says which state this is.
+    step : StepProgram
+        Says where signals are, and their initial values.
 
     Attributes
     ----------
@@ -27,13 +30,12 @@ class LastingState:
         Grows whenever the values are replaced.
     """
 
-    def __init__(self, program: Program):
-        step = program.step
+    def __init__(self, plan: Plan, step: StepProgram):
         minibatch = step.config.minibatch_size
         self.numbers = [
             number
             for number, block in enumerate(step.state_blocks)
-            if program.lasting.issuperset(block.signals)
+            if plan.lasting.issuperset(block.signals)
         ]
         blocks = [step.state_blocks[number] for number in self.numbers]
         self._original = [

@@ -9,8 +9,9 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.ir import n_values
+from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.trainability import variable_name
-from nengo_dl.program.pipeline import Program
+from nengo_dl.program.step import StepProgram
 
 __all__ = ["LearnedWeights"]
 
@@ -23,8 +24,10 @@ class LearnedWeights:
 
     Parameters
     ----------
-    program : Program
-        What is simulated.
+    plan : Plan
+        Says what is trained and learned.
+    step : StepProgram
+        Says where signals are, and their initial values.
     device : str or None
         TensorFlow device.
 
@@ -34,12 +37,11 @@ class LearnedWeights:
         Initial values, shapes ``(1, n_values)``.
     """
 
-    def __init__(self, program: Program, device: str | None):
-        step = program.step
+    def __init__(self, plan: Plan, step: StepProgram, device: str | None):
         layout = step.layout
         self.variables: dict[Signal, tf.Variable] = {}
         self._places: dict[Signal, tuple[int, int, int]] = {}
-        for parameter in program.trainable:
+        for parameter in plan.trainable:
             signal = parameter.signal
             if not parameter.learned or signal not in layout.block_of:
                 continue

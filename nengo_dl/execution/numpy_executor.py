@@ -9,7 +9,9 @@ here, on the same operators, state and random streams.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from nengo.builder.neurons import SimNeurons
@@ -17,8 +19,10 @@ from nengo.builder.operator import DotInc
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
-from nengo_dl.execution.numpy_steps import failed
-from nengo_dl.program.pipeline import Program
+from nengo_dl.compiler.plan import Plan
+from nengo_dl.compiler.sampling import Sampling
+from nengo_dl.execution.numpy_steps import HostOperators, failed
+from nengo_dl.program.step import StepProgram
 
 __all__ = ["Interpreter", "Item"]
 
@@ -32,16 +36,22 @@ _PER_TENSOR_NODE = 1e-3
 
 
 class Interpreter:
-    """NumPy execution of a program's device part, item by item.
+    """NumPy execution of a plan's device part, item by item.
 
     Parameters
     ----------
-    program : Program
+    plan : Plan
         What to run.
+    step : StepProgram
+        Says which blocks hold state and inputs.
+    host : HostOperators
+        Makes the steps.
     """
 
-    def __init__(self, program: Program):
-        self.program = program
+    def __init__(self, plan: Plan, step: StepProgram, host: HostOperators):
+        self.plan = plan
+        self.step = step
+        self.host = host
         self._items: list[Item] | None = None
         self._available: bool | None = None
 
@@ -60,7 +70,7 @@ class Interpreter:
     def estimated_seconds(self) -> float:
         """Estimated time of one step, in seconds."""
         total = 0.0
-        for op in self.program.host_order:
+        for op in self.plan.split.device:
             total += _PER_OPERATOR
             if isinstance(op, SimNeurons):
                 total += _PER_NEURON * op.J.size
@@ -70,7 +80,7 @@ class Interpreter:
                 total += _PER_WEIGHT * op.A.size
             else:
                 total += 1e-9 * sum(s.size for s in op.all_signals)
-        return total * self.program.step.config.minibatch_size
+        return total * self.step.config.minibatch_size
 
     def reset(self) -> None:
         """Forget all step functions: the host made new ones."""
@@ -80,15 +90,15 @@ class Interpreter:
         """Return the items of the minibatch; new ones after a reset."""
         if self._items is None:
             self._items = [
-                Item(self.program, number, self._all_inputs())
-                for number in range(self.program.host.minibatch_size)
+                Item(self.plan, self.step, self.host, number, self._all_inputs())
+                for number in range(self.host.minibatch_size)
             ]
         return self._items
 
     def _all_inputs(self) -> list[Signal]:
         return [
             signal
-            for block in self.program.step.input_blocks
+            for block in self.step.input_blocks
             for signal in block.signals
         ]
 
@@ -97,9 +107,9 @@ class Interpreter:
 
         In the precision of the host's arrays, which can be higher than the device's.
         """
-        step, host = self.program.step, self.program.host
+        host = self.host
         result = []
-        for block in step.state_blocks:
+        for block in self.step.state_blocks:
             values = np.empty(
                 (host.minibatch_size, block.size), dtype=block.signals[0].dtype
             )
@@ -122,8 +132,8 @@ class Interpreter:
     def write_state(self, values: Sequence[np.ndarray]) -> None:
         """Set the state, one array of shape (minibatch, size) for each block."""
         self.prepare()
-        for block, rows in zip(self.program.step.state_blocks, values, strict=True):
-            for row, signals in zip(rows, self.program.host.signals, strict=True):
+        for block, rows in zip(self.step.state_blocks, values, strict=True):
+            for row, signals in zip(rows, self.host.signals, strict=True):
                 for signal in block.signals:
                     start = block.starts[signal]
                     live = signals[signal]
@@ -134,7 +144,7 @@ class Interpreter:
         first: int,
         n_steps: int,
         values: Mapping[Signal, np.ndarray],
-        periods: Sequence[float],
+        sampling: Sequence[Sampling],
     ) -> list[np.ndarray]:
         """Run some steps.
 
@@ -146,18 +156,18 @@ class Interpreter:
             How many steps.
         values : mapping of {Signal: ndarray}
             Values of the inputs, shape ``(n_steps or 1, 1 or minibatch, ...)``.
-        periods : sequence of float
-            For each output, after how many steps its value is kept.
+        sampling : sequence of Sampling
+            For each output, which steps are kept.
 
         Returns
         -------
         list of ndarray, shapes (n_kept, minibatch, size)
             The outputs.
         """
-        host = self.program.host
+        host = self.host
         items = self.prepare()
         for item in items:
-            item.start(values, host.overrides, periods)
+            item.start(values, host.overrides, sampling)
         with np.errstate(invalid="raise", divide="ignore"):
             for n in range(n_steps):
                 number = first + n + 1
@@ -169,7 +179,7 @@ class Interpreter:
             if rows[0]
             else np.zeros((0, host.minibatch_size, probe.size))
             for probe, *rows in zip(
-                self.program.output_signals, *(item.kept for item in items), strict=True
+                self.plan.output_signals, *(item.kept for item in items), strict=True
             )
         ]
 
@@ -179,20 +189,26 @@ class Item:
 
     Parameters
     ----------
-    program : Program
-        What to run.
+    plan, step, host
+        As of the `Interpreter`.
     number : int
         Position in the minibatch.
     inputs : list of Signal
         Signals whose values the host makes.
     """
 
-    def __init__(self, program: Program, number: int, inputs: list[Signal]):
-        host = program.host
+    def __init__(
+        self,
+        plan: Plan,
+        step: StepProgram,
+        host: HostOperators,
+        number: int,
+        inputs: list[Signal],
+    ):
         self.number = number
         self.dt = host.dt
         self.signals = host.signals[number]
-        self.ops = program.host_order
+        self.ops = plan.split.device
         self.functions = [host.step_function(op, number) for op in self.ops]
         for signal in inputs:
             if signal not in self.signals:
@@ -200,14 +216,14 @@ class Item:
         self.inputs = [(signal, self.signals[signal]) for signal in inputs]
         self.state = [
             self.signals[signal]
-            for block in program.step.state_blocks
+            for block in step.state_blocks
             for signal in block.signals
         ]
-        self.probed = [self.signals[signal] for signal in program.output_signals]
+        self.probed = [self.signals[signal] for signal in plan.output_signals]
         self.running = list(zip(self.functions, self.ops, strict=True))
         self.varying: list[tuple[np.ndarray, np.ndarray]] = []
-        self.outputs: list[tuple[np.ndarray, float, list[np.ndarray]]] = []
-        self.kept: list[list[np.ndarray]] = []
+        self.outputs: list[tuple[np.ndarray, Any, Any]] = []
+        self.kept: list[list[np.ndarray] | deque[np.ndarray]] = []
 
     def copy_state(self) -> list[np.ndarray]:
         """Return copies of the live arrays of state, for `restore_state`."""
@@ -218,7 +234,7 @@ class Item:
         for live, copy in zip(self.state, copies, strict=True):
             live[...] = copy
 
-    def start(self, values, overrides, periods) -> None:
+    def start(self, values, overrides, sampling) -> None:
         """Bind the values of inputs, and begin to collect outputs."""
         self.varying = []
         for signal, live in self.inputs:
@@ -243,8 +259,9 @@ class Item:
                     self.varying.append((self.signals[target], rows))
                     function = _do_nothing
                 self.steps.append(function)
-        self.kept = [[] for _ in periods]
-        self.outputs = list(zip(self.probed, periods, self.kept, strict=True))
+        self.kept = [deque(maxlen=1) if s.only_last else [] for s in sampling]
+        rules = [None if s.period <= 1 else s.keeps for s in sampling]
+        self.outputs = list(zip(self.probed, rules, self.kept, strict=True))
 
     def advance(self, n: int, number: int) -> None:
         """Run one step: the n-th of this run, with a number that counts from reset."""
@@ -257,8 +274,8 @@ class Item:
                 position += 1
         except Exception as error:
             raise failed(self.ops[position], number * self.dt, error) from error
-        for live, period, rows in self.outputs:
-            if period <= 1 or number % period < 1:
+        for live, keeps, rows in self.outputs:
+            if keeps is None or keeps(number):
                 rows.append(live.flatten())
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
+from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
 from nengo.exceptions import SimulationError
@@ -24,6 +24,7 @@ from nengo.utils.numpy import maxint
 from numpy.random import RandomState
 
 from nengo_dl.compiler.operators import RandomSample, copy_stream, with_own_stream
+from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.sparse import coo
 
 __all__ = ["HostOperators"]
@@ -37,37 +38,29 @@ class HostOperators:
 
     Parameters
     ----------
-    order : sequence of Operator
-        All operators of the original model, in the order in which Nengo's simulator
-        makes their steps.
-    replaced : mapping of {Operator: list of Operator}
-        What each original operator became; itself if it is missing here.
-    on_host : collection of Operator
-        Operators that need a step from the start, because they draw from the random
-        stream or keep something in Python. Others get theirs when first asked for.
-    time_update : TimeUpdate
-        The operator with the step and time signals.
-    dt : float
-        Length of a time step in seconds.
+    plan : Plan
+        What is simulated.
     minibatch_size : int
         Number of items.
+
+    Attributes
+    ----------
+    replaced : dict of {Operator: list of Operator}
+        What each original operator became; itself if it is missing here.
+    on_host : set of Operator
+        Operators that need a step from the start, because they draw from the random
+        stream or keep something in Python. Others get theirs when first asked for.
     """
 
-    def __init__(
-        self,
-        order: Sequence[Operator],
-        replaced: Mapping[Operator, Sequence[Operator]],
-        on_host: Iterable[Operator],
-        time_update: TimeUpdate | None,
-        dt: float,
-        minibatch_size: int,
-    ):
-        self.order = order
-        self.replaced = replaced
-        self.on_host = set(on_host)
-        self.time_update = time_update
-        self.dt = dt
+    def __init__(self, plan: Plan, minibatch_size: int):
+        self.order = plan.order
+        self.time_update = plan.clock
+        self.dt = plan.dt
         self.minibatch_size = minibatch_size
+        self.on_host = {*plan.split.host, *plan.callbacks}
+        self.replaced: dict[Operator, list[Operator]] = {}
+        for new, original in plan.split.origin.items():
+            self.replaced.setdefault(original, []).append(new)
         self.signals: list[SignalDict] = []
         self.constants: dict[Signal, Callable[[], np.ndarray]] = {}
         self.error: BaseException | None = None

@@ -1,4 +1,4 @@
-"""Runs a program in chunks of steps: compiled, or with NumPy steps."""
+"""Runs a plan in chunks of steps: compiled, or with NumPy steps."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 
+from nengo_dl.builders.base import BuildConfig
 from nengo_dl.compiler.ir import n_values
+from nengo_dl.compiler.plan import Plan
 from nengo_dl.execution import chunk_buffers as chunks
 from nengo_dl.execution.compiled_executor import CompiledLoop
 from nengo_dl.execution.numpy_executor import Interpreter
+from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.single_steps import SingleSteps
+from nengo_dl.execution.sources import InputFeeds
 from nengo_dl.execution.state import Storage
 from nengo_dl.profiling.profiler import annotate
-from nengo_dl.program.pipeline import Program
+from nengo_dl.program.placement import Placement
+from nengo_dl.program.step import StepProgram
 
 __all__ = ["Chunk", "Engine"]
 
@@ -54,20 +58,18 @@ class Chunk:
 
 
 class Engine:
-    """Runs a program, and knows how many steps it has run.
+    """Runs a plan, and knows how many steps it has run.
 
     Parameters
     ----------
-    program : Program
+    plan : Plan
         What to run.
-    periods : sequence of float
-        For each output, after how many steps a value is kept (1: all).
-    device : str or None
-        TensorFlow device.
+    placement : Placement
+        Where to run it.
+    dtype : numpy.dtype
+        Floating point type of the simulation.
     unroll : int
         Steps in the body of the loop.
-    jit_compile : bool or None
-        Compile with XLA: always, never, or where it pays (None).
     fixed_inputs : mapping of {Signal: ndarray}
         Values of constant signals that a run can replace.
 
@@ -75,6 +77,14 @@ class Engine:
     ----------
     n_steps : int
         Number of the current time step.
+    step : StepProgram
+        Kernels of the device's part.
+    kernel_seconds : float
+        How long it took to make them.
+    host : HostOperators
+        NumPy steps.
+    sources : InputFeeds
+        Values of inputs.
     interpreter : Interpreter
         NumPy steps.
     storage : Storage
@@ -85,22 +95,39 @@ class Engine:
 
     def __init__(
         self,
-        program: Program,
-        periods: Sequence[float],
-        device: str | None,
+        plan: Plan,
+        placement: Placement,
+        dtype: np.dtype,
         unroll: int,
-        jit_compile: bool | None,
         fixed_inputs: Mapping[Signal, np.ndarray],
     ):
-        self.program = program
-        self.periods = list(periods)
-        self.device = device
-        self.jit_compile = jit_compile
+        self.plan = plan
+        self.placement = placement
+        self.host = HostOperators(plan, placement.minibatch_size)
+        self.sources = InputFeeds(plan.split.host, self.host)
+        began = time.perf_counter()
+        config = BuildConfig(
+            plan.dt,
+            dtype,
+            placement.minibatch_size,
+            self.host,
+            processor=placement.processor,
+        )
+        self.step = StepProgram(plan.layout, config, plan.labels)
+        self.kernel_seconds = time.perf_counter() - began
         self.n_steps = 0
-        self.interpreter = Interpreter(program)
-        self.storage = Storage(program, self.interpreter, device, fixed_inputs)
+        self.interpreter = Interpreter(plan, self.step, self.host)
+        self.storage = Storage(
+            plan, self.step, self.host, self.interpreter, placement, fixed_inputs
+        )
         self.loop = CompiledLoop(
-            program, self.storage, periods, device, unroll, jit_compile is not False
+            self.step,
+            self.host,
+            self.sources.restless,
+            self.storage,
+            plan.sampling,
+            placement,
+            unroll,
         )
         self._seconds_per_step = 0.0
         self._single_steps: SingleSteps | None = None
@@ -109,8 +136,8 @@ class Engine:
 
     def reset(self, seed: int) -> None:
         """Return to the initial state and to the start of all random streams."""
-        self.program.host.reset(seed)
-        self.program.feeds.restart()
+        self.host.reset(seed)
+        self.sources.restart()
         self.interpreter.reset()
         self.n_steps = 0
         self.storage.reset_state()
@@ -128,8 +155,8 @@ class Engine:
             Seed of each item of the minibatch.
         """
         state = self.storage.state_values()
-        self.program.host.reset(item_seeds)
-        self.program.feeds.restart()
+        self.host.reset(item_seeds)
+        self.sources.restart()
         self.interpreter.reset()
         self.n_steps = n_steps
         self.storage.set_state_values(state)
@@ -137,8 +164,8 @@ class Engine:
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
         self.n_steps = 0
-        self.program.feeds.reset()
-        self.program.feeds.reset_state()
+        self.sources.reset()
+        self.sources.reset_state()
         self.storage.reset_state()
 
     # -- running
@@ -170,7 +197,7 @@ class Engine:
         """
         interprets = not compiled and self.interprets(n_steps)
         run = self._run_interpreted if interprets else self._run_compiled
-        if self.program.settings.stateful:
+        if self.plan.settings.stateful:
             yield from run(n_steps, feeds)
             return
         before = [np.array(values) for values in self.storage.state_values()]
@@ -200,7 +227,11 @@ class Engine:
         steps = self._single_steps
         if steps is None or steps.item is not item:
             steps = SingleSteps(
-                self.program, item, self.storage.fixed_inputs, self.periods
+                self.host,
+                self.sources.sources,
+                item,
+                self.storage.fixed_inputs,
+                self.plan.sampling,
             )
             self._single_steps = steps
         outputs = steps.advance(self.n_steps)
@@ -211,8 +242,8 @@ class Engine:
     @functools.cached_property
     def _has_single_steps(self) -> bool:
         return (
-            self.program.step.config.minibatch_size == 1
-            and self.program.settings.stateful
+            self.step.config.minibatch_size == 1
+            and self.plan.settings.stateful
             and self.interprets(1)
         )
 
@@ -225,10 +256,10 @@ class Engine:
         self.soft_reset()
         start = [np.array(values) for values in self.storage.initial_state]
         for block, new, old in zip(
-            self.program.step.state_blocks, start, before, strict=True
+            self.step.state_blocks, start, before, strict=True
         ):
             for signal in block.signals:
-                if signal in self.program.learned:
+                if signal in self.plan.learned:
                     first = block.starts[signal]
                     where = slice(first, first + n_values(signal))
                     new[:, where] = old[:, where]
@@ -236,45 +267,36 @@ class Engine:
 
     def interprets(self, n_steps: int) -> bool:
         """Whether a run of this length uses NumPy steps instead of a compiled loop."""
-        if self.jit_compile is not None or not self.on_cpu:
+        if not self.placement.chooses:
             return False
         seconds = self.interpreter.estimated_seconds
-        if self.program.step.has_callbacks:
+        if self.step.has_callbacks:
             pays = seconds < sum(
                 _CALLBACK_SECONDS if is_callback else _PIECE_SECONDS
-                for _, is_callback in self.program.step.segments
+                for _, is_callback in self.step.segments
             )
         else:
             pays = n_steps * seconds < _SHORT_RUN
         return pays and self.interpreter.available
 
-    @functools.cached_property
-    def on_cpu(self) -> bool:
-        """Whether programs run on a CPU."""
-        if self.device is not None:
-            return "cpu" in self.device.lower()
-        return not tf.config.list_logical_devices("GPU")
-
     def _run_interpreted(self, n_steps, feeds):
         self.storage.move_state_to_host()
-        host = self.program.host
+        host = self.host
         done = 0
         while done < n_steps:
             count = min(n_steps - done, self._steps_per_chunk(chunks.MOST_STEPS))
             began = time.perf_counter()
-            values, made, error = self.program.feeds.make(self.n_steps, count, feeds)
+            values, made, error = self.sources.make(self.n_steps, count, feeds)
             values = self._with_feeds(values, feeds, done, made)
             host.start_chunk(self.n_steps, self._rows(feeds, done, made))
             before = self.interpreter.copy_state()
             try:
-                outputs = self.interpreter.run(self.n_steps, made, values, self.periods)
+                outputs = self.interpreter.run(
+                    self.n_steps, made, values, self.plan.sampling
+                )
             except BaseException:
                 self.interpreter.restore_state(before)
                 raise
-            outputs = [
-                values[-1:].copy() if last else values
-                for values, last in zip(outputs, self.program.only_last, strict=True)
-            ]
             self._advance(made, began)
             done += made
             if made:
@@ -293,11 +315,11 @@ class Engine:
                 frames, slots, count, error = batch
                 if count:
                     rows = self._rows(feeds, self.n_steps - first, count)
-                    self.program.host.start_chunk(self.n_steps, rows)
+                    self.host.start_chunk(self.n_steps, rows)
                     began, timed = time.perf_counter(), self.loop.is_compiled
                     job = None
                     last = error is not None or self.n_steps + count >= end
-                    if last or self.program.step.has_callbacks:
+                    if last or self.step.has_callbacks:
                         # Python code of the model never runs in two threads at once
                         results = self.loop.run(count, frames, slots)
                     else:
@@ -327,7 +349,7 @@ class Engine:
         capacity = self.loop.buffers.shape.capacity
         count = min(end - now, self._steps_per_chunk(capacity))
         with annotate("inputs of a chunk (Python)"):
-            values, made, error = self.program.feeds.make(now, count, feeds)
+            values, made, error = self.sources.make(now, count, feeds)
             values = self._with_feeds(values, feeds, now - first, made)
             frames, slots = self.loop.inputs(values, now, made)
         return frames, slots, made, error
@@ -347,7 +369,7 @@ class Engine:
 
     def _advance(self, n_steps: int, began: float, timed: bool = True) -> None:
         self.n_steps += n_steps
-        self.program.feeds.consume(n_steps)
+        self.sources.consume(n_steps)
         if n_steps and timed:
             self._seconds_per_step = (time.perf_counter() - began) / n_steps
 

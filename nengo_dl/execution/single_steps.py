@@ -12,10 +12,10 @@ import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.signal import Signal
 
+from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.numpy_executor import Item
-from nengo_dl.execution.numpy_steps import assign_result, failed
+from nengo_dl.execution.numpy_steps import HostOperators, assign_result, failed
 from nengo_dl.execution.sources import Source
-from nengo_dl.program.pipeline import Program
 
 __all__ = ["SingleSteps"]
 
@@ -25,14 +25,16 @@ class SingleSteps:
 
     Parameters
     ----------
-    program : Program
-        What to run.
+    host : HostOperators
+        Has the steps.
+    sources : sequence of Source
+        Make the inputs.
     item : Item
         Its live arrays and step functions.
     fixed_inputs : mapping of {Signal: ndarray}
         Values of constant inputs.
-    periods : sequence of float
-        For each output, after how many steps its value is kept.
+    sampling : sequence of Sampling
+        For each output, which steps are kept.
 
     Attributes
     ----------
@@ -42,21 +44,23 @@ class SingleSteps:
 
     def __init__(
         self,
-        program: Program,
+        host: HostOperators,
+        sources: Sequence[Source],
         item: Item,
         fixed_inputs: Mapping[Signal, np.ndarray],
-        periods: Sequence[float],
+        sampling: Sequence[Sampling],
     ):
         self.item = item
-        self._host = program.host
-        self._sources = program.feeds.sources
+        self._host = host
+        self._sources = sources
         self._makers = [self._maker(source) for source in self._sources]
         self._fixed = [
             (live, np.reshape(fixed_inputs[signal], live.shape))
             for signal, live in item.inputs
             if signal in fixed_inputs
         ]
-        self._outputs = list(zip(item.probed, periods, strict=True))
+        rules = [None if s.period <= 1 else s.keeps for s in sampling]
+        self._outputs = list(zip(item.probed, rules, strict=True))
 
     def advance(self, n_steps: int) -> list[np.ndarray] | None:
         """Simulate one step; after an error, the state is as it was before.
@@ -109,9 +113,9 @@ class SingleSteps:
             source.n_made += 1
         return [
             live.reshape(1, 1, -1).copy()
-            if period <= 1 or number % period < 1
+            if keeps is None or keeps(number)
             else np.zeros((0, 1, live.size))
-            for live, period in self._outputs
+            for live, keeps in self._outputs
         ]
 
     def _maker(self, source: Source) -> Callable[[float], None]:

@@ -12,11 +12,14 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.ir import elements, n_values
+from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.traits import Role
 from nengo_dl.execution.lasting_state import LastingState
 from nengo_dl.execution.learned_weights import LearnedWeights
 from nengo_dl.execution.numpy_executor import Interpreter
-from nengo_dl.program.pipeline import Program
+from nengo_dl.execution.numpy_steps import HostOperators
+from nengo_dl.program.placement import Placement
+from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
 
 __all__ = ["Storage"]
@@ -31,12 +34,16 @@ class Storage:
 
     Parameters
     ----------
-    program : Program
+    plan : Plan
         What is simulated.
+    step : StepProgram
+        Says where signals are, and their initial values.
+    host : HostOperators
+        Is shown new values of constants.
     interpreter : Interpreter
         Holds the state while it is on the host.
-    device : str or None
-        TensorFlow device.
+    placement : Placement
+        Where variables are.
     fixed_inputs : mapping of {Signal: ndarray}
         Values of constant signals that a run can replace.
 
@@ -52,40 +59,44 @@ class Storage:
 
     def __init__(
         self,
-        program: Program,
+        plan: Plan,
+        step: StepProgram,
+        host: HostOperators,
         interpreter: Interpreter,
-        device: str | None,
+        placement: Placement,
         fixed_inputs: Mapping[Signal, np.ndarray],
     ):
-        self.program = program
+        self.plan = plan
+        self.step = step
+        self.host = host
         self.interpreter = interpreter
-        self.device = device
+        self.placement = placement
         self.fixed_inputs = dict(fixed_inputs)
-        self.learned = LearnedWeights(program, device)
-        self.lasting = LastingState(program)
+        self.learned = LearnedWeights(plan, step, placement.device)
+        self.lasting = LastingState(plan, step)
         self._variables: Variables | None = None
         self._uniform: dict[int, float] | None = None
         # the state while it is neither in variables nor on the host
         self._state: list[np.ndarray] | None = None
         self._state_on_host = False
-        minibatch = program.step.config.minibatch_size
+        minibatch = step.config.minibatch_size
         self._initial_state = [
             np.repeat(values, minibatch, axis=0)
-            for values in program.step.initial_values(program.step.state_blocks)
+            for values in step.initial_values(step.state_blocks)
         ]
 
     @property
     def variables(self) -> Variables:
         """Constants and state on the device; made when first asked for."""
         if self._variables is None:
-            self._variables = Variables(self.program, self.device)
+            self._variables = Variables(self.plan, self.step, self.placement.device)
         return self._variables
 
     @property
     def trained_variables(self) -> list[tf.Variable]:
         """Everything that training changes."""
         constants = zip(
-            self.variables.constants, self.program.step.constant_blocks, strict=True
+            self.variables.constants, self.step.constant_blocks, strict=True
         )
         found = [v for v, block in constants if block.trainable and block.size]
         return [*found, *self.learned.variables.values()]
@@ -148,13 +159,13 @@ class Storage:
         Returns
         -------
         dict of {int: float}
-            Values, by position in ``program.step.constant_blocks``; only of blocks of
+            Values, by position in ``step.constant_blocks``; only of blocks of
             floating point numbers that are not trained.
         """
         if self._uniform is None:
             self._uniform = {}
-            for number, block in enumerate(self.program.step.constant_blocks):
-                dtype = self.program.step.dtype_of(block)
+            for number, block in enumerate(self.step.constant_blocks):
+                dtype = self.step.dtype_of(block)
                 if block.trainable or not block.size or dtype.kind != "f":
                     continue
                 values = self._constant_values(block)
@@ -169,8 +180,8 @@ class Storage:
             self.lasting.reset()
             self.set_state_values(self.lasting.put(self.state_values()))
         if self._variables is not None:
-            blocks = self.program.step.constant_blocks
-            values = self.program.step.initial_values(blocks)
+            blocks = self.step.constant_blocks
+            values = self.step.initial_values(blocks)
             self._set_constants(dict(zip(blocks, values, strict=True)))
 
     def publish_trained(self) -> None:
@@ -178,14 +189,14 @@ class Storage:
         changed = self.learned.changed()
         if changed:
             self.set_values(changed)
-        blocks = self.program.step.constant_blocks
+        blocks = self.step.constant_blocks
         self._publish([block for block in blocks if block.trainable])
 
     def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
         self._uniform = None
         variables = self.variables.constants
         for block, value in values.items():
-            variable = variables[self.program.step.constant_blocks.index(block)]
+            variable = variables[self.step.constant_blocks.index(block)]
             dtype = variable.dtype.as_numpy_dtype
             variable.assign(np.asarray(value, dtype=dtype))
         self._publish(list(values))
@@ -199,7 +210,7 @@ class Storage:
         for block in blocks:
             for signal in block.signals:
                 read = functools.partial(self._constant_value, block, signal)
-                self.program.host.set_constant(signal, read)
+                self.host.set_constant(signal, read)
 
     def _constant_value(self, block: Block, signal: Signal) -> np.ndarray:
         start = block.starts[signal]
@@ -211,10 +222,10 @@ class Storage:
         Those on the CPU are not copied.
         """
         if self._variables is None:
-            return self.program.step.initial_values([block])[0]
-        index = self.program.step.constant_blocks.index(block)
+            return self.step.initial_values([block])[0]
+        index = self.step.constant_blocks.index(block)
         tensor = self._variables.constants[index].read_value()
-        if "CPU" in tensor.device:
+        if self.placement.on_cpu:
             return np.asarray(memoryview(tensor))
         return tensor.numpy()
 
@@ -248,7 +259,7 @@ class Storage:
             s: self.fixed_inputs[s.base] for s in signals if s.base in self.fixed_inputs
         }
         blocks = {self._block_of(s.base) for s in signals if s not in given}
-        state_blocks = self.program.step.state_blocks
+        state_blocks = self.step.state_blocks
         values = {b: self._constant_values(b) for b in blocks - set(state_blocks)}
         if len(values) < len(blocks):
             values.update(zip(state_blocks, self.state_values(), strict=True))
@@ -285,7 +296,7 @@ class Storage:
             If a signal is neither constant nor state.
         """
         blocks = {signal: self._block_of(signal) for signal in values}
-        step = self.program.step
+        step = self.step
         constants: dict[Block, np.ndarray] = {}
         state = None
         for signal, block in blocks.items():
@@ -312,7 +323,7 @@ class Storage:
 
     def _block_of(self, base: Signal) -> Block:
         """Return the block of a constant or state signal, or raise KeyError."""
-        block = self.program.step.layout.block_of.get(base)
+        block = self.step.layout.block_of.get(base)
         if block is None or block.role not in (Role.CONSTANT, Role.STATE):
             raise KeyError(base)
         return block
@@ -336,7 +347,7 @@ class Storage:
             self._set_constants(
                 dict(
                     zip(
-                        self.program.step.constant_blocks,
+                        self.step.constant_blocks,
                         saved["constants"],
                         strict=True,
                     )

@@ -75,7 +75,7 @@ class SignalValues(Mapping):
         yield self._model.step
         yield self._model.time
         yield from self._engine.storage.fixed_inputs
-        for block in self._engine.program.step.layout.blocks:
+        for block in self._engine.step.layout.blocks:
             if block.role in (Role.CONSTANT, Role.STATE):
                 yield from block.signals
 

@@ -199,16 +199,15 @@ def summarize(engine: Engine, model: Model, values: ParameterValues) -> Summary:
     Summary
         Of the program as it is now.
     """
-    program = engine.program
-    step = program.step
-    seconds = dict(program.seconds)
+    plan, step = engine.plan, engine.step
+    seconds = {**plan.seconds, "kernels": engine.kernel_seconds}
     if engine.loop.compile_seconds is not None:
         seconds["loop"] = engine.loop.compile_seconds
     groups = [bound.group for bound in step.layout.groups]
     minibatch = step.config.minibatch_size
     return Summary(
         _count_objects(model),
-        {"built": len(program.order), **program.counts},
+        {"built": len(plan.order), **plan.counts},
         [
             (label, len(group.ops), group.is_callback and not _is_tensor_node(group))
             for label, group in zip(step.labels, groups, strict=True)
@@ -237,8 +236,8 @@ def _count_objects(model: Model) -> dict[str, int]:
 
 
 def _parameters(engine: Engine, values: ParameterValues) -> list[ParameterRow]:
-    step = engine.program.step
-    trained = {parameter.signal for parameter in engine.program.trainable}
+    step = engine.step
+    trained = {parameter.signal for parameter in engine.plan.trainable}
     learned = {p.signal for p in values.parameters if p.learned}
     rows = []
     for name, place in Places(values).parameters.items():
@@ -270,7 +269,7 @@ def _obstacles(
     engine: Engine, model: Model, values: ParameterValues, groups: list[Group]
 ) -> list[str]:
     found = []
-    if engine.jit_compile is False:
+    if not engine.placement.uses_xla:
         found.append("jit_compile=False turns compilation off")
     names = ObjectNames(model, values.parameters)
     nodes = {}

@@ -65,15 +65,14 @@ class Continuation:
 
     def __init__(self, values: ParameterValues):
         self.engine = values.engine
-        program = self.engine.program
         named = name_outputs(values.model, name_objects(values.model))
         self._names: dict[Operator | None, str] = {
             **named,
-            **{op: named[old] for op, old in program.split.origin.items()},
+            **{op: named[old] for op, old in self.engine.plan.split.origin.items()},
             None: "simulation",
         }
         self.sources = {
-            self._names[source.op]: source for source in program.feeds.sources
+            self._names[source.op]: source for source in self.engine.sources.sources
         }
 
     @property
@@ -81,12 +80,12 @@ class Continuation:
         """Random streams by name, one for each item of the minibatch."""
         return {
             f"{self._names[op]}/{key}": streams
-            for (op, key), streams in self.engine.program.host.streams.items()
+            for (op, key), streams in self.engine.host.streams.items()
         }
 
     def save(self) -> dict[str, np.ndarray]:
         """Return all of it by name, and warn of what cannot be saved."""
-        engine, host = self.engine, self.engine.program.host
+        engine, host = self.engine, self.engine.host
         arrays = {
             "steps": np.array(engine.n_steps, dtype=np.int64),
             "seeds": np.array(host.item_seeds, dtype=np.int64),
@@ -129,7 +128,7 @@ class Continuation:
         item : int, optional
             Which item of it to use for all items here.
         """
-        minibatch = self.engine.program.host.minibatch_size
+        minibatch = self.engine.host.minibatch_size
         if item is None and n_items != minibatch:
             raise _refusal(
                 f"it is that of {n_items} items of a minibatch, and the simulator has "
@@ -175,7 +174,7 @@ class Continuation:
     def load(self, arrays: Mapping[str, np.ndarray], item: int | None = None) -> None:
         """Continue with these arrays, which were checked before."""
         engine = self.engine
-        host, feeds = engine.program.host, engine.program.feeds
+        host = engine.host
         rows = [item] * host.minibatch_size if item is not None else slice(None)
         n_steps = int(arrays["steps"])
         engine.jump(n_steps, [int(seed) for seed in arrays["seeds"][rows]])
@@ -183,7 +182,7 @@ class Continuation:
             ahead = arrays.get(f"{name}/ahead")
             if self._repeats(source):
                 last = n_steps + (0 if ahead is None else len(ahead))
-                feeds.repeat(source, int(arrays[f"{name}/made"]), last)
+                engine.sources.repeat(source, int(arrays[f"{name}/made"]), last)
             for number, signal in enumerate(source.op.updates):
                 saved = arrays[f"{name}/state[{number}]"][rows]
                 for signals, value in zip(host.signals, saved, strict=True):
@@ -222,12 +221,12 @@ class Continuation:
 
     def _repeats(self, source: Source) -> bool:
         """Whether a process may keep more than its stream and state."""
-        watched = self.engine.program.host.processes.get(source.op, ())
+        watched = self.engine.host.processes.get(source.op, ())
         return any(process.keeps_more for process in watched)
 
     def _warn_of_hidden_streams(self) -> None:
-        sources = {source.op for source in self.engine.program.feeds.sources}
-        for op, watched in self.engine.program.host.processes.items():
+        sources = {source.op for source in self.engine.sources.sources}
+        for op, watched in self.engine.host.processes.items():
             if op in sources or not any(p.keeps_more for p in watched):
                 continue  # those without input repeat what they did
             if any(p.stream is not s for p in watched for s in _streams_in(p.step)):

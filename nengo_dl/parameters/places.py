@@ -81,7 +81,7 @@ class Places:
     def state(self) -> dict[str, Place]:
         """Places of the state that is no parameter."""
         if self._state is None:
-            step = self.values.engine.program.step
+            step = self.values.engine.step
             parameters = {p.signal for p in self.values.parameters}
             signals = {
                 signal

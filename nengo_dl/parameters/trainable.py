@@ -94,9 +94,9 @@ def find_trainable_parameters(values: ParameterValues) -> TrainableParameters:
     TrainableParameters
         In the order in which Nengo built them.
     """
-    program = values.engine.program
-    wanted = {parameter.signal for parameter in program.trainable}
-    wanted &= set(program.step.layout.block_of)
+    plan = values.engine.plan
+    wanted = {parameter.signal for parameter in plan.trainable}
+    wanted &= set(plan.layout.block_of)
     found = []
     for name, place in Places(values).parameters.items():
         if place.signal in wanted:

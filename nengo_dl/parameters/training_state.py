@@ -145,7 +145,7 @@ class TrainingState:
             id(variable): block
             for variable, block in zip(
                 engine.storage.variables.constants,
-                engine.program.step.constant_blocks,
+                engine.step.constant_blocks,
                 strict=True,
             )
         }

@@ -85,7 +85,7 @@ class ParameterValues:
     @property
     def minibatch_size(self) -> int:
         """Number of items that are simulated in parallel."""
-        return self.engine.program.step.config.minibatch_size
+        return self.engine.step.config.minibatch_size
 
     # -- signals
 
@@ -108,7 +108,7 @@ class ParameterValues:
             and whether all items share it.
         """
         signals = list(dict.fromkeys(signals))
-        placed = self.engine.program.step.layout.block_of
+        placed = self.engine.step.layout.block_of
         live = [signal for signal in signals if signal in placed]
         found = dict(zip(live, self.engine.storage.values_of(live), strict=True))
         for signal in signals:
@@ -121,7 +121,7 @@ class ParameterValues:
 
     def differs(self, signal: Signal) -> bool:
         """Whether items of a minibatch have values of their own for a parameter."""
-        block = self.engine.program.step.layout.block_of.get(signal)
+        block = self.engine.step.layout.block_of.get(signal)
         return block is not None and block.role is Role.STATE
 
     def write(
@@ -140,7 +140,7 @@ class ParameterValues:
         """
         gains = gains or {}
         values = {**values, **self._gain_signals(gains)}
-        placed = self.engine.program.step.layout.block_of
+        placed = self.engine.step.layout.block_of
         self.engine.storage.set_values({s: v for s, v in values.items() if s in placed})
         for signal, value in values.items():
             if signal not in placed:

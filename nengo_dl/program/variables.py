@@ -9,8 +9,9 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
+from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.trainability import variable_name
-from nengo_dl.program.pipeline import Program
+from nengo_dl.program.step import StepProgram
 
 __all__ = ["Variables"]
 
@@ -23,7 +24,9 @@ class Variables:
 
     Parameters
     ----------
-    program : Program
+    plan : Plan
+        Says what the parameters are called.
+    step : StepProgram
         Says which blocks there are, and their initial values.
     device : str or None
         TensorFlow device.
@@ -31,15 +34,14 @@ class Variables:
     Attributes
     ----------
     constants : list of tf.Variable, shapes (1, size)
-        Values of ``program.step.constant_blocks``.
+        Values of ``step.constant_blocks``.
     state : list of tf.Variable, shapes (minibatch, size)
-        Values of ``program.step.state_blocks``.
+        Values of ``step.state_blocks``.
     """
 
-    def __init__(self, program: Program, device: str | None):
-        step = program.step
+    def __init__(self, plan: Plan, step: StepProgram, device: str | None):
         minibatch = step.config.minibatch_size
-        names = {p.signal: variable_name(p) for p in program.trainable}
+        names = {p.signal: variable_name(p) for p in plan.trainable}
         with tf.device(device):
             self.constants = [
                 tf.Variable(values, trainable=block.trainable, name=_name(block, names))

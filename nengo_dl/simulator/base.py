@@ -14,12 +14,14 @@ from nengo.exceptions import ReadonlyError, SimulatorClosed, ValidationError
 from nengo.utils.numpy import is_array_like
 from nengo.utils.progress import ProgressBar
 
+from nengo_dl.builders.lookup import make_builder_lookup
+from nengo_dl.compiler.compile import compile_model
 from nengo_dl.config import NetworkSettings
 from nengo_dl.execution.session import Engine
 from nengo_dl.inspection.data import ProbeHistory, SimulationData
 from nengo_dl.inspection.signals import SignalValues
 from nengo_dl.parameters.values import ParameterValues
-from nengo_dl.program.pipeline import compile_model
+from nengo_dl.program.placement import Placement
 from nengo_dl.simulator.options import check_options, choose_seed
 from nengo_dl.support.arguments import check_seed
 from nengo_dl.support.garbage import rare_collections
@@ -88,7 +90,7 @@ class SimulatorBase:
         self._board: Board | None = None
         if self.tensorboard is not None:
             self._board = Board(self.tensorboard)
-            self._board.graph(step_graph(self._program.step, self.model))
+            self._board.graph(step_graph(self._engine.step, self.model))
         self.closed = False
         self.reset(seed=seed)
 
@@ -100,8 +102,17 @@ class SimulatorBase:
             for node, signal in self._input_signals.items()
             if is_array_like(node.output)
         }
-        self._program = compile_model(
-            model, self.dtype, self.minibatch_size or 1, list(fixed), settings
+        placement = Placement.choose(
+            self.device, self.jit_compile, self.minibatch_size or 1
+        )
+        minibatch = placement.minibatch_size
+        plan = compile_model(
+            model,
+            make_builder_lookup(self.dtype, minibatch, placement.uses_xla),
+            list(fixed),
+            settings,
+            minibatch,
+            placement.large,
         )
         if not model.operators:
             raise ValidationError(
@@ -109,28 +120,17 @@ class SimulatorBase:
                 attr="model",
                 obj=self,
             )
-        periods = [
-            1.0 if probe.sample_every is None else probe.sample_every / model.dt
-            for probe in model.probes
-        ]
         self._engine = Engine(
-            self._program,
-            periods,
-            self.device,
-            self.unroll_simulation,
-            self.jit_compile,
-            fixed,
+            plan, placement, self.dtype, self.unroll_simulation, fixed
         )
         self._histories = {
             probe: ProbeHistory(
                 model.sig[probe]["in"].shape,
                 model.sig[probe]["in"].dtype,
                 self.minibatch_size is not None,
-                only_last,
+                sampling.only_last,
             )
-            for probe, only_last in zip(
-                model.probes, self._program.only_last, strict=True
-            )
+            for probe, sampling in zip(model.probes, plan.sampling, strict=True)
         }
         self._parameters = ParameterValues(
             self._engine, model, self.minibatch_size is not None
@@ -184,7 +184,7 @@ class SimulatorBase:
     @property
     def step_order(self) -> list[Operator]:
         """The model's operators in the order of Nengo's reference simulator."""
-        return self._program.order
+        return list(self._engine.plan.order)
 
     def reset(self, seed: int | None = None) -> None:
         """Return to the state in which the simulator was made.

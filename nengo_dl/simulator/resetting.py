@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 from nengo.exceptions import ValidationError
 
+from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.simulator.base import SimulatorBase
 from nengo_dl.support.arguments import check_seconds
 
@@ -100,8 +101,9 @@ class ResettingFace(SimulatorBase):
             )
             sample_every = dt
         if sample_every is None:
-            period = 1.0
+            sampling = Sampling()
         else:
-            period = check_seconds(sample_every, "sample_every", self) / self.dt
+            period = check_seconds(sample_every, "sample_every", self)
+            sampling = Sampling.every(period, self.dt)
         steps = np.arange(1, self.n_steps + 1)
-        return self.dt * steps[steps % period < 1]
+        return self.dt * steps[sampling.mask(0, self.n_steps)]

@@ -176,14 +176,14 @@ class RunningFace(SimulatorBase):
                 stacklevel=2,
             )
             return
-        if not self._program.settings.stateful:
+        if not self._engine.plan.settings.stateful:
             self.clear_probes()
         if progress_bar is None:
             progress_bar = self.progress_bar
         if profile is None:
             self._run(n_steps, feeds, progress_bar)
         else:
-            with recorded(profile, self._program.step.labels):
+            with recorded(profile, self._engine.step.labels):
                 self._run(n_steps, feeds, progress_bar, compiled=True)
 
     def _run(self, n_steps, feeds, progress_bar, compiled=False) -> None:

@@ -141,7 +141,7 @@ class TrainingFace(SimulatorBase):
         recorder = find_summaries(
             summaries, self._board, self.model, self.data.get_params, self
         )
-        with recorded(check_profile(profile, self), self._program.step.labels):
+        with recorded(check_profile(profile, self), self._engine.step.labels):
             return self._get_training().train(
                 inputs,
                 targets,

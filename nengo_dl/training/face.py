@@ -67,7 +67,7 @@ class Training:
         self.checker = DataChecker(
             signals,
             model.probes,
-            engine.program.step.config.dtype,
+            engine.step.config.dtype,
             self.trainer.minibatch,
             owner,
         )
@@ -189,7 +189,7 @@ class Training:
     # -- checks
 
     def _check_not_inference_only(self, action: str) -> None:
-        if self.trainer.engine.program.settings.inference_only:
+        if self.trainer.engine.plan.settings.inference_only:
             raise ValidationError(
                 f"Cannot {action}: {self.model.toplevel} was configured with "
                 "inference_only=True. Set it to False (or None) and make another "

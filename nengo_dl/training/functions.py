@@ -119,7 +119,7 @@ class TrainingFunctions:
     def program(self, training: bool) -> StepProgram:
         """Return the program of a step, for training or as it is simulated."""
         if training not in self._programs:
-            step = self.engine.program.step
+            step = self.engine.step
             config = dataclasses.replace(
                 step.config,
                 host=self.host,
@@ -130,10 +130,9 @@ class TrainingFunctions:
 
     def compiles(self, stages: Stages) -> bool:
         """Return whether XLA compiles functions that run some stages."""
-        engine = self.engine
-        if engine.jit_compile is None and engine.on_cpu and stages.avoids_xla:
-            return False
-        return engine.jit_compile is not False and not stages.program.has_callbacks
+        return self.engine.placement.compiles(
+            stages.program.has_callbacks, stages.avoids_xla
+        )
 
     def simulate(
         self,
@@ -198,7 +197,7 @@ class TrainingFunctions:
         given = (state, part.pieces, part.targets)
         function = self._function(computation, part, given)
         try:
-            with tf.device(self.engine.device):
+            with tf.device(self.engine.placement.device):
                 # side by side: in lists and dicts, tensors take 0.1 ms longer
                 return function(*tf.nest.flatten(given))
         except tf.errors.OpError as error:
@@ -234,7 +233,7 @@ class TrainingFunctions:
                 computation, minibatch.n_steps, moving, starts, given
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
-            with tf.device(self.engine.device):
+            with tf.device(self.engine.placement.device):
                 self._functions[key] = function.get_concrete_function(
                     *tf.nest.flatten(given)
                 )

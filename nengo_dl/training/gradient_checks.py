@@ -96,7 +96,7 @@ class _Comparison:
         self.minibatch = minibatch
         self.nodes = list(nodes)
         storage = trainer.engine.storage
-        self.blocks = trainer.engine.program.step.constant_blocks
+        self.blocks = trainer.engine.step.constant_blocks
         self.constants = [v.numpy() for v in storage.variables.constants]
         self.trained = [i for i, b in enumerate(self.blocks) if b.trainable and b.size]
         # initial values of weights that learning rules change come last
@@ -275,7 +275,7 @@ class _Comparison:
         if isinstance(owner, nengo.Node):
             step, item, element = index
             return f"input of {owner}, item {item}, step {step}, element {element}"
-        for parameter in self.trainer.engine.program.trainable:
+        for parameter in self.trainer.engine.plan.trainable:
             signal = parameter.signal.base
             start = 0 if signal is owner else None
             if not isinstance(owner, Signal):

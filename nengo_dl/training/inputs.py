@@ -84,22 +84,15 @@ class TrainingInputs:
         only_last: Collection[nengo.Probe],
         rng: np.random.RandomState,
     ):
-        self.program = engine.program
-        self.on_cpu = engine.on_cpu
+        self.plan = engine.plan
+        self.step = engine.step
+        self.on_cpu = engine.placement.on_cpu
         self.fixed_inputs = engine.storage.fixed_inputs
         self.probes = probes
         self.only_last = only_last
         self.rng = rng
-        host = self.program.host
-        self.host = HostOperators(
-            host.order,
-            host.replaced,
-            host.on_host,
-            host.time_update,
-            host.dt,
-            host.minibatch_size,
-        )
-        self.feeds = InputFeeds(self.program.split.host, self.host)
+        self.host = HostOperators(self.plan, engine.placement.minibatch_size)
+        self.feeds = InputFeeds(self.plan.split.host, self.host)
         self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
 
     def prepare(
@@ -126,9 +119,9 @@ class TrainingInputs:
         """
         prepared = (self._parts(minibatch, length) for minibatch in minibatches)
         # functions in Python share their state on the host with what is made ahead
-        if self.program.step.has_callbacks:
+        if self.step.has_callbacks:
             return prepared
-        draws = any(_is_random(op) for op in self.program.split.host)
+        draws = any(_is_random(op) for op in self.plan.split.host)
         return _in_batches(prepared) if in_memory and not draws else _ahead(prepared)
 
     def _parts(self, minibatch: Minibatch, length: int | None) -> list[Part]:
@@ -154,7 +147,7 @@ class TrainingInputs:
     def host_inputs(self, minibatch: Minibatch) -> dict[Signal, np.ndarray]:
         """Return the values of inputs that are not fed, shape (steps, items, ...)."""
         key = (minibatch.n_steps, frozenset(minibatch.inputs))
-        has_callbacks = self.program.step.has_callbacks
+        has_callbacks = self.step.has_callbacks
         # drawn in any case: what is random later does not depend on what is kept here
         seed = int(self.rng.randint(2**31 - 1))
         if self._made is not None and self._made[0] == key and not has_callbacks:
@@ -164,7 +157,7 @@ class TrainingInputs:
         values, _, error = self.feeds.make(0, minibatch.n_steps, minibatch.inputs)
         if error is not None:
             raise error
-        if not any(_is_random(op) for op in self.program.split.host):
+        if not any(_is_random(op) for op in self.plan.split.host):
             self._made = (key, values)
         return values
 
@@ -176,10 +169,9 @@ class TrainingInputs:
         end: int,
     ) -> list[list[tf.Tensor]]:
         """Return values of all inputs, by block and signal, as tensors."""
-        step = self.program.step
         blocks = []
-        for block in step.input_blocks:
-            dtype = step.dtype_of(block)
+        for block in self.step.input_blocks:
+            dtype = self.step.dtype_of(block)
             parts = []
             for signal in block.signals:
                 size = max(signal.size, 1)

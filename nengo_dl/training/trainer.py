@@ -94,14 +94,13 @@ class Trainer:
         self.owner = owner
         self.rng = np.random.RandomState(seed)
         self.probes = list(model.probes)
-        program = engine.program
         #: probes whose last step alone is seen by objectives
         self.only_last = {
             probe
-            for probe, last in zip(self.probes, program.only_last, strict=True)
-            if last
+            for probe, sampling in zip(self.probes, engine.plan.sampling, strict=True)
+            if sampling.only_last
         }
-        self.minibatch = program.step.config.minibatch_size
+        self.minibatch = engine.step.config.minibatch_size
         self.inputs = TrainingInputs(engine, self.probes, self.only_last, self.rng)
         self.functions = TrainingFunctions(
             engine, model, self.inputs.host, self.probes, self.only_last
@@ -140,11 +139,11 @@ class Trainer:
         """Raise if no parameter can be trained; warn of those without a gradient."""
         probes = {probe for term in terms for probe in term.probes}
         check_paths(
-            self.engine.program.split.device,
+            self.engine.plan.split.device,
             [self.model.sig[probe]["in"].base for probe in probes],
             {
                 p.signal.base: name_of_parameter(p)
-                for p in self.engine.program.trainable
+                for p in self.engine.plan.trainable
             },
             self.owner,
         )
@@ -290,7 +289,7 @@ class Trainer:
         The losses in the results are masked where a term waits for the last part.
         """
         state = self.state
-        dtype = self.engine.program.step.config.dtype
+        dtype = self.engine.step.config.dtype
         for part in parts:
             waiting = np.array(
                 [

@@ -12,7 +12,7 @@ from nengo_dl.builders.base import find_builder
 from nengo_dl.builders.value_store import ValueStore, block_dtype
 from nengo_dl.compiler import binding
 from nengo_dl.compiler.layout import lay_out
-from nengo_dl.compiler.plan import dependencies, plan
+from nengo_dl.compiler.planners import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.program.step import StepProgram

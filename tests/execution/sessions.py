@@ -4,9 +4,11 @@ import nengo
 import numpy as np
 from nengo.builder import Model
 
+from nengo_dl.builders.lookup import make_builder_lookup
+from nengo_dl.compiler.compile import compile_model
 from nengo_dl.execution import chunk_buffers as chunks
 from nengo_dl.execution.session import Engine
-from nengo_dl.program.pipeline import compile_model
+from nengo_dl.program.placement import Placement
 
 
 def make_engine(
@@ -18,12 +20,10 @@ def make_engine(
     """
     model = Model(dt=0.001)
     model.build(net)
-    program = compile_model(model, np.dtype(dtype), minibatch_size, [])
-    periods = [
-        1.0 if probe.sample_every is None else probe.sample_every / model.dt
-        for probe in model.probes
-    ]
-    engine = Engine(program, periods, None, unroll, jit_compile, {})
+    placement = Placement.choose(None, jit_compile, minibatch_size)
+    lookup = make_builder_lookup(dtype, minibatch_size, placement.uses_xla)
+    plan = compile_model(model, lookup, minibatch_size=minibatch_size)
+    engine = Engine(plan, placement, np.dtype(dtype), unroll, {})
     engine.reset(seed)
     return engine
 

@@ -136,7 +136,7 @@ def test_errors_in_callbacks_reach_the_user_with_their_cause(monkeypatch, interp
         run(engine, 5)
     assert isinstance(info.value.__cause__, RuntimeError)
     assert engine.n_steps == 0
-    assert engine.program.host.error is None
+    assert engine.host.error is None
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_fed_functions_in_lock_step_are_not_called(monkeypatch, interpreted):
         nengo.Probe(node)
         nengo.Probe(source)
     engine = make_engine(net, minibatch_size=2)
-    signal = engine.program.output_signals[1]
+    signal = engine.plan.output_signals[1]
     rows = np.arange(8.0).reshape(4, 2, 1)
     doubled, fed = run(engine, 4, {signal: rows})
     assert log == []

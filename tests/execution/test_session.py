@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from nengo.exceptions import SimulationError
 
+from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
 from nengo_dl.program.chunk_loop import LoopShape
 from tests.execution.sessions import (
@@ -154,7 +155,7 @@ def test_feeds_replace_inputs_in_every_chunk(monkeypatch):
     limit_chunks(monkeypatch, 4)
     log = []
     engine = make_engine(counting_network(log), minibatch_size=2)
-    signal = engine.program.output_signals[0]
+    signal = engine.plan.output_signals[0]
     rows = np.random.RandomState(0).uniform(size=(10, 2, 1))
     fed, _ = run(engine, 10, {signal: rows})
     np.testing.assert_array_equal(fed, rows)
@@ -237,11 +238,9 @@ def test_run_that_nobody_finishes_keeps_what_was_made(monkeypatch, interpreted):
 @pytest.mark.parametrize("only_last", [False, True])
 def test_slots_hold_what_sampling_keeps(period, capacity, only_last):
     buffers = ChunkBuffers.__new__(ChunkBuffers)
-    buffers.clocks = [(period, only_last)]
+    buffers.clocks = [Sampling(period, only_last)]
     buffers.shape = LoopShape(capacity, (), ())
-    room = capacity if period <= 1 else int(capacity / period) + 2
-    if only_last:
-        room = 2
+    room = Sampling(period, only_last).room(capacity)
     for now in range(60):
         for count in range(1, capacity + 1):
             (row,) = buffers.slots(now, count)
@@ -328,7 +327,7 @@ def test_matrices_that_one_group_computes_stay_matrices():
         nengo.Connection(error, learned.learning_rule)
         nengo.Probe(error)
     engine = make_engine(net)
-    step = engine.program.step
+    step = engine.step
     sizes = [block.size for block in step.state_blocks]
     assert [np.prod(shape) for shape in step.state_shapes] == sizes
     assert (1, 3, 10) in step.state_shapes and (10,) in step.state_shapes
@@ -349,7 +348,7 @@ def filtered_network():
 
 def test_output_and_state_of_lowpass_are_carried_once():
     engine = make_engine(filtered_network())
-    ((state, output),) = engine.program.step.twins.items()
+    ((state, output),) = engine.step.twins.items()
     run(engine, 5)
     values = engine.storage.state_values()
     assert np.all(values[output] > 0)
@@ -363,7 +362,7 @@ def test_output_that_differs_from_state_is_seen_for_one_step(monkeypatch, n_befo
     plain, changed = make_engine(net), make_engine(net)
     for engine in (plain, changed):
         run(engine, n_before) if n_before else None
-    (output,) = changed.program.step.twins.values()
+    (output,) = changed.step.twins.values()
     values = changed.storage.state_values()
     values[output] = values[output] + 10
     changed.storage.set_state_values(values)

@@ -16,8 +16,8 @@ from tests.execution.sessions import (
 
 def make_inputs(net, minibatch_size=1):
     """Return the sources of a network's inputs, and the signal of its first probe."""
-    program = make_engine(net, minibatch_size).program
-    return program.feeds, program.output_signals[0]
+    engine = make_engine(net, minibatch_size)
+    return engine.sources, engine.plan.output_signals[0]
 
 
 def noisy_network(seed=None):
@@ -219,9 +219,9 @@ def test_random_numbers_of_neurons_differ_between_items():
 def test_reset_forgets_values_ahead():
     log = []
     engine = make_engine(counting_network(log))
-    engine.program.feeds.make(0, 4)
+    engine.sources.make(0, 4)
     engine.reset(0)
-    engine.program.feeds.make(0, 2)
+    engine.sources.make(0, 2)
     assert log == [1, 2, 3, 4, 1, 2]
 
 
@@ -231,7 +231,7 @@ def test_repeated_steps_advance_one_process_and_call_no_function():
         counting_network(log)
         noisy_network()
     engine = make_engine(net)
-    feeds, signal = engine.program.feeds, engine.program.output_signals[-1]
+    feeds, signal = engine.sources, engine.plan.output_signals[-1]
     (noise,) = (source for source in feeds.sources if source.output is signal)
     feeds.repeat(noise, 1500, 1500)
     assert noise.n_made == 1500
@@ -246,7 +246,7 @@ def test_functions_without_output_are_called():
     with nengo.Network() as net:
         nengo.Node(lambda t: log.append(t), size_out=0)
     engine = make_engine(net)
-    engine.program.feeds.make(0, 3)
+    engine.sources.make(0, 3)
     np.testing.assert_allclose(log, [0.001, 0.002, 0.003])
 
 

@@ -281,7 +281,7 @@ def test_names_are_unique_for_objects_of_every_kind():
             names = name_objects(sim.model)
             assert len(set(names.values())) == len(names)
             places = loading.Places(sim._parameters)
-            n_state = sum(len(b.signals) for b in sim._engine.program.step.state_blocks)
+            n_state = sum(len(b.signals) for b in sim._engine.step.state_blocks)
             learned = sum(p.learned for p in sim._parameters.parameters)
             assert len(places.state) == n_state - learned
 

@@ -47,7 +47,7 @@ def layers(source=None, n_hidden=8):
 
 
 def names(engine):
-    kernels = engine.program.step.kernels
+    kernels = engine.step.kernels
     return [type(kernels[n]).__name__ for n in engine.loop.hoisted.groups]
 
 
@@ -58,7 +58,7 @@ def test_product_of_an_input_is_hoisted_and_those_behind_state_are_not(hoist_all
     engine = make_engine(layers())
     assert names(engine) == ["DotIncBuilder"]
     (group,) = engine.loop.hoisted.groups
-    assert [op.A.shape for op in engine.program.step.kernels[group].ops] == [(8, N_IN)]
+    assert [op.A.shape for op in engine.step.kernels[group].ops] == [(8, N_IN)]
 
 
 def test_what_a_hoisted_product_depends_on_is_hoisted_too(hoist_all):
@@ -94,7 +94,7 @@ def test_products_of_random_numbers_are_not_hoisted(hoist_all):
         nengo.Probe(out)
     engine = make_engine(net)
     (group,) = engine.loop.hoisted.groups
-    (product,) = engine.program.step.kernels[group].ops
+    (product,) = engine.step.kernels[group].ops
     assert product.A.shape == (6, N_IN)
     np.testing.assert_allclose(run(engine, 30)[0][:, 0], core_data(net, 30)[0])
 
@@ -115,7 +115,7 @@ def test_networks_that_call_python_in_each_step_hoist_nothing(hoist_all):
         node = nengo.Node(lambda t, x: x, size_in=2)
         nengo.Connection(net.nodes[1], node)
     engine = make_engine(net, jit_compile=None)
-    assert engine.program.step.has_callbacks
+    assert engine.step.has_callbacks
     assert not engine.loop.hoisted.groups
 
 
@@ -125,7 +125,7 @@ def test_networks_without_inputs_hoist_nothing(hoist_all):
         nengo.Connection(ens, ens)
         nengo.Probe(ens)
     engine = make_engine(net)
-    assert not find_hoisted(engine.program.step).columns
+    assert not find_hoisted(engine.step).columns
 
 
 def test_only_columns_that_are_read_count(hoist_all):
@@ -136,7 +136,7 @@ def test_only_columns_that_are_read_count(hoist_all):
         nengo.Probe(out)
         nengo.Probe(node)
     engine = make_engine(net)
-    step = engine.program.step
+    step = engine.step
     number = [
         i
         for i, block in enumerate(step.input_blocks)
@@ -253,7 +253,7 @@ def test_new_weights_count_at_once(hoist_all):
     engine = make_engine(layers())
     run(engine, 3)
     (group,) = engine.loop.hoisted.groups
-    weights = engine.program.step.kernels[group].ops[0].A
+    weights = engine.step.kernels[group].ops[0].A
     engine.storage.set_values({weights.base: np.zeros(weights.shape)})
     current = run(engine, 300)[2]
     np.testing.assert_allclose(current[-1], 1.5, atol=1e-12)

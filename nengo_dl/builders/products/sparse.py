@@ -98,7 +98,7 @@ class SparseDotIncBuilder(OpBuilder):
             and self.n_entries >= self.EVENT_ENTRIES
             and size <= self.EVENT_ELEMENTS * self.n_entries
             # many small kernels one after the other do not suit GPUs
-            and not tf.config.list_physical_devices("GPU")
+            and config.processor == "CPU"
         )
 
     @classmethod
