@@ -78,10 +78,10 @@ def configure_settings(**settings: Any) -> None:
         of the last step. In training, an objective then sees just the last step.
     planner : "greedy" or "none" or callable or None
         What decides which operators run as one group, and in which order; see
-        `nengo_dl.compiler.planners`. ``"greedy"`` (None) merges as many as it can, except
-        for large ones, ``"none"`` merges nothing. A function ``planner(operators,
-        before, keys)`` returns lists of positions in the list of operators; its result
-        is checked.
+        `nengo_dl.compiler.planners`. ``"greedy"`` (None) merges as many as it can,
+        except for large ones, ``"none"`` merges nothing. A function
+        ``planner(operators, before, keys)`` returns lists of positions in the list of
+        operators; its result is checked.
     simplifications : list of str or None
         The rules that remove operators before they are planned, in the order in which
         they are applied: some of ``"find_aliases"``, ``"remove_zero_resets"`` and

@@ -40,7 +40,7 @@ HEAVY_AND_OPTIONAL = {"matplotlib", "scipy", "sklearn", "IPython", "pytest"}
 
 
 def dotted_name(path, package=PACKAGE):
-    """``compiler.planners`` for ``nengo_dl/compiler/planners.py``, '' for the package."""
+    """``compiler.plan`` for ``nengo_dl/compiler/plan.py``, '' for the package."""
     parts = path.relative_to(package).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -113,9 +113,9 @@ def test_module_imports_only_from_lower_layers(path):
 @pytest.mark.parametrize(
     "name, source",
     [
-        ("compiler.planners", "import tensorflow as tf"),
-        ("compiler.planners", "def f():\n    from nengo_dl.builders import base"),
-        ("compiler.planners", "from ..program import step"),
+        ("compiler.plan", "import tensorflow as tf"),
+        ("compiler.plan", "def f():\n    from nengo_dl.builders import base"),
+        ("compiler.plan", "from ..program import step"),
         ("builders.base", "import nengo_dl"),
         ("program.step", "from nengo_dl import simulator"),
         ("program.step", "from nengo_dl.parameters import load"),
@@ -131,8 +131,8 @@ def test_forbidden_imports_are_found(name, source):
 @pytest.mark.parametrize(
     "name, source",
     [
-        ("compiler.planners", "from nengo_dl.compiler.ir import Group\nimport numpy as np"),
-        ("compiler.planners", "from .ir import Group"),
+        ("compiler.plan", "from nengo_dl.compiler.ir import Group\nimport numpy as np"),
+        ("compiler.plan", "from .ir import Group"),
         ("builders.base", "import tensorflow as tf\nfrom nengo_dl.compiler import ir"),
         ("simulator", "from nengo_dl import training\nfrom nengo_dl.version import v"),
     ],

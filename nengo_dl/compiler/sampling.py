@@ -11,7 +11,7 @@ __all__ = ["Sampling"]
 
 @dataclass(frozen=True, order=True)
 class Sampling:
-    """The steps whose values are kept: every so many, all, or only the last of them.
+    r"""The steps whose values are kept: every so many, all, or only the last of them.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Sampling:
     Notes
     -----
     Nengo's rule: step :math:`n`, counted from 1, is kept if
-    :math:`n \\bmod \\mathrm{period} < 1`.
+    :math:`n \bmod \mathrm{period} < 1`.
 
     Examples
     --------

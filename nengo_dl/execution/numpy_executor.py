@@ -18,9 +18,9 @@ from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import DotInc
 from nengo.builder.signal import Signal
 
-from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.sampling import Sampling
+from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.execution.numpy_steps import HostOperators, failed
 from nengo_dl.program.step import StepProgram
 
@@ -96,11 +96,7 @@ class Interpreter:
         return self._items
 
     def _all_inputs(self) -> list[Signal]:
-        return [
-            signal
-            for block in self.step.input_blocks
-            for signal in block.signals
-        ]
+        return [signal for block in self.step.input_blocks for signal in block.signals]
 
     def read_state(self) -> list[np.ndarray]:
         """Return the state, one array of shape (minibatch, size) for each block.

@@ -255,9 +255,7 @@ class Engine:
         """
         self.soft_reset()
         start = [np.array(values) for values in self.storage.initial_state]
-        for block, new, old in zip(
-            self.step.state_blocks, start, before, strict=True
-        ):
+        for block, new, old in zip(self.step.state_blocks, start, before, strict=True):
             for signal in block.signals:
                 if signal in self.plan.learned:
                     first = block.starts[signal]

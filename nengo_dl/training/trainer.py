@@ -141,10 +141,7 @@ class Trainer:
         check_paths(
             self.engine.plan.split.device,
             [self.model.sig[probe]["in"].base for probe in probes],
-            {
-                p.signal.base: name_of_parameter(p)
-                for p in self.engine.plan.trainable
-            },
+            {p.signal.base: name_of_parameter(p) for p in self.engine.plan.trainable},
             self.owner,
         )
 

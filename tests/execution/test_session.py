@@ -262,7 +262,7 @@ def test_probes_with_one_period_share_a_clock():
         for sample_every in (None, 0.002, 0.005, 0.002):
             nengo.Probe(node, sample_every=sample_every)
     engine = make_engine(net)
-    assert engine.loop.buffers.clocks == [(1.0, False), (2.0, False), (5.0, False)]
+    assert engine.loop.buffers.clocks == [Sampling(1.0), Sampling(2.0), Sampling(5.0)]
     assert engine.loop.buffers.shape.clocks == (0, 1, 2, 1)
 
 
