@@ -17,13 +17,25 @@ if TYPE_CHECKING:
     from nengo_dl import builders, dists, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
     from nengo_dl.layers import Layer, reshaped, tensor_layer
-    from nengo_dl.neurons import LeakyReLU, SoftLIFRate, SpikingLeakyReLU
+    from nengo_dl.neurons import (
+        CubaLIF,
+        Heaviside,
+        LeakyIntegrator,
+        LeakyReLU,
+        ResetLIF,
+        SoftLIFRate,
+        SpikingLeakyReLU,
+    )
     from nengo_dl.simulator import Simulator
     from nengo_dl.tensor_node import TensorNode
 
 __all__ = [
+    "CubaLIF",
+    "Heaviside",
     "Layer",
+    "LeakyIntegrator",
     "LeakyReLU",
+    "ResetLIF",
     "Simulator",
     "SoftLIFRate",
     "SpikingLeakyReLU",
@@ -42,8 +54,12 @@ __all__ = [
 
 #: The modules of the names that are no modules themselves.
 _MODULES = {
+    "CubaLIF": "neurons",
+    "Heaviside": "neurons",
     "Layer": "layers",
+    "LeakyIntegrator": "neurons",
     "LeakyReLU": "neurons",
+    "ResetLIF": "neurons",
     "Simulator": "simulator",
     "SoftLIFRate": "neurons",
     "SpikingLeakyReLU": "neurons",

@@ -15,7 +15,14 @@ from nengo_dl.builders.neurons import equations
 from nengo_dl.builders.neurons.lif import LIFBuilder
 from nengo_dl.builders.neurons.spiking import StochasticRoundingBuilder
 from nengo_dl.compiler.operators import StochasticRounding
-from nengo_dl.neurons import LeakyReLU, SpikingLeakyReLU
+from nengo_dl.neurons import (
+    CubaLIF,
+    Heaviside,
+    LeakyIntegrator,
+    LeakyReLU,
+    ResetLIF,
+    SpikingLeakyReLU,
+)
 from tests.builders.harness import check_parity
 
 #: Two parameter sets of each type, and the range of its input.
@@ -57,11 +64,33 @@ TYPES = {
         ],
         (-40, 30),
     ),
+    ResetLIF: (
+        [
+            {},
+            {"tau_rc": 0.05, "reset": -0.5, "threshold": 2, "amplitude": 0.1},
+            {"tau_rc": 0.0005, "method": "exact"},
+        ],
+        (-4, 10),
+    ),
+    CubaLIF: (
+        [
+            {},
+            {"tau_syn": 0.02, "reset": 0.2, "amplitude": 0.1, "method": "exact"},
+            {"tau_rc": 0.003, "threshold": 0.5},
+        ],
+        (-4, 10),
+    ),
+    LeakyIntegrator: (
+        [{}, {"tau_rc": 0.05, "amplitude": 0.1}, {"tau_rc": 0.1, "method": "exact"}],
+        (-4, 10),
+    ),
+    Heaviside: ([{}, {"threshold": -0.5, "amplitude": 0.1}], (-2, 2)),
 }
 RATE_TYPES = [
     neuron_type
     for neuron_type in TYPES
-    if not neuron_type.spiking and neuron_type is not nengo.AdaptiveLIFRate
+    if not neuron_type.spiking
+    and neuron_type not in (nengo.AdaptiveLIFRate, LeakyIntegrator, Heaviside)
 ]
 
 

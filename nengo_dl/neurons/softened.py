@@ -1,4 +1,4 @@
-"""Neuron types that Nengo does not have; they work in any Nengo simulator."""
+"""Rectified and leaky integrate-and-fire units whose threshold is softened."""
 
 from __future__ import annotations
 

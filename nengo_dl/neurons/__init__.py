@@ -1,0 +1,20 @@
+"""Neuron types that Nengo does not have; they work in any Nengo simulator."""
+
+from nengo_dl.neurons.membranes import CubaLIF, Heaviside, LeakyIntegrator, ResetLIF
+from nengo_dl.neurons.softened import (
+    LeakyReLU,
+    SoftLIFRate,
+    SpikingLeakyReLU,
+    soft_lif_rates,
+)
+
+__all__ = [
+    "CubaLIF",
+    "Heaviside",
+    "LeakyIntegrator",
+    "LeakyReLU",
+    "ResetLIF",
+    "SoftLIFRate",
+    "SpikingLeakyReLU",
+    "soft_lif_rates",
+]
