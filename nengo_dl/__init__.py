@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SoftLIFRate,
         SpikingLeakyReLU,
     )
+    from nengo_dl.program.pool import programs
     from nengo_dl.simulator import Simulator
     from nengo_dl.tensor_node import TensorNode
 
@@ -48,6 +49,7 @@ __all__ = [
     "dists",
     "get_setting",
     "objectives",
+    "programs",
     "reshaped",
     "tensor_layer",
 ]
@@ -67,6 +69,7 @@ _MODULES = {
     "TensorNode": "tensor_node",
     "configure_settings": "config",
     "get_setting": "config",
+    "programs": "program.pool",
     "reshaped": "layers",
     "tensor_layer": "layers",
 }

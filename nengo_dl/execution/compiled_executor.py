@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import Storage
-from nengo_dl.program.chunk_loop import make_chunk_function
+from nengo_dl.program.chunk_loop import ChunkFunction, make_chunk_function
 from nengo_dl.program.compile_cache import advice_on_damage
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.program.placement import Placement
@@ -74,7 +74,7 @@ class CompiledLoop:
         self.unroll = unroll
         self.buffers = ChunkBuffers(step, sampling)
         self.compile_seconds: float | None = None
-        self._compiled: Callable[..., list[np.ndarray]] | None = None
+        self._compiled: ChunkFunction | None = None
         self._compiling_since = 0.0
         self._twins = step.twins
         self._check_twins(storage.initial_state)
@@ -101,7 +101,14 @@ class CompiledLoop:
             np.array_equal(state[i], state[twin]) for i, twin in self._twins.items()
         ):
             self._twins = {}
+            self.close()
+
+    def close(self) -> None:
+        """Give the compiled program back; the next run takes it again."""
+        if self._compiled is not None:
+            self._compiled.lease.close()
             self._compiled = None
+            self.compile_seconds = None
 
     def inputs(
         self, values: Mapping[Signal, np.ndarray], now: int, n_steps: int
@@ -147,7 +154,8 @@ class CompiledLoop:
                 function = self._function()
                 if self.compile_seconds is None:
                     # XLA compiles in the first call; one without steps measures it
-                    function(0, frames, slots)
+                    if not function.lease.is_compiled:
+                        function(0, frames, slots)
                     self.compile_seconds = time.perf_counter() - self._compiling_since
                 return function(n_steps, frames, slots)
         except tf.errors.OpError as error:
@@ -158,7 +166,7 @@ class CompiledLoop:
                 f"TensorFlow failed: {error.message}{advice_on_damage()}"
             ) from error
 
-    def _function(self) -> Callable[..., list[np.ndarray]]:
+    def _function(self) -> ChunkFunction:
         if self._compiled is None:
             self._compiling_since = time.perf_counter()
             callbacks = self.step.has_callbacks
@@ -172,5 +180,6 @@ class CompiledLoop:
                 jit_pieces=self.placement.uses_xla and callbacks,
                 twins=self._twins,
                 hoisted=self.hoisted.groups,
+                device=self.device,
             )
         return self._compiled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.program.carry import Carried
+from nengo_dl.program.pool import Lease, programs
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
 
-__all__ = ["LoopShape", "make_chunk_function"]
+__all__ = ["ChunkFunction", "LoopShape", "make_chunk_function"]
 
 #: Outputs of at most this many values share an array; of larger ones, each has its own,
 #: since joining their values takes longer than writing them one by one.
@@ -79,6 +80,63 @@ def _find_stores(
     ]
 
 
+class ChunkFunction:
+    """Simulates chunks of steps, with the variables of one simulator.
+
+    Parameters
+    ----------
+    lease : Lease
+        The compiled loop.
+    stores : sequence of _Store
+        What it returns.
+    shapes : sequence of tuple of int
+        Shapes of the outputs in a step, without the batch axis.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        stores: Sequence[_Store],
+        shapes: Sequence[tuple[int, ...]],
+    ):
+        self.lease = lease
+        self._stores = stores
+        self._shapes = shapes
+
+    def __call__(
+        self, n_steps: int, frames: Sequence[np.ndarray], slots: np.ndarray
+    ) -> list[np.ndarray]:
+        """Advance the state variables, if all steps go well.
+
+        Parameters
+        ----------
+        n_steps : int
+            How many steps.
+        frames : sequence of ndarray, shapes (capacity, minibatch, size)
+            Values of the input blocks.
+        slots : (n_clocks, capacity) ndarray of int32
+            The position at which the outputs of each step are stored (a later step
+            overwrites an earlier one at the same position). If groups are hoisted, a
+            last row has the end of each step's segment.
+
+        Returns
+        -------
+        list of ndarray, shapes (n_slots, minibatch, size)
+            The outputs.
+        """
+        stored = self.lease(
+            tf.constant(n_steps, tf.int32),
+            *(tf.convert_to_tensor(frame) for frame in frames),
+            tf.convert_to_tensor(slots),
+        )
+        results: dict[int, np.ndarray] = {}
+        for store, values in zip(self._stores, stored, strict=True):
+            parts = np.split(values.numpy(), np.cumsum(store.sizes)[:-1], axis=2)
+            for number, part in zip(store.outputs, parts, strict=True):
+                results[number] = part.reshape((*part.shape[:2], *self._shapes[number]))
+        return [results[number] for number in range(len(self._shapes))]
+
+
 def make_chunk_function(
     program: StepProgram,
     variables: Variables,
@@ -88,8 +146,9 @@ def make_chunk_function(
     jit_pieces: bool,
     twins: Mapping[int, int] = MappingProxyType({}),
     hoisted: Sequence[int] = (),
-) -> Callable[[int, Sequence[np.ndarray], np.ndarray], list[np.ndarray]]:
-    """Compile a loop over the steps of a program.
+    device: str | None = None,
+) -> ChunkFunction:
+    """Compile a loop over the steps of a program, or take one that was compiled.
 
     The number of steps is an argument of the compiled function, so that one function
     serves every run that fits its capacity.
@@ -115,16 +174,13 @@ def make_chunk_function(
         need not be carried from step to step.
     hoisted : sequence of int
         Groups that are computed once for each segment, see `hoisting`.
+    device : str or None
+        TensorFlow device on which the variables are.
 
     Returns
     -------
-    callable
-        ``run(n_steps, frames, slots) -> outputs`` where frames are tensors of shape
-        ``(capacity, minibatch, size)`` and slots an int32 tensor of shape
-        ``(n_clocks, capacity)`` with the position at which the outputs of each step are
-        stored (a later step overwrites an earlier one at the same position). If groups
-        are hoisted, a last row has the end of each step's segment. The state variables
-        are advanced when all steps went well.
+    ChunkFunction
+        To be called for each chunk.
     """
     outputs = program.layout.outputs
     minibatch = program.config.minibatch_size
@@ -141,7 +197,8 @@ def make_chunk_function(
     )
 
     @tf.function(jit_compile=jit_compile, autograph=False)
-    def run(n_steps, frames, slots):
+    def run(n_steps, *inputs_and_slots):
+        *frames, slots = inputs_and_slots
         constants = [tf.convert_to_tensor(v) for v in variables.constants]
         state = [tf.convert_to_tensor(v) for v in variables.state]
         carried = Carried(program, state, twins, shape.capacity, jit_compile)
@@ -233,25 +290,15 @@ def make_chunk_function(
         return tf.TensorSpec(dims, program.dtype_of(block))
 
     n_rows = max(shape.clocks, default=0) + 1 + bool(hoisted)
-    compiled = run.get_concrete_function(
+    specs = (
         tf.TensorSpec((), tf.int32),
-        [frame_spec(block) for block in program.input_blocks],
+        *(frame_spec(block) for block in program.input_blocks),
         tf.TensorSpec((n_rows, shape.capacity), tf.int32),
     )
-
-    def call(n_steps, frames, slots):
-        stored = compiled(
-            tf.constant(n_steps, tf.int32),
-            [tf.convert_to_tensor(frame) for frame in frames],
-            tf.convert_to_tensor(slots),
-        )
-        results: dict[int, np.ndarray] = {}
-        for store, values in zip(stores, stored, strict=True):
-            parts = np.split(values.numpy(), np.cumsum(store.sizes)[:-1], axis=2)
-            for number, part in zip(store.outputs, parts, strict=True):
-                results[number] = part.reshape(
-                    (*part.shape[:2], *outputs[number].shape)
-                )
-        return [results[number] for number in range(len(outputs))]
-
-    return call
+    lease = programs.lease(
+        lambda: run.get_concrete_function(*specs),
+        [*variables.constants, *variables.state],
+        ("chunk loop", device, jit_compile),
+        program.labels,
+    )
+    return ChunkFunction(lease, stores, [plan.shape for plan in outputs])
