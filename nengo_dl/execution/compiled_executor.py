@@ -76,6 +76,7 @@ class CompiledLoop:
         self.compile_seconds: float | None = None
         self._compiled: ChunkFunction | None = None
         self._compiling_since = 0.0
+        self._own_labels = False
         self._twins = step.twins
         self._check_twins(storage.initial_state)
 
@@ -102,6 +103,14 @@ class CompiledLoop:
         ):
             self._twins = {}
             self.close()
+
+    def show_labels(self) -> None:
+        """From now on, use a program whose operations have the labels of this one."""
+        self._own_labels = True
+        if self._compiled is not None:
+            labels = tuple(self.step.labels)
+            if self._compiled.lease.labels != labels:
+                self.close()
 
     def close(self) -> None:
         """Give the compiled program back; the next run takes it again."""
@@ -181,5 +190,6 @@ class CompiledLoop:
                 twins=self._twins,
                 hoisted=self.hoisted.groups,
                 device=self.device,
+                own_labels=self._own_labels,
             )
         return self._compiled

@@ -147,6 +147,7 @@ def make_chunk_function(
     twins: Mapping[int, int] = MappingProxyType({}),
     hoisted: Sequence[int] = (),
     device: str | None = None,
+    own_labels: bool = False,
 ) -> ChunkFunction:
     """Compile a loop over the steps of a program, or take one that was compiled.
 
@@ -176,6 +177,9 @@ def make_chunk_function(
         Groups that are computed once for each segment, see `hoisting`.
     device : str or None
         TensorFlow device on which the variables are.
+    own_labels : bool
+        Whether operations must have the program's own labels, not those of another one
+        that is equal otherwise.
 
     Returns
     -------
@@ -300,5 +304,6 @@ def make_chunk_function(
         [*variables.constants, *variables.state],
         ("chunk loop", device, jit_compile),
         program.labels,
+        own_labels,
     )
     return ChunkFunction(lease, stores, [plan.shape for plan in outputs])

@@ -47,19 +47,15 @@ class _Shared:
         self.compile_seconds = 0.0
         self.is_compiled = False
         self.lock = threading.Lock()
+        private_tensorflow.add_functions(graph.functions)
         names = [function.signature.name for function in graph.functions]
-        weakref.finalize(self, _forget, names).atexit = False
-        for function in reversed(graph.functions):  # callers after what they call
-            private_tensorflow.add_function(function)
+        weakref.finalize(
+            self, private_tensorflow.remove_functions, names
+        ).atexit = False
 
     def call(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Call the function with its arguments and captures."""
         return private_tensorflow.call_function(self.name, tensors, self.n_outputs)
-
-
-def _forget(names: Sequence[str]) -> None:
-    for name in names:
-        private_tensorflow.remove_function(name)
 
 
 class _Own:
@@ -287,6 +283,7 @@ class ProgramPool:
         variables: Sequence[Any],
         facts: Sequence[object] = (),
         labels: Sequence[str] = (),
+        own_labels: bool = False,
     ) -> Lease:
         """Return a function to call, compiled by whoever needed it first.
 
@@ -300,7 +297,9 @@ class ProgramPool:
         facts : sequence of object
             What keeps functions apart besides their graphs, such as the device.
         labels : sequence of str
-            Names of groups, which make no difference.
+            Names of groups. The program of another simulator shows other ones.
+        own_labels : bool
+            Whether the names have to be these ones.
 
         Returns
         -------
@@ -314,6 +313,9 @@ class ProgramPool:
         if private_tensorflow.is_available():
             shapes = [(str(v.dtype), tuple(v.shape)) for v in variables]
             graph = graph_of(concrete, [*facts, shapes])
+            other = self._living.get(graph.key)
+            if own_labels and other is not None and other.labels != tuple(labels):
+                graph = graph_of(concrete, [*facts, shapes, tuple(labels)])
             if graph.is_sharable:
                 seconds = time.perf_counter() - began
                 program = self._find(graph, tuple(labels), seconds)

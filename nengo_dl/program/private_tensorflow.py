@@ -8,6 +8,8 @@ own. Both take the four methods of its context that are used here (TensorFlow 2.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +20,7 @@ try:
 except ImportError:  # pragma: no cover
     context = None
 
-__all__ = ["add_function", "call_function", "is_available", "remove_function"]
+__all__ = ["add_functions", "call_function", "is_available", "remove_functions"]
 
 _METHODS = ("add_function_def", "call_function", "has_function", "remove_function")
 
@@ -28,22 +30,36 @@ def is_available() -> bool:
     return context is not None and all(hasattr(context(), name) for name in _METHODS)
 
 
-def add_function(definition: Any) -> None:
-    """Make a function known to TensorFlow, unless one of its name is.
+#: How often each function was added, since equal ones may be added several times.
+_added: Counter[str] = Counter()
+_lock = threading.RLock()  # the finalizer of one may run while another is added
+
+
+def add_functions(definitions: Sequence[Any]) -> None:
+    """Make functions known to TensorFlow.
 
     Parameters
     ----------
-    definition : FunctionDef
-        As in the library of a ``tf.compat.v1.GraphDef``.
+    definitions : sequence of FunctionDef
+        As in the library of a ``tf.compat.v1.GraphDef``, with names that tell what they
+        compute.
     """
-    if not context().has_function(definition.signature.name):
-        context().add_function_def(definition)
+    with _lock:
+        for definition in reversed(definitions):  # callers after what they call
+            name = definition.signature.name
+            _added[name] += 1
+            if not context().has_function(name):
+                context().add_function_def(definition)
 
 
-def remove_function(name: str) -> None:
-    """Let TensorFlow forget a function."""
-    if context().has_function(name):
-        context().remove_function(name)
+def remove_functions(names: Sequence[str]) -> None:
+    """Let TensorFlow forget functions that were added, each as often as it was."""
+    with _lock:
+        for name in names:
+            _added[name] -= 1
+            if not _added[name]:
+                del _added[name]
+                context().remove_function(name)
 
 
 def call_function(
@@ -71,4 +87,5 @@ def call_function(
     argument in Python, 94 µs. (``tf.raw_ops.StatefulPartitionedCall`` would be public,
     but ignores that XLA is to compile the function.)
     """
-    return context().call_function(name.encode(), list(tensors), n_outputs)
+    # without outputs, there is no list of them
+    return context().call_function(name.encode(), list(tensors), n_outputs) or []

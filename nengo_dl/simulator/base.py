@@ -253,6 +253,7 @@ class SimulatorBase:
         """
         self.closed = True
         self.signals = None
+        self._engine.loop.close()
         if self._board is not None:
             self._board.close()
 

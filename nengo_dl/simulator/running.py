@@ -183,6 +183,7 @@ class RunningFace(SimulatorBase):
         if profile is None:
             self._run(n_steps, feeds, progress_bar)
         else:
+            self._engine.loop.show_labels()
             with recorded(profile, self._engine.step.labels):
                 self._run(n_steps, feeds, progress_bar, compiled=True)
 
