@@ -189,7 +189,7 @@ class CompiledLoop:
                 jit_pieces=self.placement.uses_xla and callbacks,
                 twins=self._twins,
                 hoisted=self.hoisted.groups,
-                device=self.device,
+                device=self.placement.device,
                 own_labels=self._own_labels,
             )
         return self._compiled
