@@ -270,7 +270,7 @@ def test_interrupt_while_compiling_leaves_nothing_behind(
         with pytest.raises(KeyboardInterrupt):
             sim._engine.loop.prepare()
             frames, slots = sim._engine.loop.inputs(
-                dict.fromkeys(sim._plan.split.inputs, np.zeros((1, 1))), 0, 1
+                dict.fromkeys(sim._engine.plan.split.inputs, np.zeros((1, 1))), 0, 1
             )
             sim._engine.loop.run(1, frames, slots)
         assert calls
