@@ -9,16 +9,14 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.sampling import Sampling
+from nengo_dl.execution.executor import MOST_STEPS
 from nengo_dl.program.chunk_loop import LoopShape
 from nengo_dl.program.step import StepProgram
 
-__all__ = ["MOST_STEPS", "ChunkBuffers"]
+__all__ = ["ChunkBuffers"]
 
 #: Bytes of inputs and outputs that one call of the compiled loop may hold.
 _CHUNK_BYTES = 2**25
-
-#: Most steps of one call of the compiled loop.
-MOST_STEPS = 1024
 
 
 class ChunkBuffers:
@@ -30,6 +28,8 @@ class ChunkBuffers:
         The step.
     sampling : sequence of Sampling
         For each output, which steps are kept.
+    most_steps : int
+        Most steps of one call.
 
     Attributes
     ----------
@@ -39,8 +39,14 @@ class ChunkBuffers:
         The different rules; outputs that share one share their slots.
     """
 
-    def __init__(self, step: StepProgram, sampling: Sequence[Sampling]):
+    def __init__(
+        self,
+        step: StepProgram,
+        sampling: Sequence[Sampling],
+        most_steps: int = MOST_STEPS,
+    ):
         self.step = step
+        self.most_steps = most_steps
         self.sampling = list(sampling)
         self.clocks = sorted(set(self.sampling)) or [Sampling()]
         self.shape = self._loop_shape()
@@ -55,7 +61,7 @@ class ChunkBuffers:
         )
         itemsize = 8 * self.step.config.minibatch_size
         fit = _CHUNK_BYTES / max(per_step * itemsize, 1)
-        capacity = int(np.clip(fit, 1, MOST_STEPS))
+        capacity = int(np.clip(fit, 1, self.most_steps))
         return LoopShape(
             capacity,
             tuple(sampling.room(capacity) for sampling in self.sampling),

@@ -13,22 +13,23 @@ from nengo.exceptions import SimulationError
 
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
+from nengo_dl.execution.executor import MOST_STEPS
 from nengo_dl.execution.numpy_steps import HostOperators
-from nengo_dl.execution.state import Storage
+from nengo_dl.execution.state import StateStore
 from nengo_dl.program.chunk_loop import ChunkFunction, make_chunk_function
 from nengo_dl.program.compile_cache import advice_on_damage
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 
-__all__ = ["CompiledLoop"]
+__all__ = ["CompiledExecutor"]
 
 #: XLA gains nothing from an unrolled loop, and its compile time explodes: fifty steps
 #: of a network of two ensembles took more than ten minutes.
 _MOST_UNROLLED = 4
 
 
-class CompiledLoop:
+class CompiledExecutor:
     """Steps on the device, as many in one call as the buffers hold.
 
     Parameters
@@ -39,7 +40,7 @@ class CompiledLoop:
         Runs callbacks.
     restless : set of Signal
         Inputs that change in each step.
-    storage : Storage
+    store : StateStore
         Has the variables that the loop reads and assigns.
     sampling : sequence of Sampling
         For each output, which steps are kept.
@@ -47,6 +48,8 @@ class CompiledLoop:
         Where it runs, and whether XLA compiles it, or what lies between callbacks.
     unroll : int
         Steps in the body of the loop.
+    most_steps : int
+        Most steps of one call.
 
     Attributes
     ----------
@@ -61,29 +64,40 @@ class CompiledLoop:
         step: StepProgram,
         host: HostOperators,
         restless: set[Signal],
-        storage: Storage,
+        store: StateStore,
         sampling: Sequence[Sampling],
         placement: Placement,
-        unroll: int,
+        unroll: int = 1,
+        most_steps: int = MOST_STEPS,
     ):
         self.step = step
         self.host = host
         self.restless = restless
-        self.storage = storage
+        self.store = store
         self.placement = placement
         self.unroll = unroll
-        self.buffers = ChunkBuffers(step, sampling)
+        self.buffers = ChunkBuffers(step, sampling, most_steps)
         self.compile_seconds: float | None = None
         self._compiled: ChunkFunction | None = None
         self._compiling_since = 0.0
         self._own_labels = False
         self._twins = step.twins
-        self._check_twins(storage.initial_state)
+        self._check_twins(store.initial_state)
 
     @property
-    def is_compiled(self) -> bool:
+    def is_warm(self) -> bool:
         """Whether the next call will not have to compile."""
         return self._compiled is not None and self.compile_seconds is not None
+
+    @property
+    def most_steps(self) -> int:
+        """Most steps of one call."""
+        return self.buffers.shape.capacity
+
+    @property
+    def runs_beside(self) -> bool:
+        """Whether no Python runs in a step; it never does in two threads at once."""
+        return not self.step.has_callbacks
 
     @functools.cached_property
     def hoisted(self) -> Hoisted:
@@ -92,7 +106,7 @@ class CompiledLoop:
 
     def prepare(self) -> None:
         """Put the state where the loop expects it."""
-        moved = self.storage.move_state_to_device()
+        moved = self.store.move_state_to(self.store.variables)
         if moved is not None:
             self._check_twins(moved)
 
@@ -119,8 +133,8 @@ class CompiledLoop:
             self._compiled = None
             self.compile_seconds = None
 
-    def inputs(
-        self, values: Mapping[Signal, np.ndarray], now: int, n_steps: int
+    def pack(
+        self, values: Mapping[Signal, np.ndarray], first: int, n_steps: int
     ) -> tuple[list[np.ndarray], np.ndarray]:
         """Return what `run` takes, for some steps.
 
@@ -128,7 +142,7 @@ class CompiledLoop:
         ----------
         values : mapping of {Signal: ndarray of shape (n_steps or 1, ...)}
             Values of input signals.
-        now : int
+        first : int
             Number of the step before the first one.
         n_steps : int
             How many steps.
@@ -141,7 +155,7 @@ class CompiledLoop:
             Where the outputs of each step go; see `make_chunk_function`.
         """
         frames = self.buffers.frames(values)
-        slots = self.buffers.slots(now, n_steps)
+        slots = self.buffers.slots(first, n_steps)
         if self.hoisted.groups:
             ends = segment_ends(self.hoisted, frames, n_steps)
             ends = np.pad(ends, (0, self.buffers.shape.capacity - n_steps))
@@ -149,15 +163,25 @@ class CompiledLoop:
         return frames, slots
 
     def run(
-        self, n_steps: int, frames: Sequence[np.ndarray], slots: np.ndarray
+        self,
+        first: int,
+        n_steps: int,
+        inputs: tuple[Sequence[np.ndarray], np.ndarray],
     ) -> list[np.ndarray]:
-        """Simulate; return the outputs, shapes (n_slots, minibatch, size).
+        """Simulate some steps; see `Executor`.
 
         Raises
         ------
         SimulationError
             If TensorFlow fails, or a function of the model.
         """
+        results = self._call(n_steps, *inputs)
+        return self.buffers.kept(results, first, n_steps)
+
+    def _call(
+        self, n_steps: int, frames: Sequence[np.ndarray], slots: np.ndarray
+    ) -> list[np.ndarray]:
+        """Return the outputs of a call, shapes (n_slots, minibatch, size)."""
         try:
             with tf.device(self.placement.device):
                 function = self._function()
@@ -182,7 +206,7 @@ class CompiledLoop:
             whole = self.placement.compiles(callbacks)
             self._compiled = make_chunk_function(
                 self.step,
-                self.storage.variables,
+                self.store.variables,
                 self.buffers.shape,
                 min(self.unroll, _MOST_UNROLLED) if whole else self.unroll,
                 jit_compile=whole,

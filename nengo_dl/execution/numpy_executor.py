@@ -19,12 +19,13 @@ from nengo.builder.operator import DotInc
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.plan import Plan
-from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
+from nengo_dl.execution.executor import MOST_STEPS
 from nengo_dl.execution.numpy_steps import HostOperators, failed
+from nengo_dl.execution.state import StateStore
 from nengo_dl.program.step import StepProgram
 
-__all__ = ["Interpreter", "Item"]
+__all__ = ["Item", "NumpyExecutor"]
 
 #: Rough cost, in seconds, of one NumPy operator, of one neuron, and of one weight.
 _PER_OPERATOR = 2e-6
@@ -35,7 +36,7 @@ _PER_WEIGHT = 3e-10
 _PER_TENSOR_NODE = 1e-3
 
 
-class Interpreter:
+class NumpyExecutor:
     """NumPy execution of a plan's device part, item by item.
 
     Parameters
@@ -46,13 +47,31 @@ class Interpreter:
         Says which blocks hold state and inputs.
     host : HostOperators
         Makes the steps.
+    store : StateStore
+        Has the state.
+    most_steps : int
+        Most steps of one chunk.
     """
 
-    def __init__(self, plan: Plan, step: StepProgram, host: HostOperators):
+    #: Python code of the model never runs in two threads at once.
+    runs_beside = False
+    is_warm = True
+
+    def __init__(
+        self,
+        plan: Plan,
+        step: StepProgram,
+        host: HostOperators,
+        store: StateStore,
+        most_steps: int = MOST_STEPS,
+    ):
         self.plan = plan
         self.step = step
         self.host = host
+        self.store = store
+        self.most_steps = most_steps
         self._items: list[Item] | None = None
+        self._version = -1
         self._available: bool | None = None
 
     @property
@@ -60,7 +79,7 @@ class Interpreter:
         """Whether all operators have a NumPy step."""
         if self._available is None:
             try:
-                self.prepare()
+                self.items()
                 self._available = True
             except NotImplementedError:
                 self._available = False
@@ -82,13 +101,15 @@ class Interpreter:
                 total += 1e-9 * sum(s.size for s in op.all_signals)
         return total * self.step.config.minibatch_size
 
-    def reset(self) -> None:
-        """Forget all step functions: the host made new ones."""
-        self._items = None
+    def prepare(self) -> None:
+        """Take over the state, unless it is here already."""
+        self.store.move_state_to(self)
 
-    def prepare(self) -> list[Item]:
-        """Return the items of the minibatch; new ones after a reset."""
-        if self._items is None:
+    def items(self) -> list[Item]:
+        """Return the items of the minibatch; new ones if the host has new steps."""
+        self.host.refresh()
+        if self._items is None or self._version != self.host.version:
+            self._version = self.host.version
             self._items = [
                 Item(self.plan, self.step, self.host, number, self._all_inputs())
                 for number in range(self.host.minibatch_size)
@@ -118,16 +139,16 @@ class Interpreter:
 
     def copy_state(self) -> list[list[np.ndarray]]:
         """Return copies of all live arrays of state, for `restore_state`."""
-        return [item.copy_state() for item in self.prepare()]
+        return [item.copy_state() for item in self.items()]
 
     def restore_state(self, copies: Sequence[Sequence[np.ndarray]]) -> None:
         """Return to what `copy_state` found."""
-        for item, arrays in zip(self.prepare(), copies, strict=True):
+        for item, arrays in zip(self.items(), copies, strict=True):
             item.restore_state(arrays)
 
     def write_state(self, values: Sequence[np.ndarray]) -> None:
         """Set the state, one array of shape (minibatch, size) for each block."""
-        self.prepare()
+        self.items()
         for block, rows in zip(self.step.state_blocks, values, strict=True):
             for row, signals in zip(rows, self.host.signals, strict=True):
                 for signal in block.signals:
@@ -135,35 +156,30 @@ class Interpreter:
                     live = signals[signal]
                     live[...] = row[start : start + signal.size].reshape(live.shape)
 
+    def pack(
+        self, values: Mapping[Signal, np.ndarray], first: int, n_steps: int
+    ) -> Mapping[Signal, np.ndarray]:
+        """Return the inputs of some steps as they are; see `Executor`."""
+        return values
+
     def run(
-        self,
-        first: int,
-        n_steps: int,
-        values: Mapping[Signal, np.ndarray],
-        sampling: Sequence[Sampling],
+        self, first: int, n_steps: int, inputs: Mapping[Signal, np.ndarray]
     ) -> list[np.ndarray]:
-        """Run some steps.
+        """Simulate some steps; see `Executor`."""
+        before = self.copy_state()
+        try:
+            return self._run(first, n_steps, inputs)
+        except BaseException:
+            self.restore_state(before)
+            raise
 
-        Parameters
-        ----------
-        first : int
-            Number of the step before the first one.
-        n_steps : int
-            How many steps.
-        values : mapping of {Signal: ndarray}
-            Values of the inputs, shape ``(n_steps or 1, 1 or minibatch, ...)``.
-        sampling : sequence of Sampling
-            For each output, which steps are kept.
-
-        Returns
-        -------
-        list of ndarray, shapes (n_kept, minibatch, size)
-            The outputs.
-        """
+    def _run(
+        self, first: int, n_steps: int, values: Mapping[Signal, np.ndarray]
+    ) -> list[np.ndarray]:
         host = self.host
-        items = self.prepare()
+        items = self.items()
         for item in items:
-            item.start(values, host.overrides, sampling)
+            item.start(values, host.overrides, self.plan.sampling)
         with np.errstate(invalid="raise", divide="ignore"):
             for n in range(n_steps):
                 number = first + n + 1
@@ -186,7 +202,7 @@ class Item:
     Parameters
     ----------
     plan, step, host
-        As of the `Interpreter`.
+        As of the `NumpyExecutor`.
     number : int
         Position in the minibatch.
     inputs : list of Signal

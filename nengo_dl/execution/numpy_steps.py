@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc
@@ -31,6 +31,17 @@ __all__ = ["HostOperators"]
 
 #: The type of most arrays; NumPy has one object for it.
 _FLOAT64 = np.dtype(np.float64)
+
+
+class ConstantSource(Protocol):
+    """Keeps the current values of constants; see `StateStore`."""
+
+    version: int
+
+    def replaced_since(
+        self, version: int
+    ) -> Iterable[tuple[Signal, Callable[[], np.ndarray]]]:
+        """Return the constants that were replaced after some version."""
 
 
 class HostOperators:
@@ -63,6 +74,10 @@ class HostOperators:
             self.replaced.setdefault(original, []).append(new)
         self.signals: list[SignalDict] = []
         self.constants: dict[Signal, Callable[[], np.ndarray]] = {}
+        self._source: ConstantSource | None = None
+        self._source_version = 0
+        #: grows whenever arrays or step functions are new
+        self.version = 0
         self.error: BaseException | None = None
         self.overrides: Mapping[Signal, np.ndarray] = {}
         self._steps: list[dict[Operator, Callable[[], None]]] = []
@@ -84,6 +99,8 @@ class HostOperators:
         seed : int or sequence of int
             Seed of the simulation, or those of all items.
         """
+        self.refresh()
+        self.version += 1
         self.signals = [SignalDict() for _ in range(self.minibatch_size)]
         self._steps = [{} for _ in range(self.minibatch_size)]
         self._clocks = []
@@ -156,6 +173,20 @@ class HostOperators:
         self._steps[item][op] = step
         return step
 
+    def follow(self, source: ConstantSource) -> None:
+        """From now on, use the values of constants that something else keeps."""
+        self._source, self._source_version = source, 0
+
+    def refresh(self) -> None:
+        """Take over the constants that were replaced since the last time."""
+        source = self._source
+        if source is None or source.version == self._source_version:
+            return
+        for signal, read in source.replaced_since(self._source_version):
+            self.set_constant(signal, read)
+        self._source_version = source.version
+        self.version += 1
+
     def set_constant(self, signal: Signal, read: Callable[[], np.ndarray]) -> None:
         """Replace the value of a constant signal in all items' arrays.
 
@@ -225,6 +256,7 @@ class HostOperators:
             Values, for each step of the chunk, of signals whose functions are not to be
             called.
         """
+        self.refresh()
         self._n_steps = n_steps
         self._counts = {}
         self.overrides = overrides

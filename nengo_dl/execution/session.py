@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from nengo.builder.signal import Signal
@@ -15,30 +17,22 @@ from nengo.builder.signal import Signal
 from nengo_dl.builders.base import BuildConfig
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
-from nengo_dl.execution import chunk_buffers as chunks
-from nengo_dl.execution.compiled_executor import CompiledLoop
-from nengo_dl.execution.numpy_executor import Interpreter
+from nengo_dl.execution.compiled_executor import CompiledExecutor
+from nengo_dl.execution.executor import MOST_STEPS, Executor, ExecutorChoice
+from nengo_dl.execution.numpy_executor import NumpyExecutor
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.single_steps import SingleSteps
-from nengo_dl.execution.sources import InputFeeds
-from nengo_dl.execution.state import Storage
+from nengo_dl.execution.sources import Sources
+from nengo_dl.execution.state import StateStore
 from nengo_dl.profiling.profiler import annotate
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 
-__all__ = ["Chunk", "Engine"]
+__all__ = ["Chunk", "Session", "open_session"]
 
 #: A call should not take longer than this (in seconds), so that a run can be watched
 #: and interrupted.
 _CHUNK_SECONDS = 0.5
-
-#: Runs whose NumPy steps would take less than this (in seconds) are not worth a call of
-#: the compiled loop.
-_SHORT_RUN = 5e-4
-
-#: Measured cost (in seconds) of a callback in a graph loop, and of a compiled piece.
-_CALLBACK_SECONDS = 1.5e-4
-_PIECE_SECONDS = 3e-5
 
 
 @dataclass(frozen=True)
@@ -57,8 +51,10 @@ class Chunk:
     outputs: list[np.ndarray]
 
 
-class Engine:
-    """Runs a plan, and knows how many steps it has run.
+class Session:
+    """One running simulation of a plan: its values, its time, its random streams.
+
+    Made by `open_session`, of parts that fit each other.
 
     Parameters
     ----------
@@ -66,69 +62,47 @@ class Engine:
         What to run.
     placement : Placement
         Where to run it.
-    dtype : numpy.dtype
-        Floating point type of the simulation.
-    unroll : int
-        Steps in the body of the loop.
-    fixed_inputs : mapping of {Signal: ndarray}
-        Values of constant signals that a run can replace.
+    step : StepProgram
+        Kernels of the device's part.
+    host : HostOperators
+        NumPy steps.
+    sources : Sources
+        Values of inputs.
+    storage : StateStore
+        Constants and state.
+    executors : ExecutorChoice
+        What advances the simulation.
 
     Attributes
     ----------
     n_steps : int
         Number of the current time step.
-    step : StepProgram
-        Kernels of the device's part.
     kernel_seconds : float
-        How long it took to make them.
-    host : HostOperators
-        NumPy steps.
-    sources : InputFeeds
-        Values of inputs.
-    interpreter : Interpreter
-        NumPy steps.
-    storage : Storage
-        Constants and state.
-    loop : CompiledLoop
-        Compiled steps.
+        How long it took to make the kernels.
     """
+
+    kernel_seconds = 0.0
 
     def __init__(
         self,
         plan: Plan,
         placement: Placement,
-        dtype: np.dtype,
-        unroll: int,
-        fixed_inputs: Mapping[Signal, np.ndarray],
+        step: StepProgram,
+        host: HostOperators,
+        sources: Sources,
+        storage: StateStore,
+        executors: ExecutorChoice,
     ):
         self.plan = plan
         self.placement = placement
-        self.host = HostOperators(plan, placement.minibatch_size)
-        self.sources = InputFeeds(plan.split.host, self.host)
-        began = time.perf_counter()
-        config = BuildConfig(
-            plan.dt,
-            dtype,
-            placement.minibatch_size,
-            self.host,
-            processor=placement.processor,
-        )
-        self.step = StepProgram(plan.layout, config, plan.labels)
-        self.kernel_seconds = time.perf_counter() - began
+        self.step = step
+        self.host = host
+        self.sources = sources
+        self.storage = storage
+        self.executors = executors
+        self.loop = executors.compiled
+        self.interpreter = executors.numpy
         self.n_steps = 0
-        self.interpreter = Interpreter(plan, self.step, self.host)
-        self.storage = Storage(
-            plan, self.step, self.host, self.interpreter, placement, fixed_inputs
-        )
-        self.loop = CompiledLoop(
-            self.step,
-            self.host,
-            self.sources.restless,
-            self.storage,
-            plan.sampling,
-            placement,
-            unroll,
-        )
         self._seconds_per_step = 0.0
         self._single_steps: SingleSteps | None = None
 
@@ -138,7 +112,6 @@ class Engine:
         """Return to the initial state and to the start of all random streams."""
         self.host.reset(seed)
         self.sources.restart()
-        self.interpreter.reset()
         self.n_steps = 0
         self.storage.reset_state()
 
@@ -157,7 +130,6 @@ class Engine:
         state = self.storage.state_values()
         self.host.reset(item_seeds)
         self.sources.restart()
-        self.interpreter.reset()
         self.n_steps = n_steps
         self.storage.set_state_values(state)
 
@@ -178,7 +150,7 @@ class Engine:
     ) -> Iterator[Chunk]:
         """Simulate; state and step counter are consistent whenever a chunk is given.
 
-        After an error or an interrupt, the engine is where the last chunk ended.
+        After an error or an interrupt, the session is where the last chunk ended.
 
         Parameters
         ----------
@@ -195,15 +167,14 @@ class Engine:
         Chunk
             Results of some of the steps.
         """
-        interprets = not compiled and self.interprets(n_steps)
-        run = self._run_interpreted if interprets else self._run_compiled
+        executor = self.loop if compiled else self.executors.choose(n_steps)
         if self.plan.settings.stateful:
-            yield from run(n_steps, feeds)
+            yield from self._run(executor, n_steps, feeds)
             return
         before = [np.array(values) for values in self.storage.state_values()]
         try:
             self._start_anew(before)
-            yield from run(n_steps, feeds)
+            yield from self._run(executor, n_steps, feeds)
         finally:
             self.storage.set_state_values(before)
 
@@ -222,8 +193,8 @@ class Engine:
         """
         if not self._has_single_steps:
             return None
-        self.storage.move_state_to_host()
-        (item,) = self.interpreter.prepare()
+        self.interpreter.prepare()
+        (item,) = self.interpreter.items()
         steps = self._single_steps
         if steps is None or steps.item is not item:
             steps = SingleSteps(
@@ -242,9 +213,9 @@ class Engine:
     @functools.cached_property
     def _has_single_steps(self) -> bool:
         return (
-            self.step.config.minibatch_size == 1
+            self.placement.minibatch_size == 1
             and self.plan.settings.stateful
-            and self.interprets(1)
+            and self.executors.uses_numpy(1)
         )
 
     def _start_anew(self, before: Sequence[np.ndarray]) -> None:
@@ -263,94 +234,60 @@ class Engine:
                     new[:, where] = old[:, where]
         self.storage.set_state_values(start)
 
-    def interprets(self, n_steps: int) -> bool:
-        """Whether a run of this length uses NumPy steps instead of a compiled loop."""
-        if not self.placement.chooses:
-            return False
-        seconds = self.interpreter.estimated_seconds
-        if self.step.has_callbacks:
-            pays = seconds < sum(
-                _CALLBACK_SECONDS if is_callback else _PIECE_SECONDS
-                for _, is_callback in self.step.segments
-            )
-        else:
-            pays = n_steps * seconds < _SHORT_RUN
-        return pays and self.interpreter.available
-
-    def _run_interpreted(self, n_steps, feeds):
-        self.storage.move_state_to_host()
-        host = self.host
-        done = 0
-        while done < n_steps:
-            count = min(n_steps - done, self._steps_per_chunk(chunks.MOST_STEPS))
-            began = time.perf_counter()
-            values, made, error = self.sources.make(self.n_steps, count, feeds)
-            values = self._with_feeds(values, feeds, done, made)
-            host.start_chunk(self.n_steps, self._rows(feeds, done, made))
-            before = self.interpreter.copy_state()
-            try:
-                outputs = self.interpreter.run(
-                    self.n_steps, made, values, self.plan.sampling
-                )
-            except BaseException:
-                self.interpreter.restore_state(before)
-                raise
-            self._advance(made, began)
-            done += made
-            if made:
-                yield Chunk(made, outputs)
-            if error is not None:
-                raise error
-
-    def _run_compiled(self, n_steps, feeds):
-        self.loop.prepare()
-        end = self.n_steps + n_steps
-        first = self.n_steps
-        batch = self._prepare(first, first, end, feeds)
+    def _run(
+        self, executor: Executor, n_steps: int, feeds: Mapping[Signal, np.ndarray]
+    ) -> Iterator[Chunk]:
+        executor.prepare()
+        first, end = self.n_steps, self.n_steps + n_steps
+        batch = self._make(executor, first, first, end, feeds)
         with contextlib.ExitStack() as stack:
             pool = None
             while True:
-                frames, slots, count, error = batch
+                inputs, count, error = batch
+                last = error is not None or self.n_steps + count >= end
+                beside = executor.runs_beside and not last
                 if count:
                     rows = self._rows(feeds, self.n_steps - first, count)
                     self.host.start_chunk(self.n_steps, rows)
-                    began, timed = time.perf_counter(), self.loop.is_compiled
-                    job = None
-                    last = error is not None or self.n_steps + count >= end
-                    if last or self.step.has_callbacks:
-                        # Python code of the model never runs in two threads at once
-                        results = self.loop.run(count, frames, slots)
-                    else:
+                    began, timed = time.perf_counter(), executor.is_warm
+                    if beside:
                         # the device's loop runs in another thread, so that user code
                         # stays in this one while it makes the inputs that follow
                         pool = pool or stack.enter_context(ThreadPoolExecutor(1))
-                        job = pool.submit(self.loop.run, count, frames, slots)
-                    if not last:
+                        job = pool.submit(executor.run, self.n_steps, count, inputs)
                         try:
                             following = self.n_steps + count
-                            batch = self._prepare(first, following, end, feeds)
+                            batch = self._make(executor, first, following, end, feeds)
                         except BaseException as problem:
                             # the chunk that is under way counts nevertheless
-                            batch = [], None, 0, problem
-                    if job is not None:
-                        results = job.result()
-                    outputs = self.loop.buffers.kept(results, self.n_steps, count)
+                            batch = None, 0, problem
+                        outputs = job.result()
+                    else:
+                        outputs = executor.run(self.n_steps, count, inputs)
                     self._advance(count, began, timed)
                     yield Chunk(count, outputs)
                 if error is not None:
                     raise error
                 if self.n_steps >= end:
                     return
+                if not beside:
+                    batch = self._make(executor, first, self.n_steps, end, feeds)
 
-    def _prepare(self, first, now, end, feeds):
-        """Return frames, slots and number of steps of the next call."""
-        capacity = self.loop.buffers.shape.capacity
-        count = min(end - now, self._steps_per_chunk(capacity))
+    def _make(
+        self,
+        executor: Executor,
+        first: int,
+        now: int,
+        end: int,
+        feeds: Mapping[Signal, np.ndarray],
+    ) -> tuple[Any, int, BaseException | None]:
+        """Return inputs and number of steps of the next call, and what went wrong."""
+        count = min(end - now, self._steps_per_chunk(executor.most_steps))
         with annotate("inputs of a chunk (Python)"):
             values, made, error = self.sources.make(now, count, feeds)
             values = self._with_feeds(values, feeds, now - first, made)
-            frames, slots = self.loop.inputs(values, now, made)
-        return frames, slots, made, error
+            inputs = executor.pack(values, now, made)
+        return inputs, made, error
 
     def _rows(self, feeds, start, count):
         return {signal: rows[start : start + count] for signal, rows in feeds.items()}
@@ -374,3 +311,68 @@ class Engine:
     def _steps_per_chunk(self, most: int) -> int:
         seconds = self._seconds_per_step or self.interpreter.estimated_seconds
         return max(1, min(most, int(_CHUNK_SECONDS / seconds))) if seconds else most
+
+
+def open_session(
+    plan: Plan,
+    placement: Placement,
+    dtype: np.dtype,
+    unroll: int = 1,
+    fixed_inputs: Mapping[Signal, np.ndarray] = MappingProxyType({}),
+    executor: str | None = None,
+    most_steps: int = MOST_STEPS,
+) -> Session:
+    """Make a session, of parts that fit each other.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    placement : Placement
+        Where to run it.
+    dtype : numpy.dtype
+        Floating point type of the simulation.
+    unroll : int
+        Steps in the body of the compiled loop.
+    fixed_inputs : mapping of {Signal: ndarray}
+        Values of constant signals that a run can replace.
+    executor : "compiled" or "numpy" or None
+        What runs all steps. None: what is faster, if the placement leaves the choice.
+    most_steps : int
+        Most steps of one chunk.
+
+    Returns
+    -------
+    Session
+        At its start, after a call of `Session.reset`.
+    """
+    minibatch = placement.minibatch_size
+    host = HostOperators(plan, minibatch)
+    sources = Sources(plan.split.host, host)
+    began = time.perf_counter()
+    config = BuildConfig(plan.dt, dtype, minibatch, host, processor=placement.processor)
+    step = StepProgram(plan.layout, config, plan.labels)
+    seconds = time.perf_counter() - began
+    store = StateStore(plan, step, placement, fixed_inputs)
+    host.follow(store)
+    compiled = CompiledExecutor(
+        step,
+        host,
+        sources.restless,
+        store,
+        plan.sampling,
+        placement,
+        unroll,
+        most_steps,
+    )
+    numpy = NumpyExecutor(plan, step, host, store, most_steps)
+    choice = ExecutorChoice(
+        compiled,
+        numpy,
+        placement.chooses,
+        [calls for _, calls in step.segments] if step.has_callbacks else (),
+        {"compiled": compiled, "numpy": numpy, None: None}[executor],
+    )
+    session = Session(plan, placement, step, host, sources, store, choice)
+    session.kernel_seconds = seconds
+    return session

@@ -23,10 +23,10 @@ from nengo_dl.execution.numpy_steps import (
     failed,
 )
 
-__all__ = ["InputFeeds", "Source"]
+__all__ = ["Source", "Sources"]
 
 
-class InputFeeds:
+class Sources:
     """Produces the values of input signals, step after step.
 
     Values that were made but not yet simulated (a run was interrupted, or another

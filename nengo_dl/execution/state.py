@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -16,21 +16,43 @@ from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.traits import Role
 from nengo_dl.execution.lasting_state import LastingState
 from nengo_dl.execution.learned_weights import LearnedWeights
-from nengo_dl.execution.numpy_executor import Interpreter
-from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
 
-__all__ = ["Storage"]
+__all__ = ["StateHome", "StateStore"]
 
 
-class Storage:
+class StateHome(Protocol):
+    """A place in which the state of a simulation can live."""
+
+    def read_state(self) -> list[np.ndarray]:
+        """Return the state, one array of shape (minibatch, size) for each block."""
+
+    def write_state(self, values: Sequence[np.ndarray]) -> None:
+        """Replace the state."""
+
+
+class _Arrays:
+    """State that nothing has used yet."""
+
+    def __init__(self, values: Sequence[np.ndarray]):
+        self.values = list(values)
+
+    def read_state(self) -> list[np.ndarray]:
+        return self.values
+
+    def write_state(self, values: Sequence[np.ndarray]) -> None:
+        self.values = list(values)
+
+
+class StateStore:
     """Constants and state of a simulation, wherever they are.
 
     Constants are variables of the device, made when something first needs them. State
-    is either there too, or in the arrays that the interpreter works on, or in arrays
-    that nothing has used yet (after a reset, say).
+    has one home at a time: there too, or the arrays that NumPy steps work on, or arrays
+    that nothing has used yet (after a reset, say). Whoever keeps something that was
+    made of constants compares `version` with the one that it knows.
 
     Parameters
     ----------
@@ -38,10 +60,6 @@ class Storage:
         What is simulated.
     step : StepProgram
         Says where signals are, and their initial values.
-    host : HostOperators
-        Is shown new values of constants.
-    interpreter : Interpreter
-        Holds the state while it is on the host.
     placement : Placement
         Where variables are.
     fixed_inputs : mapping of {Signal: ndarray}
@@ -55,35 +73,33 @@ class Storage:
         With which values weights start that a learning rule changes.
     lasting : LastingState
         State that only training changes.
+    version : int
+        Grows whenever constants are replaced; see `replaced_since`.
     """
 
     def __init__(
         self,
         plan: Plan,
         step: StepProgram,
-        host: HostOperators,
-        interpreter: Interpreter,
         placement: Placement,
         fixed_inputs: Mapping[Signal, np.ndarray],
     ):
         self.plan = plan
         self.step = step
-        self.host = host
-        self.interpreter = interpreter
         self.placement = placement
         self.fixed_inputs = dict(fixed_inputs)
         self.learned = LearnedWeights(plan, step, placement.device)
         self.lasting = LastingState(plan, step)
         self._variables: Variables | None = None
-        self._uniform: dict[int, float] | None = None
-        # the state while it is neither in variables nor on the host
-        self._state: list[np.ndarray] | None = None
-        self._state_on_host = False
+        self.version = 0
+        self._replaced: dict[Block, int] = {}
+        self._uniform: tuple[int, dict[int, float]] | None = None
         minibatch = step.config.minibatch_size
         self._initial_state = [
             np.repeat(values, minibatch, axis=0)
             for values in step.initial_values(step.state_blocks)
         ]
+        self._home: StateHome = _Arrays(self._initial_state)
 
     @property
     def variables(self) -> Variables:
@@ -105,37 +121,31 @@ class Storage:
 
     def state_values(self) -> list[np.ndarray]:
         """Return the current values of the state blocks, shapes (minibatch, size)."""
-        if self._state_on_host:
-            return self.interpreter.read_state()
-        if self._state is not None:
-            return self._state
-        return self.variables.read_state()
+        return self._home.read_state()
 
     def set_state_values(self, values: Sequence[np.ndarray]) -> None:
         """Replace the values of the state blocks."""
-        self._state_on_host = False
-        self._state = [np.asarray(value) for value in values]
+        self._home = _Arrays([np.asarray(value) for value in values])
 
-    def move_state_to_device(self) -> list[np.ndarray] | None:
-        """Put the state into variables.
+    def move_state_to(self, home: StateHome) -> list[np.ndarray] | None:
+        """Let the state live in another place, from which it is read from now on.
+
+        Parameters
+        ----------
+        home : StateHome
+            The place, such as `variables`.
 
         Returns
         -------
         list of ndarray, shapes (minibatch, size), or None
-            The values that were assigned. None if they were there already.
+            The values that were written there. None if they were there already.
         """
-        if not self._state_on_host and self._state is None:
+        if self._home is home:
             return None
         values = self.state_values()
-        self.variables.assign_state(values)
-        self._state, self._state_on_host = None, False
+        home.write_state(values)
+        self._home = home
         return values
-
-    def move_state_to_host(self) -> None:
-        """Put the state into the arrays of the interpreter."""
-        if not self._state_on_host:
-            self.interpreter.write_state(self.state_values())
-            self._state, self._state_on_host = None, True
 
     @property
     def initial_state(self) -> list[np.ndarray]:
@@ -162,16 +172,17 @@ class Storage:
             Values, by position in ``step.constant_blocks``; only of blocks of
             floating point numbers that are not trained.
         """
-        if self._uniform is None:
-            self._uniform = {}
+        if self._uniform is None or self._uniform[0] != self.version:
+            found: dict[int, float] = {}
             for number, block in enumerate(self.step.constant_blocks):
                 dtype = self.step.dtype_of(block)
                 if block.trainable or not block.size or dtype.kind != "f":
                     continue
                 values = self._constant_values(block)
                 if values[0, 0] in (0, 1) and (values == values[0, 0]).all():
-                    self._uniform[number] = float(values[0, 0])
-        return self._uniform
+                    found[number] = float(values[0, 0])
+            self._uniform = self.version, found
+        return self._uniform[1]
 
     def reset_parameters(self) -> None:
         """Return to the initial values of all constants, and forget trained ones."""
@@ -189,28 +200,43 @@ class Storage:
         changed = self.learned.changed()
         if changed:
             self.set_values(changed)
-        blocks = self.step.constant_blocks
-        self._publish([block for block in blocks if block.trainable])
+        self._count(block for block in self.step.constant_blocks if block.trainable)
 
     def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
-        self._uniform = None
         variables = self.variables.constants
         for block, value in values.items():
             variable = variables[self.step.constant_blocks.index(block)]
             dtype = variable.dtype.as_numpy_dtype
             variable.assign(np.asarray(value, dtype=dtype))
-        self._publish(list(values))
+        self._count(values)
 
-    def _publish(self, blocks: Sequence[Block]) -> None:
-        """Show the current values of constants to operators that run on the host.
+    def _count(self, blocks: Iterable[Block]) -> None:
+        """Count a new version, in which constants were replaced."""
+        self.version += 1
+        self._replaced.update(dict.fromkeys(blocks, self.version))
 
-        To be called when variables of constants were assigned.
+    def replaced_since(
+        self, version: int
+    ) -> Iterator[tuple[Signal, Callable[[], np.ndarray]]]:
+        """Yield the constants that were replaced after some version.
+
+        Parameters
+        ----------
+        version : int
+            0: all that were ever replaced.
+
+        Yields
+        ------
+        signal : Signal
+            A base signal.
+        read : callable
+            Returns its current value, shape (n_values,); the stored values of sparse
+            signals.
         """
-        self.interpreter.reset()
-        for block in blocks:
-            for signal in block.signals:
-                read = functools.partial(self._constant_value, block, signal)
-                self.host.set_constant(signal, read)
+        for block, number in self._replaced.items():
+            if number > version:
+                for signal in block.signals:
+                    yield signal, functools.partial(self._constant_value, block, signal)
 
     def _constant_value(self, block: Block, signal: Signal) -> np.ndarray:
         start = block.starts[signal]

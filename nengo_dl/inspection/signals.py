@@ -9,7 +9,7 @@ from nengo.builder import Model
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.traits import Role
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 
 __all__ = ["SignalValues"]
 
@@ -22,7 +22,7 @@ class SignalValues(Mapping):
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Holds the state.
     model : nengo.builder.Model
         The simulated model.
@@ -30,7 +30,7 @@ class SignalValues(Mapping):
         Whether values of state have a batch axis.
     """
 
-    def __init__(self, engine: Engine, model: Model, minibatched: bool):
+    def __init__(self, engine: Session, model: Model, minibatched: bool):
         self._engine = engine
         self._model = model
         self._minibatched = minibatched

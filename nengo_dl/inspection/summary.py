@@ -16,7 +16,7 @@ from nengo.builder.processes import SimProcess
 from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.labels import ObjectNames
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.support.tables import Table, format_bytes
@@ -182,12 +182,12 @@ class Summary:
         )
 
 
-def summarize(engine: Engine, model: Model, values: ParameterValues) -> Summary:
+def summarize(engine: Session, model: Model, values: ParameterValues) -> Summary:
     """Describe a simulator.
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -235,7 +235,7 @@ def _count_objects(model: Model) -> dict[str, int]:
     }
 
 
-def _parameters(engine: Engine, values: ParameterValues) -> list[ParameterRow]:
+def _parameters(engine: Session, values: ParameterValues) -> list[ParameterRow]:
     step = engine.step
     trained = {parameter.signal for parameter in engine.plan.trainable}
     learned = {p.signal for p in values.parameters if p.learned}
@@ -266,7 +266,7 @@ def _parameters(engine: Engine, values: ParameterValues) -> list[ParameterRow]:
 
 
 def _obstacles(
-    engine: Engine, model: Model, values: ParameterValues, groups: list[Group]
+    engine: Session, model: Model, values: ParameterValues, groups: list[Group]
 ) -> list[str]:
     found = []
     if not engine.placement.uses_xla:
@@ -305,12 +305,12 @@ def _reason(op: Operator, nodes: dict[Any, nengo.Node], names: ObjectNames) -> s
     return f"{name} of '{owner}' runs in Python in each step"
 
 
-def _notes(engine: Engine) -> list[str]:
-    if engine.interprets(10**9):
+def _notes(engine: Session) -> list[str]:
+    if engine.executors.uses_numpy(10**9):
         return ["All runs use NumPy, which is faster for so small a network."]
-    if engine.interprets(1):
+    if engine.executors.uses_numpy(1):
         longest = 1
-        while engine.interprets(2 * longest):
+        while engine.executors.uses_numpy(2 * longest):
             longest *= 2
         plural = "" if longest == 1 else "s"
         return [

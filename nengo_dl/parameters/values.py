@@ -24,7 +24,7 @@ from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.compiler.traits import Role
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 
 __all__ = ["ParameterValues", "UnknownObjectError"]
 
@@ -42,7 +42,7 @@ class ParameterValues:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Holds the values.
     model : nengo.builder.Model
         The simulated model; it is not modified.
@@ -64,7 +64,7 @@ class ParameterValues:
     complete.
     """
 
-    def __init__(self, engine: Engine, model: Model, minibatched: bool):
+    def __init__(self, engine: Session, model: Model, minibatched: bool):
         self.engine = engine
         self.model = model
         self.minibatched = minibatched
@@ -134,7 +134,7 @@ class ParameterValues:
         Parameters
         ----------
         values : mapping of {Signal: ndarray}
-            New values; see `Storage.set_values`.
+            New values; see `StateStore.set_values`.
         gains : mapping of {Ensemble: ndarray}, optional
             New gains of ensembles, also for connections to their neurons.
         """

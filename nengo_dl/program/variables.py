@@ -56,7 +56,7 @@ class Variables:
                 for values in step.initial_values(step.state_blocks)
             ]
 
-    def assign_state(self, values: Sequence[np.ndarray]) -> None:
+    def write_state(self, values: Sequence[np.ndarray]) -> None:
         """Set the state, one array of shape (minibatch, size) for each block."""
         for variable, value in zip(self.state, values, strict=True):
             variable.assign(np.asarray(value, dtype=variable.dtype.as_numpy_dtype))

@@ -17,7 +17,7 @@ from nengo.utils.progress import ProgressBar
 from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
 from nengo_dl.config import NetworkSettings
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import open_session
 from nengo_dl.inspection.data import ProbeHistory, SimulationData
 from nengo_dl.inspection.signals import SignalValues
 from nengo_dl.parameters.values import ParameterValues
@@ -120,7 +120,7 @@ class SimulatorBase:
                 attr="model",
                 obj=self,
             )
-        self._engine = Engine(
+        self._engine = open_session(
             plan, placement, self.dtype, self.unroll_simulation, fixed
         )
         self._histories = {

@@ -13,7 +13,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 from nengo_dl.support.arguments import (
     check_extra_feeds,
     check_positive,
@@ -39,7 +39,7 @@ class Training:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -53,7 +53,7 @@ class Training:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Session,
         model: Model,
         signals: Mapping[nengo.Node, Signal],
         seed: int,

@@ -17,7 +17,7 @@ from nengo_dl.builders.base import NeuronTraining
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.config import Settings
 from nengo_dl.execution.numpy_steps import HostOperators
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 from nengo_dl.program.compile_cache import advice_on_damage
 from nengo_dl.program.rollout import run_segments, run_stages
 from nengo_dl.program.schedule import Stages
@@ -88,7 +88,7 @@ class TrainingFunctions:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -102,7 +102,7 @@ class TrainingFunctions:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Session,
         model: Model,
         host: HostOperators,
         probes: Sequence[nengo.Probe],

@@ -16,8 +16,8 @@ from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 
 from nengo_dl.execution.numpy_steps import HostOperators
-from nengo_dl.execution.session import Engine
-from nengo_dl.execution.sources import InputFeeds
+from nengo_dl.execution.session import Session
+from nengo_dl.execution.sources import Sources
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.shared_memory import tensor_of
 
@@ -62,7 +62,7 @@ class TrainingInputs:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Runs the simulation.
     probes : sequence of Probe
         In the order of the outputs of a step.
@@ -79,7 +79,7 @@ class TrainingInputs:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Session,
         probes: Sequence[nengo.Probe],
         only_last: Collection[nengo.Probe],
         rng: np.random.RandomState,
@@ -92,7 +92,8 @@ class TrainingInputs:
         self.only_last = only_last
         self.rng = rng
         self.host = HostOperators(self.plan, engine.placement.minibatch_size)
-        self.feeds = InputFeeds(self.plan.split.host, self.host)
+        self.host.follow(engine.storage)
+        self.feeds = Sources(self.plan.split.host, self.host)
         self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
 
     def prepare(

@@ -12,7 +12,7 @@ from nengo.builder import Model
 from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.compiler.trainability import name_of_parameter
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.functions import Computation, TrainingFunctions
@@ -68,7 +68,7 @@ class Trainer:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -87,7 +87,7 @@ class Trainer:
         Compute losses of minibatches, and updates.
     """
 
-    def __init__(self, engine: Engine, model: Model, seed: int, owner: object):
+    def __init__(self, engine: Session, model: Model, seed: int, owner: object):
         self.n_updates = 0
         self.engine = engine
         self.model = model

@@ -1,4 +1,4 @@
-"""Engines of small networks, without the simulator around them."""
+"""Sessions of small networks, without the simulator around them."""
 
 import nengo
 import numpy as np
@@ -6,36 +6,41 @@ from nengo.builder import Model
 
 from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
-from nengo_dl.execution import chunk_buffers as chunks
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.executor import MOST_STEPS
+from nengo_dl.execution.session import open_session
 from nengo_dl.program.placement import Placement
 
 
 def make_engine(
-    net, minibatch_size=1, jit_compile=True, unroll=1, dtype=np.float64, seed=0
+    net,
+    minibatch_size=1,
+    jit_compile=True,
+    unroll=1,
+    dtype=np.float64,
+    seed=0,
+    executor=None,
+    most_steps=MOST_STEPS,
 ):
-    """Return an engine whose outputs are the network's probes.
+    """Return a session whose outputs are the network's probes.
 
-    ``jit_compile``: True for the compiled loop, None where the engine may choose.
+    ``executor``: "compiled", "numpy", or None where the placement decides, by
+    ``jit_compile`` (None: what is faster). ``most_steps``: of one call.
     """
     model = Model(dt=0.001)
     model.build(net)
     placement = Placement.choose(None, jit_compile, minibatch_size)
     lookup = make_builder_lookup(dtype, minibatch_size, placement.uses_xla)
     plan = compile_model(model, lookup, minibatch_size=minibatch_size)
-    engine = Engine(plan, placement, np.dtype(dtype), unroll, {})
+    engine = open_session(
+        plan,
+        placement,
+        np.dtype(dtype),
+        unroll,
+        executor=executor,
+        most_steps=most_steps,
+    )
     engine.reset(seed)
     return engine
-
-
-def interpret(monkeypatch, always=True):
-    """Make engines use NumPy steps for all runs (or for none)."""
-    monkeypatch.setattr(Engine, "interprets", lambda self, n_steps: always)
-
-
-def limit_chunks(monkeypatch, n_steps):
-    """Let no call simulate more steps than this."""
-    monkeypatch.setattr(chunks, "MOST_STEPS", n_steps)
 
 
 def run(engine, n_steps, feeds=None):

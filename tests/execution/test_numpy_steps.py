@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nengo.exceptions import SimulationError
 
-from tests.execution.sessions import core_data, interpret, make_engine, run
+from tests.execution.sessions import core_data, make_engine, run
 
 
 def random_everything():
@@ -33,19 +33,17 @@ def random_everything():
     return net
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
 @pytest.mark.parametrize("seed", [0, 7])
-def test_random_streams_are_those_of_core(monkeypatch, interpreted, seed):
-    interpret(monkeypatch, interpreted)
+def test_random_streams_are_those_of_core(executor, seed):
     net = random_everything()
-    found = run(make_engine(net, seed=seed), 30)
+    found = run(make_engine(net, seed=seed, executor=executor), 30)
     for values, expected in zip(found, core_data(net, 30, seed=seed), strict=True):
         assert expected.any()
         np.testing.assert_allclose(values[:, 0], expected, rtol=1e-9, atol=1e-9)
 
 
-def test_first_item_is_core_and_the_others_differ(monkeypatch):
-    interpret(monkeypatch, False)
+def test_first_item_is_core_and_the_others_differ():
     net = random_everything()
     found = run(make_engine(net, minibatch_size=3), 20)
     for i, (values, expected) in enumerate(zip(found, core_data(net, 20), strict=True)):
@@ -55,8 +53,7 @@ def test_first_item_is_core_and_the_others_differ(monkeypatch):
         assert np.array_equal(values[:, 1], values[:, 2]) == seeded
 
 
-def test_reset_starts_all_streams_again(monkeypatch):
-    interpret(monkeypatch, False)
+def test_reset_starts_all_streams_again():
     engine = make_engine(random_everything())
     first = run(engine, 10)
     assert any((a != b).any() for a, b in zip(first, run(engine, 10), strict=True))
@@ -77,16 +74,17 @@ def callback_network(function, **kwargs):
     return net
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
-def test_callbacks_get_the_time_and_their_input_once_a_step(monkeypatch, interpreted):
-    interpret(monkeypatch, interpreted)
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
+def test_callbacks_get_the_time_and_their_input_once_a_step(executor):
     log = []
 
     def function(t, x):
         log.append((t, x[0]))
         return 2 * x
 
-    engine = make_engine(callback_network(function, size_out=1), minibatch_size=2)
+    engine = make_engine(
+        callback_network(function, size_out=1), minibatch_size=2, executor=executor
+    )
     (values,) = run(engine, 4)
     times = [0.001, 0.002, 0.003, 0.004]
     assert [t for t, _ in log] == [t for t in times for _ in range(2)]
@@ -94,11 +92,9 @@ def test_callbacks_get_the_time_and_their_input_once_a_step(monkeypatch, interpr
     np.testing.assert_allclose(values[:, 1, 0], 2 * np.array(times))
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
-def test_callbacks_know_the_time_while_processes_run_ahead(monkeypatch, interpreted):
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
+def test_callbacks_know_the_time_while_processes_run_ahead(executor):
     """The next chunk of noise is made while the callbacks of this one run."""
-    interpret(monkeypatch, interpreted)
-    monkeypatch.setattr("nengo_dl.execution.chunk_buffers.MOST_STEPS", 5)
     log = []
 
     def wait():
@@ -116,22 +112,21 @@ def test_callbacks_know_the_time_while_processes_run_ahead(monkeypatch, interpre
         clock = nengo.Node(Clock(default_size_in=0, default_size_out=1))
         node = nengo.Node(function, size_in=1, size_out=0)
         nengo.Connection(clock, node, synapse=None)
-    run(make_engine(net, minibatch_size=2), 60)
+    run(make_engine(net, minibatch_size=2, executor=executor, most_steps=5), 60)
     expected = np.repeat(0.001 * np.arange(1, 61), 2)
     np.testing.assert_allclose([x for _, x in log], expected)
     np.testing.assert_allclose([t for t, _ in log], expected)
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
-def test_errors_in_callbacks_reach_the_user_with_their_cause(monkeypatch, interpreted):
-    interpret(monkeypatch, interpreted)
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
+def test_errors_in_callbacks_reach_the_user_with_their_cause(executor):
 
     def function(t, x):
         if t > 0.0025:
             raise RuntimeError("not now")
         return x
 
-    engine = make_engine(callback_network(function, size_out=1))
+    engine = make_engine(callback_network(function, size_out=1), executor=executor)
     with pytest.raises(SimulationError, match=r"function 'function' .*not now") as info:
         run(engine, 5)
     assert isinstance(info.value.__cause__, RuntimeError)
@@ -149,16 +144,16 @@ def test_errors_in_callbacks_reach_the_user_with_their_cause(monkeypatch, interp
         (np.inf, "non-finite"),
     ],
 )
-def test_bad_results_of_callbacks_are_refused(monkeypatch, result, words):
-    interpret(monkeypatch, True)
-    engine = make_engine(callback_network(lambda t, x: result, size_out=1))
+def test_bad_results_of_callbacks_are_refused(result, words):
+    engine = make_engine(
+        callback_network(lambda t, x: result, size_out=1), executor="numpy"
+    )
     with pytest.raises(SimulationError, match=words):
         run(engine, 1)
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
-def test_fed_functions_in_lock_step_are_not_called(monkeypatch, interpreted):
-    interpret(monkeypatch, interpreted)
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
+def test_fed_functions_in_lock_step_are_not_called(executor):
     log = []
     with nengo.Network(seed=0) as net:
         source = nengo.Node(lambda t: log.append(t) or t, size_out=1)
@@ -166,7 +161,7 @@ def test_fed_functions_in_lock_step_are_not_called(monkeypatch, interpreted):
         nengo.Connection(source, node, synapse=None)
         nengo.Probe(node)
         nengo.Probe(source)
-    engine = make_engine(net, minibatch_size=2)
+    engine = make_engine(net, minibatch_size=2, executor=executor)
     signal = engine.plan.output_signals[1]
     rows = np.arange(8.0).reshape(4, 2, 1)
     doubled, fed = run(engine, 4, {signal: rows})

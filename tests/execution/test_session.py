@@ -1,5 +1,7 @@
 """Chunks, the two ways to run, and where an engine is after an error."""
 
+import dataclasses
+
 import nengo
 import numpy as np
 import pytest
@@ -11,8 +13,6 @@ from nengo_dl.program.chunk_loop import LoopShape
 from tests.execution.sessions import (
     core_data,
     counting_network,
-    interpret,
-    limit_chunks,
     make_engine,
     run,
 )
@@ -57,10 +57,8 @@ def assert_equal_data(found, expected, item=0):
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 22, 23, 24])
-def test_chunks_do_not_change_results(monkeypatch, reference, most):
-    interpret(monkeypatch, False)
-    limit_chunks(monkeypatch, most)
-    engine = make_engine(mixed_network())
+def test_chunks_do_not_change_results(reference, most):
+    engine = make_engine(mixed_network(), most_steps=most)
     chunks = list(engine.run(N_STEPS, {}))
     assert sum(chunk.n_steps for chunk in chunks) == engine.n_steps == N_STEPS
     assert max(chunk.n_steps for chunk in chunks) <= most
@@ -69,18 +67,15 @@ def test_chunks_do_not_change_results(monkeypatch, reference, most):
 
 
 @pytest.mark.parametrize(("unroll", "jit_compile"), [(2, True), (5, False)])
-def test_unrolling_does_not_change_results_or_steps(
-    monkeypatch, reference, unroll, jit_compile
-):
-    interpret(monkeypatch, False)
-    limit_chunks(monkeypatch, 9)
-    engine = make_engine(mixed_network(), unroll=unroll, jit_compile=jit_compile)
+def test_unrolling_does_not_change_results_or_steps(reference, unroll, jit_compile):
+    engine = make_engine(
+        mixed_network(), unroll=unroll, jit_compile=jit_compile, most_steps=9
+    )
     assert_equal_data(run(engine, N_STEPS), reference)
     assert engine.n_steps == N_STEPS
 
 
 def test_little_room_makes_short_chunks(monkeypatch, reference):
-    interpret(monkeypatch, False)
     monkeypatch.setattr("nengo_dl.execution.chunk_buffers._CHUNK_BYTES", 2000)
     engine = make_engine(mixed_network())
     chunks = list(engine.run(N_STEPS, {}))
@@ -89,8 +84,7 @@ def test_little_room_makes_short_chunks(monkeypatch, reference):
     assert_equal_data(found, reference)
 
 
-def test_slow_steps_make_short_chunks(monkeypatch):
-    interpret(monkeypatch, False)
+def test_slow_steps_make_short_chunks():
     engine = make_engine(mixed_network())
     engine._seconds_per_step = 0.1
     first = next(engine.run(50, {}))
@@ -98,10 +92,9 @@ def test_slow_steps_make_short_chunks(monkeypatch):
 
 
 @pytest.mark.parametrize("runs", [(23,), (1, 22), (4, 1, 1, 17), (1,) * 23])
-@pytest.mark.parametrize("interpreted", [True, False])
-def test_runs_may_be_split_anywhere(monkeypatch, reference, runs, interpreted):
-    interpret(monkeypatch, interpreted)
-    engine = make_engine(mixed_network())
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
+def test_runs_may_be_split_anywhere(reference, runs, executor):
+    engine = make_engine(mixed_network(), executor=executor)
     parts = [run(engine, n) for n in runs]
     found = [np.concatenate(p) for p in zip(*parts, strict=True)]
     assert_equal_data(found, reference)
@@ -110,23 +103,23 @@ def test_runs_may_be_split_anywhere(monkeypatch, reference, runs, interpreted):
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("minibatch_size", [1, 3])
 def test_state_survives_switching_between_both_ways_to_run(
-    monkeypatch, reference, first, minibatch_size
+    reference, first, minibatch_size
 ):
     engine = make_engine(mixed_network(), minibatch_size)
-    parts = []
+    choice, parts = engine.executors, []
     for number, n_steps in enumerate((5, 1, 6, 2, 9)):
-        interpret(monkeypatch, (number % 2 == 0) == first)
+        executor = choice.numpy if (number % 2 == 0) == first else choice.compiled
+        engine.executors = dataclasses.replace(choice, always=executor)
         parts.append(run(engine, n_steps))
     found = [np.concatenate(p) for p in zip(*parts, strict=True)]
     for item in range(minibatch_size):
         assert_equal_data(found, reference, item)
 
 
-def test_both_ways_to_run_leave_the_same_state(monkeypatch):
+def test_both_ways_to_run_leave_the_same_state():
     states = []
-    for interpreted in (True, False):
-        interpret(monkeypatch, interpreted)
-        engine = make_engine(mixed_network(), minibatch_size=2)
+    for executor in ("numpy", "compiled"):
+        engine = make_engine(mixed_network(), minibatch_size=2, executor=executor)
         run(engine, 10)
         states.append(engine.storage.state_values())
     assert len(states[0]) > 3
@@ -135,8 +128,7 @@ def test_both_ways_to_run_leave_the_same_state(monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
 
 
-def test_state_can_be_replaced_and_reset(monkeypatch):
-    interpret(monkeypatch, False)
+def test_state_can_be_replaced_and_reset():
     engine = make_engine(mixed_network())
     initial = [values.copy() for values in engine.storage.state_values()]
     run(engine, 5)
@@ -150,11 +142,9 @@ def test_state_can_be_replaced_and_reset(monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-def test_feeds_replace_inputs_in_every_chunk(monkeypatch):
-    interpret(monkeypatch, False)
-    limit_chunks(monkeypatch, 4)
+def test_feeds_replace_inputs_in_every_chunk():
     log = []
-    engine = make_engine(counting_network(log), minibatch_size=2)
+    engine = make_engine(counting_network(log), minibatch_size=2, most_steps=4)
     signal = engine.plan.output_signals[0]
     rows = np.random.RandomState(0).uniform(size=(10, 2, 1))
     fed, _ = run(engine, 10, {signal: rows})
@@ -166,15 +156,13 @@ def test_feeds_replace_inputs_in_every_chunk(monkeypatch):
     assert log == [21]
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
 @pytest.mark.parametrize("fail_at", [1, 2, 4, 6, 9])
 @pytest.mark.parametrize("most", [4, 100])
-def test_steps_before_an_error_are_simulated(monkeypatch, interpreted, fail_at, most):
-    interpret(monkeypatch, interpreted)
-    limit_chunks(monkeypatch, most)
+def test_steps_before_an_error_are_simulated(executor, fail_at, most):
     log = []
     net = counting_network(log, fail_at=[fail_at])
-    engine = make_engine(net)
+    engine = make_engine(net, executor=executor, most_steps=most)
     outputs = []
     with pytest.raises(SimulationError, match=f"step {fail_at} is not to my liking"):
         for chunk in engine.run(9, {}):
@@ -188,10 +176,8 @@ def test_steps_before_an_error_are_simulated(monkeypatch, interpreted, fail_at, 
     assert_equal_data(found, core_data(counting_network([]), 9))
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
-def test_error_within_a_step_leaves_the_end_of_the_last_chunk(monkeypatch, interpreted):
-    interpret(monkeypatch, interpreted)
-    limit_chunks(monkeypatch, 4)
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
+def test_error_within_a_step_leaves_the_end_of_the_last_chunk(executor):
     to_fail = [6]
 
     def function(t, x):
@@ -206,7 +192,7 @@ def test_error_within_a_step_leaves_the_end_of_the_last_chunk(monkeypatch, inter
         nengo.Connection(noise, node, synapse=0.003)
         nengo.Probe(node)
         nengo.Probe(nengo.Node(lambda t: 3 * t))
-    engine = make_engine(net)
+    engine = make_engine(net, executor=executor, most_steps=4)
     outputs = []
     with pytest.raises(SimulationError, match="once"):
         for chunk in engine.run(10, {}):
@@ -217,12 +203,10 @@ def test_error_within_a_step_leaves_the_end_of_the_last_chunk(monkeypatch, inter
     assert_equal_data(found, core_data(net, 10))
 
 
-@pytest.mark.parametrize("interpreted", [True, False])
-def test_run_that_nobody_finishes_keeps_what_was_made(monkeypatch, interpreted):
-    interpret(monkeypatch, interpreted)
-    limit_chunks(monkeypatch, 3)
+@pytest.mark.parametrize("executor", ["numpy", "compiled"])
+def test_run_that_nobody_finishes_keeps_what_was_made(executor):
     log = []
-    engine = make_engine(counting_network(log))
+    engine = make_engine(counting_network(log), executor=executor, most_steps=3)
     running = engine.run(12, {})
     outputs = [next(running).outputs]
     running.close()
@@ -268,14 +252,13 @@ def test_probes_with_one_period_share_a_clock():
 
 def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():
     net = counting_network([])
-    assert make_engine(net, jit_compile=None).interprets(1)
-    assert not make_engine(net, jit_compile=None).interprets(10**6)
-    assert not make_engine(net, jit_compile=True).interprets(1)
-    assert not make_engine(net, jit_compile=False).interprets(1)
+    assert make_engine(net, jit_compile=None).executors.uses_numpy(1)
+    assert not make_engine(net, jit_compile=None).executors.uses_numpy(10**6)
+    assert not make_engine(net, jit_compile=True).executors.uses_numpy(1)
+    assert not make_engine(net, jit_compile=False).executors.uses_numpy(1)
 
 
-def test_loaded_engine_has_the_values_of_the_saved_one(monkeypatch):
-    interpret(monkeypatch, False)
+def test_loaded_engine_has_the_values_of_the_saved_one():
     first, second = (make_engine(mixed_network()) for _ in range(2))
     run(first, 11)
     second.storage.load(first.storage.save())
@@ -292,18 +275,16 @@ def test_loaded_engine_has_the_values_of_the_saved_one(monkeypatch):
 
 
 def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
-    interpret(monkeypatch, False)
-    limit_chunks(monkeypatch, 4)
-    engine = make_engine(counting_network([]))
-    prepare, calls = engine._prepare, []
+    engine = make_engine(counting_network([]), most_steps=4)
+    make, calls = engine.sources.make, []
 
     def interrupted(*args):
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return prepare(*args)
+        return make(*args)
 
-    monkeypatch.setattr(engine, "_prepare", interrupted)
+    monkeypatch.setattr(engine.sources, "make", interrupted)
     outputs = []
     with pytest.raises(KeyboardInterrupt):
         for chunk in engine.run(10, {}):
@@ -356,8 +337,7 @@ def test_output_and_state_of_lowpass_are_carried_once():
 
 
 @pytest.mark.parametrize("n_before", [0, 4])
-def test_output_that_differs_from_state_is_seen_for_one_step(monkeypatch, n_before):
-    interpret(monkeypatch, False)
+def test_output_that_differs_from_state_is_seen_for_one_step(n_before):
     net = filtered_network()
     plain, changed = make_engine(net), make_engine(net)
     for engine in (plain, changed):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, SimulatorClosed
 
 import nengo_dl
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 from tests.execution.sessions import make_engine
 
 
@@ -20,7 +20,7 @@ def only_single_steps(monkeypatch):
     def run(*args, **kwargs):
         raise AssertionError("this step was not a single step")
 
-    monkeypatch.setattr(Engine, "run", run)
+    monkeypatch.setattr(Session, "run", run)
 
 
 def network():

@@ -8,7 +8,6 @@ from nengo.exceptions import SimulationError
 from tests.execution.sessions import (
     core_data,
     counting_network,
-    limit_chunks,
     make_engine,
     run,
 )
@@ -250,10 +249,9 @@ def test_functions_without_output_are_called():
     np.testing.assert_allclose(log, [0.001, 0.002, 0.003])
 
 
-def test_errors_arrive_in_the_same_step_whatever_the_chunks(monkeypatch):
-    limit_chunks(monkeypatch, 3)
+def test_errors_arrive_in_the_same_step_whatever_the_chunks():
     log = []
-    engine = make_engine(counting_network(log, fail_at=[6]))
+    engine = make_engine(counting_network(log, fail_at=[6]), most_steps=3)
     with pytest.raises(SimulationError, match="step 6 is not"):
         run(engine, 10)
     assert engine.n_steps == 5

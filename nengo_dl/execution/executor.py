@@ -1,0 +1,121 @@
+"""What advances a simulation: one protocol, two ways, and the choice between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from nengo.builder.signal import Signal
+
+__all__ = ["MOST_STEPS", "Executor", "ExecutorChoice"]
+
+#: Most steps that one call of an executor simulates.
+MOST_STEPS = 1024
+
+#: Runs whose NumPy steps would take less than this (in seconds) are not worth a call of
+#: the compiled loop.
+_SHORT_RUN = 5e-4
+
+#: Measured cost (in seconds) of a callback in a graph loop, and of a compiled piece.
+_CALLBACK_SECONDS = 1.5e-4
+_PIECE_SECONDS = 3e-5
+
+
+class Executor(Protocol):
+    """Simulates steps, a chunk at a time.
+
+    Attributes
+    ----------
+    most_steps : int
+        Most steps of one chunk.
+    runs_beside : bool
+        Whether `run` may be in another thread, while this one makes the inputs of the
+        next chunk.
+    is_warm : bool
+        Whether the next call takes no longer than others (nothing is compiled).
+    """
+
+    most_steps: int
+    runs_beside: bool
+    is_warm: bool
+
+    def prepare(self) -> None:
+        """Take over the state of the simulation, before the first chunk of a run."""
+
+    def pack(
+        self, values: Mapping[Signal, np.ndarray], first: int, n_steps: int
+    ) -> Any:
+        """Bring inputs into the form that `run` takes.
+
+        Parameters
+        ----------
+        values : mapping of {Signal: ndarray}
+            Values of the inputs, shapes ``(n_steps or 1, 1 or minibatch, ...)``.
+        first : int
+            Number of the step before the first one.
+        n_steps : int
+            How many steps.
+        """
+
+    def run(self, first: int, n_steps: int, inputs: Any) -> list[np.ndarray]:
+        """Simulate some steps. After an error, the state is as it was before.
+
+        Parameters
+        ----------
+        first, n_steps : int
+            As for `pack`.
+        inputs
+            What `pack` returned for these steps.
+
+        Returns
+        -------
+        list of ndarray, shapes (n_kept, minibatch, size)
+            The outputs at the steps that their sampling keeps.
+        """
+
+
+@dataclass(frozen=True)
+class ExecutorChoice:
+    """The two executors of a simulation, and which one runs how many steps.
+
+    Attributes
+    ----------
+    compiled : Executor
+        The compiled loop.
+    numpy : Executor
+        Nengo's own NumPy steps; it knows, too, whether all operators have one, and
+        how long a step takes.
+    may_choose : bool
+        Whether NumPy is used at all where it is faster.
+    callbacks : sequence of bool
+        For each part of a step of the compiled loop, whether it calls Python. Empty: it
+        never does.
+    always : Executor or None
+        The one that runs everything, whatever would be faster.
+    """
+
+    compiled: Any
+    numpy: Any
+    may_choose: bool
+    callbacks: Sequence[bool] = ()
+    always: Executor | None = None
+
+    def uses_numpy(self, n_steps: int) -> bool:
+        """Whether a run of this length uses NumPy steps."""
+        if self.always is not None:
+            return self.always is self.numpy
+        if not self.may_choose:
+            return False
+        seconds = self.numpy.estimated_seconds
+        if self.callbacks:
+            costs = {True: _CALLBACK_SECONDS, False: _PIECE_SECONDS}
+            pays = seconds < sum(costs[calls] for calls in self.callbacks)
+        else:
+            pays = n_steps * seconds < _SHORT_RUN
+        return pays and self.numpy.available
+
+    def choose(self, n_steps: int) -> Executor:
+        """Return the executor for a run of this length."""
+        return self.numpy if self.uses_numpy(n_steps) else self.compiled
