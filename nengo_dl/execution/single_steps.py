@@ -1,7 +1,7 @@
 """Single steps of small networks, with as little around them as possible.
 
-What `Interpreter` does for runs of any length, for minibatches and with feeds, takes as
-long for one step as the operators of a hundred neurons.
+What `NumpyExecutor` does for runs of any length, for minibatches and with feeds, takes
+as long for one step as the operators of a hundred neurons.
 """
 
 from __future__ import annotations

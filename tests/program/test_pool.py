@@ -269,10 +269,10 @@ def test_interrupt_while_compiling_leaves_nothing_behind(
         monkeypatch.setattr(_Shared, "call", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sim._engine.loop.prepare()
-            frames, slots = sim._engine.loop.inputs(
+            inputs = sim._engine.loop.pack(
                 dict.fromkeys(sim._engine.plan.split.inputs, np.zeros((1, 1))), 0, 1
             )
-            sim._engine.loop.run(1, frames, slots)
+            sim._engine.loop.run(0, 1, inputs)
         assert calls
         sim.run_steps(10)
         data = np.array(sim.data[net.probe])
