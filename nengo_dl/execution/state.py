@@ -339,7 +339,11 @@ class StateStore:
                 continue
             if state is None:
                 state = [np.array(v) for v in self.state_values()]
-            state[step.state_blocks.index(block)][:, where] = rows
+            number = step.state_blocks.index(block)
+            # Nengo's own steps may compute in a higher precision than the device
+            dtype = np.result_type(state[number], rows)
+            state[number] = state[number].astype(dtype, copy=False)
+            state[number][:, where] = rows
         if constants:
             self._set_constants(constants)
         if state is not None:

@@ -84,8 +84,9 @@ class ProbeHistory:
             self._joined = joined
         return self._joined
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_joined": None}
+    def recorded(self) -> np.ndarray | None:
+        """Return all values, shape ``(n_kept, minibatch, size)``; None without any."""
+        return np.concatenate(self._pieces) if self._pieces else None
 
 
 class SimulationData(Mapping):

@@ -18,10 +18,30 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.names import name_objects, name_outputs
 from nengo_dl.execution.sources import Source
+from nengo_dl.parameters.file.header import Form
+from nengo_dl.parameters.file.messages import shown
+from nengo_dl.parameters.parts import SavedBatch
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.support.user_warnings import warn_user
 
-__all__ = ["RANDOM_FIELDS", "Continuation", "random_state", "set_random_state"]
+__all__ = [
+    "MOST_STEPS",
+    "RANDOM_FIELDS",
+    "Continuation",
+    "random_problem",
+    "random_state",
+    "set_random_state",
+]
+
+#: Up to here, each step number and its time are exact.
+MOST_STEPS = 2**53
+
+#: A process that keeps something hidden repeats all that it made, about a million
+#: values a second.
+_MOST_MADE = 2**31
+
+#: Inputs are made some chunks of 1024 steps ahead.
+_MOST_AHEAD = 2**16
 
 #: Entries of one random stream: shape and type.
 RANDOM_FIELDS = {
@@ -54,6 +74,23 @@ def set_random_state(
     )
 
 
+def random_problem(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """Say why arrays are no state of a random stream, or return None.
+
+    From a state of zeros the generator (MT19937) makes zeros for ever, and a normal
+    number, which rejects these, never comes. Of the first key only one bit counts.
+    """
+    position, has_gauss = (int(number) for number in arrays["position"])
+    if not (0 <= position <= 624 and has_gauss in (0, 1)):
+        return f"has no position {position}"
+    keys = np.asarray(arrays["keys"], np.uint32)
+    if not (keys[0] >> 31 or keys[1:].any()):
+        return "is a random stream that consists of zeros, so it would never go on"
+    if not np.isfinite(arrays["gauss"]):
+        return "holds a number that is not finite"
+    return None
+
+
 class Continuation:
     """Time and random streams of a simulation, to save and to load.
 
@@ -62,6 +99,9 @@ class Continuation:
     values : ParameterValues
         Of the simulator.
     """
+
+    prefix = "streams/"
+    group = "local"
 
     def __init__(self, values: ParameterValues):
         self.engine = values.engine
@@ -114,65 +154,66 @@ class Continuation:
         self._warn_of_hidden_streams()
         return arrays
 
-    def check(
-        self, arrays: Mapping[str, np.ndarray], n_items: int, item: int | None = None
-    ) -> None:
-        """Raise a ValidationError if these arrays cannot be loaded; change nothing.
+    def check_forms(self, forms: Mapping[str, Form], saved: SavedBatch) -> None:
+        """Raise a ValidationError if arrays of these forms cannot be loaded."""
+        minibatch = self.engine.host.minibatch_size
+        if saved.item is None and saved.n_items != minibatch:
+            raise _refusal(
+                f"it is that of {saved.n_items} items of a minibatch, and the "
+                f"simulator has {minibatch}; choose one item for all with the argument "
+                "'item'"
+            )
+        expected = dict(self._expected(saved.n_items))
+        missing = [name for name in expected if name not in forms]
+        if missing:
+            raise _refusal(f"{shown(missing[0])} is missing")
+        for name, (shape, dtype) in forms.items():
+            if name in expected:
+                wanted = expected[name]
+                fine = shape == wanted.shape
+            else:
+                owner, _, field = name.rpartition("/")
+                source = self.sources.get(owner)
+                if source is None or field != "ahead":
+                    raise _refusal(f"the network has no {shown(name)}")
+                wanted = Form(source.shape, source.dtype)
+                fine = (
+                    len(shape) == 2 + len(source.shape)
+                    and shape[0] <= _MOST_AHEAD
+                    and shape[1] in (1, saved.n_items)
+                    and shape[2:] == source.shape
+                )
+            if not (fine and np.can_cast(dtype, wanted.dtype, "same_kind")):
+                raise _refusal(f"{shown(name)} is {dtype} of shape {shown(shape)}")
+
+    def check(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise a ValidationError if these values make no sense; change nothing."""
+        for name in self.streams:
+            fields = {field: arrays[f"{name}/{field}"] for field in RANDOM_FIELDS}
+            for row in range(len(fields["gauss"])):
+                problem = random_problem({k: v[row] for k, v in fields.items()})
+                if problem is not None:
+                    raise _refusal(f"{shown(name)} {problem}")
+        seeds, steps = arrays["seeds"], int(arrays["steps"])
+        made = [int(a) for name, a in arrays.items() if name.endswith("/made")]
+        if not ((0 <= seeds) & (seeds < 2**32)).all() or min(made, default=0) < 0:
+            raise _refusal("it has impossible seeds or numbers of time steps")
+        if not 0 <= steps <= MOST_STEPS or max(made, default=0) > _MOST_MADE:
+            raise _refusal(
+                f"it has an impossible number of time steps, {steps}, or of values "
+                "that a process made"
+            )
+
+    def load(self, arrays: Mapping[str, np.ndarray], item: int | None = None) -> None:
+        """Continue with these arrays, which were checked before.
 
         Parameters
         ----------
         arrays : mapping of {str: ndarray}
             What `save` returned.
-        n_items : int
-            Size of the minibatch that was saved.
         item : int, optional
-            Which item of it to use for all items here.
+            Which item of a saved minibatch to use for all items here.
         """
-        minibatch = self.engine.host.minibatch_size
-        if item is None and n_items != minibatch:
-            raise _refusal(
-                f"it is that of {n_items} items of a minibatch, and the simulator has "
-                f"{minibatch}; choose one item for all with the argument 'item'"
-            )
-        expected = dict(self._expected(n_items))
-        missing = [name for name in expected if name not in arrays]
-        if missing:
-            raise _refusal(f"{missing[0]!r} is missing")
-        for name, array in arrays.items():
-            if name in expected:
-                shape, dtype = expected[name]
-                fine = array.shape == shape and np.can_cast(
-                    array.dtype, dtype, "same_kind"
-                )
-            else:
-                owner, _, field = name.rpartition("/")
-                source = self.sources.get(owner)
-                fine = (
-                    field == "ahead"
-                    and source is not None
-                    and array.ndim == 2 + len(source.shape)
-                    and array.shape[1] in (1, n_items)
-                    and array.shape[2:] == source.shape
-                    and np.can_cast(array.dtype, source.dtype, "same_kind")
-                )
-                if not fine and field != "ahead":
-                    raise _refusal(f"the network has no {name!r}")
-            if not fine:
-                raise _refusal(f"{name!r} is {array.dtype} of shape {array.shape}")
-        for name in self.streams:
-            position, has_gauss = arrays[f"{name}/position"].T
-            if (
-                not ((0 <= position) & (position <= 624)).all()
-                or not np.isin(has_gauss, (0, 1)).all()
-            ):
-                raise _refusal(f"{name!r} has no such position")
-        seeds, counts = arrays["seeds"], [arrays["steps"]]
-        counts += [array for name, array in arrays.items() if name.endswith("/made")]
-        if min(counts) < 0 or not ((0 <= seeds) & (seeds < 2**32)).all():
-            raise _refusal("it has impossible seeds or numbers of time steps")
-
-    def load(self, arrays: Mapping[str, np.ndarray], item: int | None = None) -> None:
-        """Continue with these arrays, which were checked before."""
         engine = self.engine
         host = engine.host
         rows = [item] * host.minibatch_size if item is not None else slice(None)
@@ -202,22 +243,20 @@ class Continuation:
                 fields = {f: arrays[f"{name}/{f}"][rows][row] for f in RANDOM_FIELDS}
                 set_random_state(stream, fields)
 
-    def _expected(
-        self, n_items: int
-    ) -> Iterator[tuple[str, tuple[tuple[int, ...], np.dtype]]]:
+    def _expected(self, n_items: int) -> Iterator[tuple[str, Form]]:
         """Yield the names of entries, with their shapes and types."""
         integer = np.dtype(np.int64)
-        yield "steps", ((), integer)
-        yield "seeds", ((n_items,), integer)
+        yield "steps", Form((), integer)
+        yield "seeds", Form((n_items,), integer)
         for name in self.streams:
             for field, (shape, dtype) in RANDOM_FIELDS.items():
-                yield f"{name}/{field}", ((n_items, *shape), dtype)
+                yield f"{name}/{field}", Form((n_items, *shape), dtype)
         for name, source in self.sources.items():
             for number, signal in enumerate(source.op.updates):
                 shape = (n_items, *signal.shape)
-                yield f"{name}/state[{number}]", (shape, signal.dtype)
+                yield f"{name}/state[{number}]", Form(shape, signal.dtype)
             if self._repeats(source):
-                yield f"{name}/made", ((), integer)
+                yield f"{name}/made", Form((), integer)
 
     def _repeats(self, source: Source) -> bool:
         """Whether a process may keep more than its stream and state."""

@@ -14,10 +14,9 @@ from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.names import describe_objects, name_objects, name_state
 from nengo_dl.parameters.values import ParameterValues
 
-__all__ = ["STATE_PREFIX", "STREAMS_PREFIX", "Place", "Places"]
+__all__ = ["STATE_PREFIX", "Place", "Places"]
 
 STATE_PREFIX = "state/"
-STREAMS_PREFIX = "streams/"
 
 
 @dataclass(frozen=True, eq=False)

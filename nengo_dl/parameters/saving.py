@@ -13,6 +13,8 @@ object and not for how it was compiled (see `names`):
     state of the simulation, one row for each item of the minibatch;
 ``streams/...``
     time and random streams of the simulation (see `continuation`);
+``start/...``
+    where weights start that training set and a learning rule has changed since;
 ``optimizer/...``
     what training needs to continue, if there was any;
 ``header``
@@ -27,48 +29,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from nengo.exceptions import ValidationError
 
-from nengo_dl.parameters.continuation import Continuation
-from nengo_dl.parameters.file.archive import check_path, write_arrays
+from nengo_dl.parameters.checkpoint import Checkpoint
 from nengo_dl.parameters.file.header import HEADER, make_header
-from nengo_dl.parameters.places import STREAMS_PREFIX, Places
-from nengo_dl.parameters.values import ParameterValues
+from nengo_dl.parameters.file.paths import check_path
+from nengo_dl.parameters.file.writing import write_arrays
+from nengo_dl.parameters.parts import Group
 
-__all__ = ["Extra", "check_includes", "save_parameters"]
-
-
-class Extra(Protocol):
-    """Something else that is saved with the parameters, such as an optimizer's state.
-
-    The names of its arrays should not depend on how a network was compiled either.
-    """
-
-    def save(self) -> Mapping[str, np.ndarray]:
-        """Return arrays to save; their names get a prefix in the file."""
-
-    def check(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Raise a ValidationError if these arrays cannot be loaded; change nothing."""
-
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Continue with these arrays, which were checked before."""
+__all__ = ["chosen_groups", "save_parameters"]
 
 
 def save_parameters(
-    values: ParameterValues,
+    checkpoint: Checkpoint,
     path: str | os.PathLike,
     include_global: bool = True,
     include_local: bool = False,
-    extras: Mapping[str, Extra] | None = None,
 ) -> Path:
     """Save parameters, or state, or both.
 
     Parameters
     ----------
-    values : ParameterValues
+    checkpoint : Checkpoint
         Of a simulator.
     path : str or os.PathLike
         File name; ``.npz`` is appended if it is missing.
@@ -76,8 +61,6 @@ def save_parameters(
         Save the parameters, and what training needs to continue.
     include_local : bool
         Save the state of the simulation.
-    extras : dict of {str: Extra}, optional
-        What else is saved with the parameters, by the prefix of its entries.
 
     Returns
     -------
@@ -87,25 +70,16 @@ def save_parameters(
     Raises
     ------
     ValidationError
-        If there is nothing to save, or the path is none.
+        If there is nothing to save, or the path is none, or that of a pipe or device.
     OSError
         If the file cannot be written. A file that was there before is not changed.
     """
     path = check_path(path)
-    check_includes(include_global, include_local)
-    places = Places(values)
-    wanted = dict(places.parameters) if include_global else {}
-    if include_local:
-        wanted.update(places.state)
-    arrays = places.read(wanted)
-    per_item = {name for name, place in wanted.items() if place.per_item}
-    if include_global:
-        for prefix, extra in (extras or {}).items():
-            for name, array in extra.save().items():
-                arrays[f"{prefix}/{name}"] = np.asarray(array)
-    if include_local:
-        for name, array in Continuation(values).save().items():
-            arrays[STREAMS_PREFIX + name] = array
+    groups = chosen_groups(include_global, include_local)
+    arrays = checkpoint.save(groups)
+    places = checkpoint.places
+    placed = {**places.parameters, **(places.state if include_local else {})}
+    per_item = {name for name, place in placed.items() if place.per_item}
 
     def summarize(checksums: Mapping[str, int]) -> dict[str, np.ndarray]:
         header = make_header(
@@ -113,7 +87,7 @@ def save_parameters(
             arrays,
             checksums,
             per_item,
-            values.minibatch_size,
+            checkpoint.values.minibatch_size,
             include_global,
             include_local,
         )
@@ -123,11 +97,23 @@ def save_parameters(
     return path
 
 
-def check_includes(include_global: Any, include_local: Any) -> None:
-    """Raise a ValidationError if nothing was asked for."""
-    if not (include_global or include_local):
+def chosen_groups(include_global: Any, include_local: Any) -> list[Group]:
+    """Return which parts are to be saved or loaded.
+
+    Raises
+    ------
+    ValidationError
+        If nothing was asked for.
+    """
+    groups: list[Group] = []
+    if include_global:
+        groups.append("global")
+    if include_local:
+        groups.append("local")
+    if not groups:
         raise ValidationError(
             "Neither include_global nor include_local is True, so there is nothing to "
             "save or load",
             attr="include_global",
         )
+    return groups

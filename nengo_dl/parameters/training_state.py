@@ -8,6 +8,7 @@ remember is under their number and class: ``0-Adam/own[0]`` (the number of updat
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,10 +17,15 @@ import numpy as np
 from nengo.exceptions import ValidationError
 
 from nengo_dl.parameters.continuation import (
+    MOST_STEPS,
     RANDOM_FIELDS,
+    random_problem,
     random_state,
     set_random_state,
 )
+from nengo_dl.parameters.file.header import Form
+from nengo_dl.parameters.file.messages import shown
+from nengo_dl.parameters.parts import SavedBatch
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.training.optimizers import SavedOptimizer, array_of
@@ -30,6 +36,10 @@ __all__ = ["TrainingState"]
 _OPTIMIZER = re.compile(r"(\d{1,6})-(\w+)/(?:own\[(\d{1,6})\]|(\w+)/(.+))", re.DOTALL)
 _UPDATES = "updates"
 _RANDOM = {f"random/{name}": field for name, field in RANDOM_FIELDS.items()}
+
+
+#: Values of an optimizer itself are few; so many are none of ours.
+_MOST_OWN = 2**20
 
 
 class TrainingState:
@@ -44,6 +54,9 @@ class TrainingState:
     make_trainer : callable
         Returns a trainer when one is needed.
     """
+
+    prefix = "optimizer/"
+    group = "global"
 
     def __init__(
         self,
@@ -73,42 +86,47 @@ class TrainingState:
                     arrays[f"{prefix}/{slot}/{name}"] = flat[start : start + size]
         return arrays
 
-    def check(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Raise a ValidationError if these arrays are no state of training."""
-        missing = [name for name in _RANDOM if name not in arrays]
-        if arrays and missing:
+    def check_forms(self, forms: Mapping[str, Form], saved: SavedBatch) -> None:
+        """Raise a ValidationError if arrays of these forms are no state of training."""
+        missing = [name for name in _RANDOM if name not in forms]
+        if forms and missing:
             raise ValidationError(
                 f"The state of training is incomplete: {missing[0]!r} is missing",
                 attr="path",
             )
-        parts = self._all_parts() if arrays else {}
-        for name, array in arrays.items():
+        parts = self._all_parts() if forms else {}
+        for name, (shape, dtype) in forms.items():
             if name in _RANDOM:
-                shape, dtype = _RANDOM[name]
-                fine = array.shape == shape and array.dtype == dtype
+                fine = (shape, dtype) == _RANDOM[name]
             elif name == _UPDATES:
-                fine = array.shape == () and array.dtype == np.int64 and array >= 0
+                fine = (shape, dtype) == ((), np.int64)
             else:
                 match = _OPTIMIZER.fullmatch(name)
-                fine = match is not None and array.dtype.kind in "fiu"
+                fine = match is not None and dtype.kind in "fiu"
                 if fine and match[5] in parts:
-                    fine = array.shape == (parts[match[5]][2],)
+                    fine = shape == (parts[match[5]][2],)
+                elif fine:
+                    fine = math.prod(shape) <= _MOST_OWN
             if not fine:
                 raise ValidationError(
-                    f"The state of training is unusable: {name!r} is {array.dtype} of "
-                    f"shape {array.shape}",
-                    attr="path",
-                )
-        if arrays:
-            position, has_gauss = arrays["random/position"]
-            if not (0 <= position <= 624 and has_gauss in (0, 1)):
-                raise ValidationError(
-                    "The state of training is unusable: there is no position "
-                    f"{position} in a random stream",
+                    f"The state of training is unusable: {shown(name)} is {dtype} of "
+                    f"shape {shown(shape)}",
                     attr="path",
                 )
 
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def check(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Raise a ValidationError if these values are no state of training."""
+        if not arrays:
+            return
+        problem = random_problem({n: arrays[f"random/{n}"] for n in RANDOM_FIELDS})
+        if problem is None and not 0 <= int(arrays.get(_UPDATES, 0)) <= MOST_STEPS:
+            problem = f"has an impossible number of updates, {int(arrays[_UPDATES])}"
+        if problem is not None:
+            raise ValidationError(
+                f"The state of training is unusable: it {problem}", attr="path"
+            )
+
+    def load(self, arrays: Mapping[str, np.ndarray], item: int | None = None) -> None:
         """Continue from there; what is not about parameters trained here is left."""
         if not arrays:
             return

@@ -342,28 +342,6 @@ class ParameterValues:
         matrix.data[...] = shown
         return matrix.asformat(initial.format)
 
-    # -- pickling
-
-    def save(self) -> dict[str, Any]:
-        """Return what the engine does not keep, by the position of objects."""
-        objs = list(self.model.params)
-        signals = [parameter.signal for parameter in self.parameters]
-        return {
-            "gains": {objs.index(ens): gain for ens, gain in self._gains.items()},
-            "unread": {
-                signals.index(s): v for s, v in self._unread.items() if s in signals
-            },
-        }
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """Restore what `save` returned, in a simulator of the same model."""
-        objs = list(self.model.params)
-        self._gains = {objs[index]: gain for index, gain in saved["gains"].items()}
-        self._unread = {
-            self.parameters[index].signal: value
-            for index, value in saved["unread"].items()
-        }
-
     def forget(self) -> None:
         """Return to what Nengo built, where the engine does not keep the values."""
         self._gains.clear()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from nengo_dl.parameters.arguments import ONE_OBJECT, by_label, nengo_arguments
-from nengo_dl.parameters.continuation import Continuation
+from nengo_dl.parameters.checkpoint import Checkpoint
 from nengo_dl.parameters.freezing import Frozen, freeze
 from nengo_dl.parameters.loading import LoadReport, load_parameters
-from nengo_dl.parameters.saving import Extra, save_parameters
+from nengo_dl.parameters.parts import Histories
+from nengo_dl.parameters.saving import save_parameters
 from nengo_dl.parameters.training_state import TrainingState
 from nengo_dl.simulator.training import TrainingFace
 
@@ -77,9 +78,7 @@ class ParametersFace(TrainingFace):
         (10,)
         """
         self._check_open("save parameters")
-        return save_parameters(
-            self._parameters, path, include_global, include_local, self._extras()
-        )
+        return save_parameters(self._checkpoint(), path, include_global, include_local)
 
     def load_params(
         self,
@@ -88,6 +87,7 @@ class ParametersFace(TrainingFace):
         include_local: bool = False,
         objects: Iterable[Any] | Mapping[Any, str] | None = None,
         item: int | None = None,
+        only_finite: bool = False,
     ) -> LoadReport:
         """Load what `save_params` saved: all that is asked for, or nothing.
 
@@ -106,6 +106,9 @@ class ParametersFace(TrainingFace):
             that they have in the file, such as ``{ens: "net.ensembles[3]"}``.
         item : int, optional
             Use what the file says for this item of its minibatch, for all items here.
+        only_finite : bool
+            Refuse a file with NaN or infinite numbers, or such that become infinite in
+            the precision of this simulator. By default, a warning names them.
 
         Returns
         -------
@@ -137,24 +140,26 @@ class ParametersFace(TrainingFace):
         """
         self._check_open("load parameters")
         return load_parameters(
-            self._parameters,
+            self._checkpoint(),
             path,
             include_global,
             include_local,
             objects,
             item,
-            self._extras(),
+            only_finite,
         )
 
-    def _extras(self) -> dict[str, Extra]:
-        """Return what is saved with parameters, by the prefix of its entries."""
-        return {
-            "optimizer": TrainingState(
-                self._parameters,
-                None if self._training is None else self._training.trainer,
-                lambda: self._get_training().trainer,
-            )
-        }
+    def _checkpoint(self) -> Checkpoint:
+        """Return all that is saved of this simulation, in files and in copies."""
+        trainer = None if self._training is None else self._training.trainer
+        checkpoint = Checkpoint(self._parameters)
+        checkpoint.extra += [
+            TrainingState(
+                self._parameters, trainer, lambda: self._get_training().trainer
+            ),
+            Histories(checkpoint.places, self._histories),
+        ]
+        return checkpoint
 
     def freeze_params(self, objs: Any, item: int = 0) -> Frozen:
         """Store current parameters in the definitions of the user's objects.
@@ -271,21 +276,12 @@ class ParametersFace(TrainingFace):
                 "optimize": self.optimize,
                 "seed": self.seed,
             },
-            "engine": self._engine.storage.save(),
-            "continuation": Continuation(self._parameters).save(),
-            "parameters": self._parameters.save(),
-            "extras": {name: extra.save() for name, extra in self._extras().items()},
-            "histories": list(self._histories.values()),
+            "checkpoint": self._checkpoint().save(),
             "closed": self.closed,
         }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__init__(network=None, **state["arguments"])  # type: ignore[misc]
-        self._engine.storage.load(state["engine"])
-        Continuation(self._parameters).load(state["continuation"])
-        self._parameters.load(state["parameters"])
-        for name, extra in self._extras().items():
-            extra.load(state["extras"][name])
-        self._histories.update(zip(self._histories, state["histories"], strict=True))
+        self._checkpoint().load(state["checkpoint"])
         if state["closed"]:
             self.close()

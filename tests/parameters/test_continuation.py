@@ -11,7 +11,10 @@ from nengo.params import NumberParam
 
 import nengo_dl
 from nengo_dl.parameters.continuation import Continuation
-from nengo_dl.parameters.file.archive import read_arrays, write_arrays
+from nengo_dl.parameters.file.header import Form
+from nengo_dl.parameters.file.reading import read_arrays
+from nengo_dl.parameters.file.writing import write_arrays
+from nengo_dl.parameters.parts import SavedBatch
 from tests import networks
 from tests.simulator.test_simulator import recorded
 
@@ -109,6 +112,12 @@ def loaded_goes_on(build, tmp_path, n_before=50, n_after=50, **kwargs):
         assert sim.time == pytest.approx((n_before + n_after) * sim.dt)
     for one, two in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loaded_simulation_goes_on_in_the_precision_of_nengo(tmp_path, dtype):
+    """Python in the loop is computed by Nengo's steps, whatever the device has."""
+    loaded_goes_on(networks.python_in_the_loop, tmp_path, dtype=dtype, seed=5)
 
 
 @pytest.mark.parametrize("minibatch_size", [None, 2])
@@ -258,21 +267,26 @@ KEYS = "net.nodes[0].out/random/"
     [
         (lambda a: a.pop("steps"), "'steps' is missing"),
         (lambda a: a.pop(KEYS + "keys"), "keys' is missing"),
-        (lambda a: a.update({"steps": np.array(-1)}), "impossible seeds or numbers"),
+        (lambda a: a.update({"steps": np.array(-1)}), "number of time steps, -1"),
         (lambda a: a.update({"seeds": np.array([2**32])}), "impossible seeds"),
         (lambda a: a.update({"seeds": np.array([1, 2])}), r"'seeds' is int64 of shape"),
-        (lambda a: a.update({KEYS + "position": np.array([[700, 0]])}), "no such pos"),
+        (
+            lambda a: a.update({KEYS + "position": np.array([[700, 0]])}),
+            "no position 700",
+        ),
         (lambda a: a.update({KEYS + "keys": np.zeros((1, 624))}), "keys' is float64"),
         (lambda a: a.update({"other/random/keys": np.zeros(1)}), "network has no 'oth"),
         (lambda a: a.update({"net.nodes[0].out/ahead": np.zeros((1, 3, 1))}), "ahead"),
-        (lambda a: a.update({"other/ahead": np.zeros((1, 1, 1))}), "'other/ahead' is"),
+        (lambda a: a.update({"other/ahead": np.zeros((1, 1, 1))}), "no 'other/ahead'"),
         (lambda a: a.pop("net.nodes[0].out/state[0]"), r"state\[0\]' is missing"),
     ],
 )
 def test_streams_that_do_not_fit_are_refused(change, message):
     sim, arrays = changed(change)
+    forms = {name: Form(array.shape, array.dtype) for name, array in arrays.items()}
     with sim, pytest.raises(ValidationError, match=f"{message}.*"):
-        Continuation(sim._parameters).check(arrays, n_items=1)
+        Continuation(sim._parameters).check_forms(forms, SavedBatch(1, None))
+        Continuation(sim._parameters).check(arrays)
 
 
 def test_state_without_time_is_refused_and_changes_nothing(tmp_path):
@@ -296,3 +310,41 @@ def test_state_without_time_is_refused_and_changes_nothing(tmp_path):
             sim.load_params(path, False, True)
         np.testing.assert_array_equal(sim.signals[voltage], before)
         assert sim.n_steps == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*is set to be trainable, and a learning rule")
+@pytest.mark.parametrize("minibatch_size", [None, 2])
+@pytest.mark.parametrize("how", ["file", "pickle"])
+def test_start_of_learned_weights_outlives_saving(tmp_path, how, minibatch_size):
+    """Training sets where weights start, learning moves them, and a reset goes back."""
+    with nengo.Network(seed=0) as net:
+        nengo_dl.configure_settings(trainable=None)
+        stim = nengo.Node([0.5])
+        pre, post = nengo.Ensemble(10, 1), nengo.Ensemble(10, 1)
+        conn = nengo.Connection(pre, post, learning_rule_type=nengo.PES(1e-2))
+        nengo.Connection(stim, pre, synapse=None)
+        nengo.Connection(stim, conn.learning_rule, synapse=None)
+        probe = nengo.Probe(post)
+    net.config[conn].trainable = True
+    with simulator(net, minibatch_size=minibatch_size) as sim:
+        data = np.ones((2, 20, 1))
+        sim.train({stim: data}, {probe: data}, "sgd", n_epochs=1)
+        start = sim.data[conn].weights
+        for _ in range(10):
+            sim.step(input_feeds={stim: np.ones((1, 1, 1))})
+        now = sim.data[conn].weights
+        assert not np.array_equal(now, start)
+        if how == "file":
+            path = sim.save_params(tmp_path / "all", include_local=True)
+            with np.load(path) as file:
+                assert "start/net.connections[0].weights" in file.files
+            other = simulator(net, minibatch_size=minibatch_size)
+            other.load_params(path, include_local=True)
+        else:
+            other = pickle.loads(pickle.dumps(sim))
+            net = other.model.toplevel
+            conn = net.connections[0]
+    with other:
+        np.testing.assert_array_equal(other.data[conn].weights, now)
+        other.soft_reset()
+        np.testing.assert_array_equal(other.data[conn].weights, start)

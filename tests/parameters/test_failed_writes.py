@@ -16,7 +16,7 @@ import time
 import numpy as np
 import pytest
 
-from nengo_dl.parameters.file import archive
+from nengo_dl.parameters.file import reading, writing
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -27,10 +27,10 @@ package = types.ModuleType("nengo_dl")
 package.__path__ = [{str(ROOT / "nengo_dl")!r}]
 sys.modules["nengo_dl"] = package
 import numpy as np
-from nengo_dl.parameters.file import archive
+from nengo_dl.parameters.file import reading, writing
 path = pathlib.Path(sys.argv[1])
 def save(value):
-    archive.write_arrays(path, {{"n": np.full(2**20, value)}})
+    writing.write_arrays(path, {{"n": np.full(2**20, value)}})
 def report():
     try:
         save(1)
@@ -66,13 +66,13 @@ def folder():
 def path(folder):
     """A file that exists."""
     path = folder / "params.npz"
-    archive.write_arrays(path, {"n": np.zeros(2**20)})
+    writing.write_arrays(path, {"n": np.zeros(2**20)})
     return path
 
 
 def assert_untouched(path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    (array,) = archive.read_arrays(path)[0].values()
+    (array,) = reading.read_arrays(path)[0].values()
     assert array.shape == (2**20,) and not array.any()
 
 
@@ -109,23 +109,23 @@ report()
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_killed_writer_leaves_the_old_file_and_the_next_one_cleans_up(path, function):
     script = f"""
-archive.os.{function} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+writing.os.{function} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 save(1)
 """
     with writer(script, path) as process:
         assert process.wait() == -signal.SIGKILL
     (abandoned,) = (p for p in path.parent.iterdir() if p != path)
     assert abandoned.suffix == ".tmp" and stat.S_ISREG(abandoned.stat().st_mode)
-    (array,) = archive.read_arrays(path)[0].values()
+    (array,) = reading.read_arrays(path)[0].values()
     assert not array.any()
     # it could belong to somebody who is still writing
-    archive.write_arrays(path, {"n": np.zeros(2**20)})
+    writing.write_arrays(path, {"n": np.zeros(2**20)})
     assert abandoned.exists()
     others = [path.with_name(f".{name}.tmp") for name in ("x", "params.npz.x")]
     for other in (abandoned, *others):
         other.touch()
         os.utime(other, (time.time() - 1e6,) * 2)
-    archive.write_arrays(path, {"n": np.zeros(2**20)})
+    writing.write_arrays(path, {"n": np.zeros(2**20)})
     assert not abandoned.exists()
     assert all(other.exists() for other in others)
 
@@ -140,5 +140,5 @@ for number in range(10**6):
         for _ in range(3):
             last = int(process.stdout.readline())
         process.kill()
-    (array,) = archive.read_arrays(path)[0].values()
+    (array,) = reading.read_arrays(path)[0].values()
     assert array.shape == (2**20,) and (array == array[0]).all() and array[0] >= last

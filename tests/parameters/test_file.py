@@ -21,7 +21,7 @@ from nengo.exceptions import SimulatorClosed, ValidationError
 from nengo_dl.compiler.names import name_objects
 from nengo_dl.execution import session as engine
 from nengo_dl.parameters import loading, saving
-from nengo_dl.parameters.file import archive, header
+from nengo_dl.parameters.file import header, reading, writing
 from tests import networks
 from tests.networks import FIXED, assert_equal_data
 from tests.parameters.test_parameters import change, perturb, run, simulator
@@ -286,6 +286,24 @@ def test_names_are_unique_for_objects_of_every_kind():
             assert len(places.state) == n_state - learned
 
 
+def test_file_of_the_first_version_is_loaded(tmp_path):
+    """It was written with another implementation of the archive."""
+    path = pathlib.Path(__file__).parent / "data" / "first_writer.npz"
+    net = small_network(seed=9)
+    with net:
+        nengo.Node(nengo.processes.FilteredNoise())
+    with simulator(net, seed=4) as sim:
+        report = sim.load_params(path, include_local=True)
+        assert report.skipped == {}
+        assert "optimizer/0-Adam/own[0]" in report.loaded
+        assert sim.n_steps == 5
+        again = sim.save_params(tmp_path / "again", include_local=True)
+    with np.load(path) as old, np.load(again) as new:
+        for name in set(old.files) - {"header"}:
+            if not name.startswith("optimizer/0"):  # that optimizer was not used yet
+                np.testing.assert_array_equal(new[name], old[name])
+
+
 # -- minibatches
 
 
@@ -477,39 +495,47 @@ def test_objects_that_do_not_fit_are_refused(saved, choose, message):
 class Counter:
     """What an optimizer might keep."""
 
+    prefix = "optimizer/"
+    group = "global"
+
     def __init__(self, step):
         self.step = step
 
     def save(self):
         return {"step": np.array(self.step)}
 
-    def check(self, arrays):
-        if arrays and arrays["step"].shape != ():
+    def check_forms(self, forms, saved):
+        if forms and forms["step"].shape != ():
             raise ValidationError("not a step", attr="step")
 
-    def load(self, arrays):
+    def check(self, arrays):
+        pass
+
+    def load(self, arrays, item=None):
         if arrays:
             self.step = int(arrays["step"])
 
 
-def test_extras_are_saved_with_parameters_and_checked_before_loading(small, tmp_path):
-    values = small._parameters
-    path = saving.save_parameters(
-        values, tmp_path / "params", extras={"optimizer": Counter(7)}
-    )
+def test_other_parts_are_saved_with_parameters_and_checked_before(small, tmp_path):
+    def checkpoint(counter):
+        made = small._checkpoint()
+        made.extra[:] = [counter]
+        return made
+
+    path = saving.save_parameters(checkpoint(Counter(7)), tmp_path / "params")
     counter = Counter(0)
-    report = loading.load_parameters(values, path, extras={"optimizer": counter})
+    report = loading.load_parameters(checkpoint(counter), path)
     assert counter.step == 7
     assert "optimizer/step" in report.loaded
-    report = loading.load_parameters(values, path)
-    assert report.skipped == {"optimizer/step": "not asked for"}
-    bad = saving.save_parameters(
-        values, tmp_path / "bad", extras={"optimizer": Counter([7, 8])}
+    report = loading.load_parameters(
+        checkpoint(counter), path, objects=[small.model.toplevel.a]
     )
+    assert report.skipped["optimizer/step"] == "not asked for"
+    bad = saving.save_parameters(checkpoint(Counter([7, 8])), tmp_path / "bad")
     perturb(small)
     before = everything_in(small)
     with pytest.raises(ValidationError, match="not a step"):
-        loading.load_parameters(values, bad, extras={"optimizer": counter})
+        loading.load_parameters(checkpoint(counter), bad)
     assert everything_in(small) == before
     assert counter.step == 7
 
@@ -575,7 +601,7 @@ def test_failed_writing_leaves_the_old_file(saved, monkeypatch, function, error)
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive.os, function, fail)
+        patch.setattr(writing.os, function, fail)
         if isinstance(error, KeyboardInterrupt):
             with pytest.raises(KeyboardInterrupt):
                 sim.save_params(path)
@@ -854,7 +880,7 @@ def test_overlapping_entries_are_refused(saved):
 def test_long_lists_and_long_headers_are_refused(saved, monkeypatch):
     sim, path, expected = saved
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "MAX_DIRECTORY_BYTES", 100)
+        patch.setattr(reading, "MAX_DIRECTORY_BYTES", 100)
         assert "its list of entries" in check_refused_or_right(sim, path, expected)
     with monkeypatch.context() as patch:
         patch.setattr(header, "_MAX_HEADER_BYTES", 100)
@@ -866,8 +892,8 @@ def test_long_lists_and_long_headers_are_refused(saved, monkeypatch):
 def test_archives_of_more_than_65535_entries(tmp_path):
     """They have another list of entries, of 64 bit numbers."""
     arrays = {str(n): np.array(n) for n in range(66_000)}
-    archive.write_arrays(tmp_path / "many.npz", arrays)
-    found = archive.read_arrays(tmp_path / "many.npz")[0]
+    writing.write_arrays(tmp_path / "many.npz", arrays)
+    found = reading.read_arrays(tmp_path / "many.npz")[0]
     assert len(found) == 66_000 and found["65999"] == 65_999
 
 
@@ -880,8 +906,8 @@ def test_arrays_of_all_shapes_and_types(tmp_path):
         "bool": np.array([True, False]),
         "special": np.array([np.nan, np.inf, -0.0], np.float32),
     }
-    archive.write_arrays(tmp_path / "a.npz", arrays)
-    found = archive.read_arrays(tmp_path / "a.npz")[0]
+    writing.write_arrays(tmp_path / "a.npz", arrays)
+    found = reading.read_arrays(tmp_path / "a.npz")[0]
     assert list(found) == list(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
@@ -889,7 +915,7 @@ def test_arrays_of_all_shapes_and_types(tmp_path):
         assert not found[name].flags.writeable
     np.savez(tmp_path / "f.npz", f=arrays["fortran"])
     np.testing.assert_array_equal(
-        archive.read_arrays(tmp_path / "f.npz")[0]["f"], arrays["fortran"]
+        reading.read_arrays(tmp_path / "f.npz")[0]["f"], arrays["fortran"]
     )
 
 
@@ -898,5 +924,6 @@ def test_values_that_are_not_finite_are_kept(small, tmp_path):
     change(small, net.a.neurons, "bias", np.array([np.nan, np.inf, *range(6)]))
     path = small.save_params(tmp_path / "params")
     perturb(small)
-    small.load_params(path)
+    with pytest.warns(UserWarning, match="numbers that are not finite"):
+        small.load_params(path)
     np.testing.assert_array_equal(small.data[net.a].bias[:2], [np.nan, np.inf])

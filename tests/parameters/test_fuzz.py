@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from nengo.exceptions import ValidationError
 
+from nengo_dl.parameters.file.reading import read_arrays
+from tests.parameters.forged import forge
 from tests.parameters.test_file import (
     contents,
     described,
@@ -46,6 +48,7 @@ class Mutations:
 
     def __init__(self, path, bomb):
         self.data = path.read_bytes()
+        self.scratch = path.with_name("scratch.npz")
         self.entries = contents(path)
         self.names = list(self.entries)
         self.bomb = bomb
@@ -166,6 +169,27 @@ class Mutations:
         text = json.dumps(about).encode()
         return self.with_entry("header.npy", npy(np.frombuffer(text, np.uint8)))
 
+    def mutate_consistent(self, rng):
+        """Wrong shapes, types, values and names, with right headers and checksums."""
+        self.scratch.write_bytes(self.data)
+        arrays = read_arrays(self.scratch)[0]
+        names = [name for name in arrays if name != "header"]
+        name = names[rng.randint(len(names))]
+        old = np.array(arrays[name])
+        streams = [n for n in names if n.endswith("/keys")]
+        nasty = "\x1b[2J" + "n" * 10 ** rng.randint(1, 5)
+        changes = (
+            lambda: {name: np.zeros((*old.shape, 2), old.dtype)},
+            lambda: {name: old.astype("f8").reshape(-1)[:-1]},
+            lambda: {name: old.astype("c16")},
+            lambda: {streams[rng.randint(len(streams))]: np.zeros((1, 624), np.uint32)},
+            lambda: {"streams/steps": np.array(rng.choice([-1, 2**53 + 1, 2**63 - 1]))},
+            lambda: {"streams/seeds": np.array([rng.choice([-1, 2**32])])},
+            lambda: {f"{('', 'state/', 'streams/')[rng.randint(3)]}{nasty}": old},
+        )[rng.randint(7)]()
+        forge(self.scratch, changes)
+        return self.scratch.read_bytes()
+
     def mutate_arrays(self, rng):
         """Arrays of other shapes and types under the right names."""
         shape = tuple(rng.randint(5, size=rng.randint(4)))
@@ -218,7 +242,9 @@ def test_mutated_files_load_right_values_or_are_refused(tmp_path, request):
             try:
                 sim.load_params(path, include_local=True)
             except ValidationError as error:
-                assert "Cannot load" in str(error) and "Nothing was" in str(error)
+                message = str(error)
+                assert "Cannot load" in message and "Nothing was" in message
+                assert message.isprintable() and len(message) < 3000, number
                 assert (everything_in(sim), sim.n_steps) == (before, n_steps), number
                 results[kind]["refused"] += 1
             else:
@@ -233,7 +259,7 @@ def test_mutated_files_load_right_values_or_are_refused(tmp_path, request):
             assert used < 2**22 + 4 * len(data), number
             assert not exploded.exists(), number
     assert results["reordered"]["refused"] == 0
-    for kind in ("truncation", "zip_bomb", "pickled", "removed"):
+    for kind in ("truncation", "zip_bomb", "pickled", "removed", "consistent"):
         assert results[kind]["loaded"] == 0, kind
     for kind, counts in results.items():
         print(f"{kind:22} {dict(counts)}, at most {peak[kind] / 1e6:.1f} MB")

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from nengo.exceptions import ValidationError
 
+from nengo_dl.parameters.file.messages import listed, refusal, shown
+from nengo_dl.parameters.file.reading import (
+    MAX_DESCRIPTION_BYTES,
+    ArrayFile,
+    number_type,
+)
 from nengo_dl.version import __version__
 
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
     "HEADER",
-    "MOST_LISTED",
+    "Form",
     "check_entries",
-    "listed",
+    "forms_of",
     "make_header",
+    "read_entry",
     "read_header",
-    "refusal",
     "signature_of",
 ]
 
@@ -35,8 +41,12 @@ HEADER = "header"
 #: Most bytes of a header: networks of some 50,000 objects have one of that length.
 _MAX_HEADER_BYTES = 2**24
 
-#: How many names an error message lists.
-MOST_LISTED = 8
+
+class Form(NamedTuple):
+    """Shape and type of an array that was not read yet."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
 
 
 def make_header(
@@ -106,23 +116,16 @@ def signature_of(described: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def refusal(path: Path, reason: str) -> ValidationError:
-    """Return the error to raise for a file that cannot be loaded."""
-    return ValidationError(
-        f"Cannot load from '{path}': {reason}. Nothing was changed", attr="path"
-    )
+def read_header(file: ArrayFile) -> dict[str, Any]:
+    """Return the header of a file, or raise a ValidationError.
 
-
-def listed(names: Iterable[str]) -> str:
-    """Return some names for a message, and how many more there are."""
-    names = list(names)
-    more = len(names) - MOST_LISTED
-    text = ", ".join(f"'{name}'" for name in names[:MOST_LISTED])
-    return f"{text} and {more} more" if more > 0 else text
-
-
-def read_header(array: np.ndarray | None, path: Path) -> dict[str, Any]:
-    """Return the header that a file has, or raise a ValidationError."""
+    Nothing else of the file is read, and not more than the longest header has.
+    """
+    path = file.path
+    size = file.sizes.get(HEADER, 0)
+    if size > _MAX_HEADER_BYTES + MAX_DESCRIPTION_BYTES:
+        raise refusal(path, f"its header has {size} bytes")
+    array = file.read(HEADER) if HEADER in file.sizes else None
     if array is None or array.dtype != np.uint8 or array.ndim != 1:
         raise refusal(path, "it has no header, so it was not saved by a simulator")
     if array.size > _MAX_HEADER_BYTES:
@@ -130,18 +133,17 @@ def read_header(array: np.ndarray | None, path: Path) -> dict[str, Any]:
     try:
         header = json.loads(array.tobytes().decode())
     except (ValueError, RecursionError) as error:
-        raise refusal(path, f"its header is damaged ({error})") from error
+        raise refusal(path, f"its header is damaged ({shown(error, False)})") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise refusal(path, "its header is not that of a parameter file")
     version = header.get("version")
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise refusal(
             path,
-            f"it is in version {version!r} of the format, and this version of nengo_dl "
-            f"({__version__}) reads version {FORMAT_VERSION}; it was written by "
-            f"nengo_dl {header.get('nengo_dl')!r}",
+            f"it is in version {shown(version)} of the format, and this version of "
+            f"nengo_dl ({__version__}) reads version {FORMAT_VERSION}; it was written "
+            f"by nengo_dl {shown(header.get('nengo_dl'))}",
         )
-    problem = refusal(path, "its header is damaged")
     objects, entries = header.get("objects"), header.get("entries")
     includes, n_items = header.get("includes"), header.get("minibatch_size")
     if (
@@ -152,18 +154,9 @@ def read_header(array: np.ndarray | None, path: Path) -> dict[str, Any]:
         or not all(isinstance(includes.get(k), bool) for k in ("global", "local"))
         or type(n_items) is not int
         or n_items < 1
+        or not all(_is_entry(entry, n_items) for entry in entries.values())
     ):
-        raise problem
-    for entry in entries.values():
-        if (
-            not isinstance(entry, dict)
-            or not isinstance(entry.get("dtype"), str)
-            or not isinstance(entry.get("shape"), list)
-            or not isinstance(entry.get("per_item"), bool)
-            or type(entry.get("crc32")) is not int
-            or (entry["per_item"] and entry["shape"][:1] != [n_items])
-        ):
-            raise problem
+        raise refusal(path, "its header is damaged")
     if header.get("signature") != signature_of(objects):
         raise refusal(
             path, "its header is damaged: the description of the network was changed"
@@ -171,31 +164,63 @@ def read_header(array: np.ndarray | None, path: Path) -> dict[str, Any]:
     return header
 
 
-def check_entries(
-    entries: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
-    checksums: Mapping[str, int],
-    path: Path,
-) -> None:
-    """Compare what the header says with what the file holds."""
-    missing = [name for name in entries if name not in arrays]
+def _is_entry(entry: Any, n_items: int) -> bool:
+    """Whether a header says about an array what it has to."""
+    if not isinstance(entry, dict):
+        return False
+    shape, dtype = entry.get("shape"), entry.get("dtype")
+    return (
+        isinstance(dtype, str)
+        and number_type(dtype) is not None
+        and isinstance(shape, list)
+        and len(shape) <= 32
+        and all(type(axis) is int and 0 <= axis < 2**62 for axis in shape)
+        and isinstance(entry.get("per_item"), bool)
+        and type(entry.get("crc32")) is int
+        and not (entry["per_item"] and shape[:1] != [n_items])
+    )
+
+
+def forms_of(entries: Mapping[str, Any]) -> dict[str, Form]:
+    """Return the shapes and types that a header gives for its entries."""
+    return {
+        name: Form(tuple(entry["shape"]), np.dtype(entry["dtype"]))
+        for name, entry in entries.items()
+    }
+
+
+def check_entries(forms: Mapping[str, Form], file: ArrayFile) -> None:
+    """Compare names and sizes of what a header says with those in the file."""
+    sizes = {name: size for name, size in file.sizes.items() if name != HEADER}
+    missing = [name for name in forms if name not in sizes]
     if missing:
-        raise refusal(path, f"{listed(missing)} is missing from it")
-    extra = [name for name in arrays if name not in entries]
+        raise refusal(file.path, f"{listed(missing)} is missing from it")
+    extra = [name for name in sizes if name not in forms]
     if extra:
-        raise refusal(path, f"its header does not know {listed(extra)}")
-    for name, entry in entries.items():
-        array = arrays[name]
-        if (
-            list(array.shape) != entry["shape"]
-            or array.dtype.newbyteorder("<").str != entry["dtype"]
-        ):
+        raise refusal(file.path, f"its header does not know {listed(extra)}")
+    for name, form in forms.items():
+        most = math.prod(form.shape) * form.dtype.itemsize + MAX_DESCRIPTION_BYTES
+        if sizes[name] > most:
             raise refusal(
-                path,
-                f"its entry '{name}' is {array.dtype} of shape {array.shape}, and its "
-                f"header says {entry['dtype']} of shape {entry['shape']}",
+                file.path,
+                f"its entry {shown(name)} has {sizes[name]} bytes, and its header says "
+                f"{form.dtype} of shape {shown(form.shape)}",
             )
-        if checksums[name] != entry["crc32"]:
-            raise refusal(
-                path, f"its entry '{name}' is not the one that its header describes"
-            )
+
+
+def read_entry(file: ArrayFile, name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    """Return an array, and compare it with what the header says of it."""
+    array = file.read(name)
+    form = Form(array.shape, array.dtype.newbyteorder("<"))
+    if list(form.shape) != entry["shape"] or form.dtype.str != entry["dtype"]:
+        raise refusal(
+            file.path,
+            f"its entry {shown(name)} is {array.dtype} of shape {array.shape}, and its "
+            f"header says {shown(entry['dtype'])} of shape {shown(entry['shape'])}",
+        )
+    if file.checksums[name] != entry["crc32"]:
+        raise refusal(
+            file.path,
+            f"its entry {shown(name)} is not the one that its header describes",
+        )
+    return array
