@@ -16,6 +16,7 @@ from nengo_dl.version import __version__
 if TYPE_CHECKING:
     from nengo_dl import builders, dists, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
+    from nengo_dl.interchange.keras import Converter
     from nengo_dl.layers import Layer, reshaped, tensor_layer
     from nengo_dl.neurons import (
         CubaLIF,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nengo_dl.tensor_node import TensorNode
 
 __all__ = [
+    "Converter",
     "CubaLIF",
     "Heaviside",
     "Layer",
@@ -56,6 +58,7 @@ __all__ = [
 
 #: The modules of the names that are no modules themselves.
 _MODULES = {
+    "Converter": "interchange.keras",
     "CubaLIF": "neurons",
     "Heaviside": "neurons",
     "Layer": "layers",

@@ -32,6 +32,7 @@ LAYERS = (
     {"parameters"},
     {"inspection"},
     {"simulator"},
+    {"interchange"},
     {""},
     {"benchmarks"},
 )

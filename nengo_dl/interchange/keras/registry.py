@@ -1,0 +1,54 @@
+"""Which class converts which type of layer: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from nengo.exceptions import ValidationError
+
+__all__ = ["find_row", "register"]
+
+_ROWS: dict[type, type] = {}
+
+
+def register(*layer_types: type) -> Callable[[type], type]:
+    """Return a decorator that makes a class the converter of types of layers.
+
+    Parameters
+    ----------
+    *layer_types : type
+        Subclasses of `keras.Layer`. Their own subclasses are not converted by it, since
+        they may compute something else.
+
+    Raises
+    ------
+    ValidationError
+        If one is no type of layers, or has a converter already.
+    """
+    for layer_type in layer_types:
+        if not isinstance(layer_type, type) or not issubclass(layer_type, keras.Layer):
+            raise ValidationError(
+                f"Must be a subclass of keras.Layer (got {layer_type!r})",
+                attr="layer_type",
+            )
+
+    def decorate(row: type) -> type:
+        for layer_type in layer_types:
+            if layer_type in _ROWS:
+                raise ValidationError(
+                    f"{layer_type.__name__} is converted by "
+                    f"{_ROWS[layer_type].__name__} already; make a subclass of "
+                    f"{layer_type.__name__} for layers that are converted differently",
+                    attr="layer_type",
+                )
+            _ROWS[layer_type] = row
+        return row
+
+    return decorate
+
+
+def find_row(layer: Any) -> type | None:
+    """Return the class that converts a layer; None if there is none."""
+    return _ROWS.get(type(layer))

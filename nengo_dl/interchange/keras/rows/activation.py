@@ -1,0 +1,102 @@
+"""Layers that are activation functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from nengo_dl.interchange.keras.activations import (
+    Activation,
+    find_activation,
+)
+from nengo_dl.interchange.keras.layer_converter import LayerConverter
+from nengo_dl.interchange.keras.registry import register
+
+__all__ = [
+    "ConvertActivation",
+    "ConvertLeakyReLU",
+    "ConvertReLU",
+]
+
+
+@register(keras.layers.Activation)
+class ConvertActivation(LayerConverter):
+    """Neurons, or a TensorNode for functions that no neurons compute."""
+
+    step_by_step = True
+    only_activates = True
+
+    @classmethod
+    def convertible(cls, layer: keras.Layer, converter: Any) -> bool | str:
+        """Return True if there are neurons for the function."""
+        activation = cls.activation(layer)
+        if activation.is_linear or converter.swaps.neurons(activation) is not None:
+            return True
+        return f"there are no neurons for {activation.name!r}"
+
+    def convert(self, node_id: int) -> Any:
+        """Connect the input to neurons, element by element."""
+        activation = self.activation(self.layer)
+        if activation.is_linear:
+            return self.converter.source(self.call(node_id), 0)
+        obj = self.add_nengo_obj(node_id, activation=activation)
+        self.add_connection(node_id, obj)
+        return obj
+
+
+@register(keras.layers.ReLU)
+class ConvertReLU(ConvertActivation):
+    """Rectified linear units, which may leak."""
+
+    @classmethod
+    def activation(cls, layer: keras.Layer) -> Activation:
+        """Return a rectifier, or one with limits, for which there are no neurons."""
+        if not layer.threshold and layer.max_value is None:
+            if layer.negative_slope:
+                return find_activation(
+                    keras.activations.leaky_relu, float(layer.negative_slope)
+                )
+            return find_activation(keras.activations.relu)
+        function = _limited(layer.negative_slope, layer.max_value, layer.threshold)
+        if layer.max_value == 6 and not layer.threshold and not layer.negative_slope:
+            return Activation("relu6", function, (keras.activations.relu6,))
+        return Activation("relu with limits", function)
+
+
+def _limited(slope: float, max_value: float | None, threshold: float) -> Callable:
+    def relu(x: Any) -> Any:
+        return keras.activations.relu(
+            x, negative_slope=slope, max_value=max_value, threshold=threshold
+        )
+
+    return relu
+
+
+@register(keras.layers.LeakyReLU)
+class ConvertLeakyReLU(ConvertActivation):
+    """Rectified linear units that leak."""
+
+    @classmethod
+    def activation(cls, layer: keras.Layer) -> Activation:
+        """Return a leaky rectifier."""
+        return find_activation(
+            keras.activations.leaky_relu, float(layer.negative_slope)
+        )
+
+
+def _function_row(layer_type: type, function: Callable) -> None:
+    """Make the row of a layer that is a function of `keras.activations`."""
+
+    @register(layer_type)
+    class Row(ConvertActivation):
+        @classmethod
+        def activation(cls, layer: keras.Layer) -> Activation:
+            return Activation(function.__name__, layer.call, (function,))
+
+    Row.__name__ = Row.__qualname__ = f"Convert{layer_type.__name__}"
+
+
+_function_row(keras.layers.ELU, keras.activations.elu)
+_function_row(keras.layers.Softmax, keras.activations.softmax)
