@@ -21,7 +21,7 @@ def mse(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     output : tf.Tensor, shape (minibatch, n_steps, size)
         What a probe shows.
     target : tf.Tensor, shape (minibatch, n_steps, size)
-        What it should show; NaN where it does not matter.
+        What it should show, of any type of numbers; NaN where it does not matter.
 
     Returns
     -------
@@ -42,6 +42,8 @@ def mse(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     >>> float(nengo_dl.objectives.mse(output, target))
     0.5
     """
+    output = tf.convert_to_tensor(output)
+    target = tf.cast(target, output.dtype)
     # selected before the subtraction, so that gradients are zero and not NaN
     target = tf.where(tf.math.is_nan(target), output, target)
     return tf.reduce_mean(tf.math.squared_difference(output, target))

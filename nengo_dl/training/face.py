@@ -21,7 +21,8 @@ from nengo_dl.support.arguments import (
 )
 from nengo_dl.support.progress import track
 from nengo_dl.training.callbacks import KerasCallbacks
-from nengo_dl.training.data import ArrayData, DataChecker, StreamData
+from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.data_forms import DataChecker
 from nengo_dl.training.gradient_checks import GradientReport, compare_gradients
 from nengo_dl.training.history import TrainingHistory
 from nengo_dl.training.summaries import TrainingSummaries
@@ -141,7 +142,7 @@ class Training:
         training: bool,
     ) -> float:
         """Return the loss; see ``Simulator.loss``."""
-        data, terms = self._data(inputs, targets, objective)
+        data, terms = self._data(inputs, targets, objective, keeps_rest=True)
         with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
 
@@ -198,14 +199,14 @@ class Training:
                 obj=self.owner,
             )
 
-    def _data(self, inputs, targets, objective):
+    def _data(self, inputs, targets, objective, keeps_rest=False):
         if not self.model.probes:
             raise ValidationError(
                 "The network has no probes, so it has no output to compare with",
                 attr="targets",
                 obj=self.owner,
             )
-        data = self.checker.read(inputs, targets)
+        data = self.checker.read(inputs, targets, keeps_rest)
         if isinstance(data, ArrayData):
             probes = data.probes
         elif isinstance(objective, Mapping):
@@ -301,7 +302,7 @@ class Training:
 
     def _validation(self, validation, terms) -> ArrayData | StreamData:
         if isinstance(validation, (tuple, list)) and len(validation) == 2:
-            data = self.checker.read(*validation)
+            data = self.checker.read(*validation, keeps_rest=True)
         elif not isinstance(validation, Iterable) and not callable(validation):
             raise ValidationError(
                 "Must be a pair of inputs and targets, or an iterable of such pairs "

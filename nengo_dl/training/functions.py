@@ -220,6 +220,7 @@ class TrainingFunctions:
         key = (
             computation.key,
             minibatch.n_steps,
+            minibatch.n_items,
             moving,
             tuple(tuple(p.shape for p in parts) for parts in part.pieces),
             targets,
@@ -230,7 +231,7 @@ class TrainingFunctions:
             while len(self._functions) >= _MOST_FUNCTIONS:
                 del self._functions[next(iter(self._functions))]
             function = self._make_function(
-                computation, minibatch.n_steps, moving, starts, given
+                computation, minibatch, moving, starts, given
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
             with tf.device(self.engine.placement.device):
@@ -239,10 +240,10 @@ class TrainingFunctions:
                 )
         return self._functions[key]
 
-    def _make_function(self, computation, n_steps, moving, starts, given):
+    def _make_function(self, computation, minibatch, moving, starts, given):
         stages = Stages(self.program(computation.training), moving)
         jit = self.compiles(stages)
-        forward = self._make_forward(computation, stages, n_steps, starts)
+        forward = self._make_forward(computation, stages, minibatch, starts)
         apply = computation.apply
         variables = self.engine.storage.trained_variables
         structure = tf.nest.map_structure(lambda tensor: None, given)
@@ -276,8 +277,9 @@ class TrainingFunctions:
 
         return call
 
-    def _make_forward(self, computation, stages, n_steps, starts):
+    def _make_forward(self, computation, stages, minibatch, starts):
         """Return a function of tensors that returns state, losses, and metrics."""
+        n_steps, n_items = minibatch.n_steps, minibatch.n_items
         storage = self.engine.storage
         uniform = {} if self.compiles(stages) else storage.uniform_constants()
         terms, metrics = computation.terms, computation.metrics
@@ -301,6 +303,8 @@ class TrainingFunctions:
                 computation.apply is not None,
                 computation.segment,
             )
+            # objectives do not see what only fills a minibatch up
+            values = [value[:n_items] for value in values]
             shown = dict(zip(probes, values, strict=True))
             wanted = {probe: targets.get(self.probes.index(probe)) for probe in probes}
 

@@ -104,7 +104,7 @@ class _Comparison:
         self.constants += storage.learned.values()
         self.trained += range(self.n_constants, len(self.constants))
         self.owners = [*self.blocks, *storage.learned.variables]
-        self.made = trainer.inputs.host_inputs(minibatch)
+        self.made = trainer.inputs.host_inputs(minibatch, trainer.observing_rng())
         program = trainer.functions.program(True)
         pieces = trainer.inputs.pieces(minibatch, self.made, 0, minibatch.n_steps)
         moving = [any(p.shape[0] > 1 for p in parts) for parts in pieces]

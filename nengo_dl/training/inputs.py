@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,8 +69,6 @@ class TrainingInputs:
         In the order of the outputs of a step.
     only_last : collection of Probe
         Probes whose last step alone is seen by objectives.
-    rng : numpy.random.RandomState
-        Gives each minibatch the seed of its random inputs.
 
     Attributes
     ----------
@@ -82,7 +81,6 @@ class TrainingInputs:
         engine: Session,
         probes: Sequence[nengo.Probe],
         only_last: Collection[nengo.Probe],
-        rng: np.random.RandomState,
     ):
         self.plan = engine.plan
         self.step = engine.step
@@ -90,7 +88,6 @@ class TrainingInputs:
         self.fixed_inputs = engine.storage.fixed_inputs
         self.probes = probes
         self.only_last = only_last
-        self.rng = rng
         self.host = HostOperators(self.plan, engine.placement.minibatch_size)
         self.host.follow(engine.storage)
         self.feeds = Sources(self.plan.split.host, self.host)
@@ -99,7 +96,8 @@ class TrainingInputs:
     def prepare(
         self,
         minibatches: Iterator[Minibatch],
-        length: int | None,
+        rng: np.random.RandomState,
+        length: int | None = None,
         in_memory: bool = False,
     ) -> Iterator[list[Part]]:
         """Yield minibatches as lists of parts, each of at most ``length`` steps.
@@ -108,6 +106,8 @@ class TrainingInputs:
         ----------
         minibatches : iterator of Minibatch
             Data of an epoch.
+        rng : numpy.random.RandomState
+            Gives each minibatch the seed of its random inputs.
         length : int or None
             Number of steps; None for all.
         in_memory : bool
@@ -118,16 +118,21 @@ class TrainingInputs:
         list of Part
             One minibatch.
         """
-        prepared = (self._parts(minibatch, length) for minibatch in minibatches)
+        prepared = (self._parts(minibatch, length, rng) for minibatch in minibatches)
         # functions in Python share their state on the host with what is made ahead
         if self.step.has_callbacks:
             return prepared
         draws = any(_is_random(op) for op in self.plan.split.host)
         return _in_batches(prepared) if in_memory and not draws else _ahead(prepared)
 
-    def _parts(self, minibatch: Minibatch, length: int | None) -> list[Part]:
+    def _parts(
+        self,
+        minibatch: Minibatch,
+        length: int | None,
+        rng: np.random.RandomState,
+    ) -> list[Part]:
         """Divide a minibatch, make the inputs that are not fed, and make tensors."""
-        made = self.host_inputs(minibatch)
+        made = self.host_inputs(minibatch, rng)
         n_steps = minibatch.n_steps
         length = length or n_steps
         parts = []
@@ -145,12 +150,14 @@ class TrainingInputs:
             parts.append(Part(part, start, end == n_steps, pieces, targets))
         return parts
 
-    def host_inputs(self, minibatch: Minibatch) -> dict[Signal, np.ndarray]:
+    def host_inputs(
+        self, minibatch: Minibatch, rng: np.random.RandomState
+    ) -> dict[Signal, np.ndarray]:
         """Return the values of inputs that are not fed, shape (steps, items, ...)."""
         key = (minibatch.n_steps, frozenset(minibatch.inputs))
         has_callbacks = self.step.has_callbacks
         # drawn in any case: what is random later does not depend on what is kept here
-        seed = int(self.rng.randint(2**31 - 1))
+        seed = int(rng.randint(2**31 - 1))
         if self._made is not None and self._made[0] == key and not has_callbacks:
             return self._made[1]
         self.host.reset(seed)
@@ -205,16 +212,18 @@ def _cut(
 ) -> Minibatch:
     """Return some steps of a minibatch; the targets of some probes have no steps."""
     n_steps = minibatch.n_steps
-    return Minibatch(
-        {s: v[start:end] if len(v) > 1 else v for s, v in minibatch.inputs.items()},
-        {
+    return dataclasses.replace(
+        minibatch,
+        inputs={
+            s: v[start:end] if len(v) > 1 else v for s, v in minibatch.inputs.items()
+        },
+        targets={
             p: v[:, start:end]
             if p not in whole and v.ndim > 1 and v.shape[1] == n_steps
             else v
             for p, v in minibatch.targets.items()
         },
-        end - start,
-        minibatch.is_own,
+        n_steps=end - start,
     )
 
 

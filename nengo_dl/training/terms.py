@@ -13,6 +13,7 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.objectives import Regularize, mse
+from nengo_dl.training.masking import masked_function, masked_keras, masked_metric
 
 __all__ = ["Term", "find_terms", "first_line"]
 
@@ -33,6 +34,8 @@ class Term:
         Whether targets must have the shape of the outputs.
     key : object
         What the user passed; equal terms have equal keys.
+    masks : bool
+        Whether targets may be NaN.
     """
 
     probes: tuple[nengo.Probe, ...]
@@ -40,6 +43,7 @@ class Term:
     name: str
     needs_size: bool = False
     key: Any = None
+    masks: bool = False
 
     def __call__(
         self, outputs: Sequence[tf.Tensor], targets: Sequence[tf.Tensor | None]
@@ -170,7 +174,7 @@ def _term(probes, objective, owner, attribute) -> Term:
                 attr=attribute,
                 obj=owner,
             )
-        return Term(probes, _given_gradient, "None", True, "None")
+        return Term(probes, _given_gradient, "None", True, "None", True)
     if objective == "mse" or objective is mse:
         if len(probes) > 1:
             raise ValidationError(
@@ -178,12 +182,11 @@ def _term(probes, objective, owner, attribute) -> Term:
                 attr=attribute,
                 obj=owner,
             )
-        return Term(probes, mse, "'mse'", True, "mse")
+        return Term(probes, mse, "'mse'", True, "mse", True)
     if isinstance(objective, str):
-        try:
-            found = keras.losses.get(objective)
-        except ValueError:
-            found = _keras_metric(objective) if attribute == "metrics" else None
+        found = _keras_loss(objective)
+        if found is None and attribute == "metrics":
+            found = _keras_metric(objective)
         if found is None:
             raise ValidationError(
                 f"{objective!r} is not known; use 'mse', a function f(output, target), "
@@ -193,8 +196,10 @@ def _term(probes, objective, owner, attribute) -> Term:
                 obj=owner,
             )
         if isinstance(found, keras.metrics.Metric):
-            found = _of_minibatch(found)
-        return Term(probes, _swapped(found), repr(objective), key=objective)
+            function = masked_metric(found)
+        else:
+            function = masked_keras(found)
+        return Term(probes, function, repr(objective), key=objective, masks=True)
     if not callable(objective):
         raise ValidationError(
             "Must be a name, a function f(output, target), a Keras loss, None, or a "
@@ -212,11 +217,15 @@ def _term(probes, objective, owner, attribute) -> Term:
                 attr=attribute,
                 obj=owner,
             )
-        return Term(probes, _swapped(_of_minibatch(objective)), name, key=objective)
+        function = masked_metric(objective)
+        return Term(probes, function, name, key=objective, masks=True)
     if isinstance(objective, keras.losses.Loss) or (
         inspect.isfunction(objective) and module.partition(".")[0] == "keras"
     ):
-        return Term(probes, _swapped(objective), name, key=objective)
+        return Term(probes, masked_keras(objective), name, key=objective, masks=True)
+    masked = masked_function(objective)
+    if masked is not None:
+        return Term(probes, masked, name, key=objective, masks=True)
     return Term(probes, objective, name, key=objective)
 
 
@@ -239,12 +248,17 @@ def _size_term(members, objective, probes, owner, attribute) -> Term:
 
 def _given_gradient(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Return a number whose gradient with respect to the output is the target."""
+    target = tf.cast(target, output.dtype)
+    target = tf.where(tf.math.is_nan(target), tf.zeros_like(target), target)
     return tf.reduce_sum(output * target)
 
 
-def _swapped(loss: Callable) -> Callable:
-    """Turn a Keras loss, whose first argument is the target, into an objective."""
-    return lambda output, target: loss(target, output)
+def _keras_loss(name: str) -> Any:
+    """Return a loss of Keras by its name, or None."""
+    try:
+        return keras.losses.get(name)
+    except ValueError:
+        return None
 
 
 def _keras_metric(name: str) -> Any:
@@ -255,17 +269,6 @@ def _keras_metric(name: str) -> Any:
         return None
 
 
-def _of_minibatch(metric: keras.metrics.Metric) -> Callable:
-    """Return a function that gives the value of a metric for one minibatch alone."""
-
-    def value(target, output):
-        variables = metric.stateless_reset_state()
-        variables = metric.stateless_update_state(variables, target, output)
-        return metric.stateless_result(variables)
-
-    return value
-
-
 def _keras_names() -> list[str]:
     return [
         name
@@ -273,4 +276,5 @@ def _keras_names() -> list[str]:
         if name.islower()
         and not name.startswith("_")
         and name not in ("deserialize", "get", "serialize")
+        and _keras_loss(name) is not None
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from nengo_dl.compiler.trainability import name_of_parameter
 from nengo_dl.execution.session import Session
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.finite_checks import bad_inputs, bad_targets
 from nengo_dl.training.functions import Computation, TrainingFunctions
 from nengo_dl.training.gradient_paths import check_paths
 from nengo_dl.training.history import TrainingHistory
@@ -92,6 +94,7 @@ class Trainer:
         self.engine = engine
         self.model = model
         self.owner = owner
+        self.seed = seed
         self.rng = np.random.RandomState(seed)
         self.probes = list(model.probes)
         #: probes whose last step alone is seen by objectives
@@ -101,7 +104,7 @@ class Trainer:
             if sampling.only_last
         }
         self.minibatch = engine.step.config.minibatch_size
-        self.inputs = TrainingInputs(engine, self.probes, self.only_last, self.rng)
+        self.inputs = TrainingInputs(engine, self.probes, self.only_last)
         self.functions = TrainingFunctions(
             engine, model, self.inputs.host, self.probes, self.only_last
         )
@@ -110,6 +113,13 @@ class Trainer:
         self._version: int | None = None
 
     # -- what is trained
+
+    def observing_rng(self) -> np.random.RandomState:
+        """Return a random stream for what observes: training draws from another one.
+
+        It always begins anew, so that losses are compared under equal noise.
+        """
+        return np.random.RandomState([self.seed, 1])
 
     @property
     def state(self) -> list[tf.Tensor]:
@@ -188,22 +198,23 @@ class Trainer:
             callbacks.begin_epoch(epoch)
         found = _Averages(computation.metrics)
         minibatches = data.epoch(self.rng if options.shuffle else None)
-        prepared = self.inputs.prepare(minibatches, options.truncation, data.in_memory)
-        for number, parts in enumerate(prepared):
-            if callbacks is not None:
-                callbacks.begin_batch(number)
-            batch_losses = []
-            for result in self._steps(parts, computation):
+        prepared = self.inputs.prepare(
+            minibatches, self.rng, options.truncation, data.in_memory
+        )
+        # closed before anything else: what is made ahead uses the same host
+        with contextlib.closing(prepared):
+            for number, parts in enumerate(prepared):
+                if callbacks is not None:
+                    callbacks.begin_batch(number)
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
-                self._check_finite(result, computation.terms, where)
-                self._record(result["losses"], computation.terms, options, history)
-                batch_losses.append(result["losses"])
-                found.add_metrics(result["metrics"])
-            loss = float(found.add_losses(batch_losses).sum())
-            options.report(epoch, options.n_epochs, loss)
-            if callbacks is not None and callbacks.end_batch(number, {"loss": loss}):
-                break
-            interrupt.check()
+                results = self._update(parts, computation, options, history, where)
+                loss = found.add(results, parts[0].minibatch.n_items)
+                options.report(epoch, options.n_epochs, loss)
+                if callbacks is not None and callbacks.end_batch(
+                    number, {"loss": loss}
+                ):
+                    break
+                interrupt.check()
         if not found.losses:
             raise ValidationError(
                 "There is no minibatch in this epoch; give data that can be iterated "
@@ -219,6 +230,16 @@ class Trainer:
             others = self.evaluate(options.validation, terms, metrics)
             values.update((f"val_{name}", value) for name, value in others.items())
         return values
+
+    def _update(self, parts, computation, options, history, where) -> list[dict]:
+        """Update the parameters for one minibatch; return what was measured."""
+        results = []
+        for result in self._steps(parts, computation):
+            if not bool(result["ok"].numpy()):
+                self._raise_not_finite(result, computation.terms, where)
+            self._record(result["losses"], computation.terms, options, history)
+            results.append({k: result[k] for k in ("losses", "metrics")})
+        return results
 
     def _record(self, losses, terms, options, history) -> None:
         """Count an update, and keep its losses."""
@@ -242,15 +263,23 @@ class Trainer:
         """Return the mean loss and metrics over data."""
         computation = Computation(terms, metrics, training=training)
         found = _Averages(metrics)
-        for parts in self.inputs.prepare(data.epoch(None), None, data.in_memory):
-            for result in self._steps(parts, computation):
-                found.add_losses([result["losses"]])
-                found.add_metrics(result["metrics"])
+        prepared = self.inputs.prepare(
+            data.epoch(None), self.observing_rng(), in_memory=data.in_memory
+        )
+        for parts in prepared:
+            results = list(self._steps(parts, computation))
+            found.add(results, parts[0].minibatch.n_items)
         return found.values()
 
-    def _check_finite(self, result, terms, where) -> None:
-        if bool(result["ok"].numpy()):
-            return
+    def _raise_not_finite(self, result, terms, where) -> None:
+        """Say what is to blame: the data, else what was computed of it."""
+        minibatch = result["part"].minibatch
+        start = result["part"].start
+        what = bad_inputs(minibatch, start) or bad_targets(minibatch, start, terms)
+        if what is not None:
+            raise SimulationError(
+                f"{what} ({where}). Parameters are as they were before"
+            )
         losses = np.ma.filled(result["losses"], 0)
         bad = [term for term, v in zip(terms, losses) if not np.isfinite(v)]
         if bad:
@@ -307,7 +336,9 @@ class Trainer:
                 losses = all_losses
             state = result["state"]
             if not waiting.all():
-                yield {**result, "losses": losses}
+                # not the state, which would be kept as long as the results
+                measured = {k: v for k, v in result.items() if k != "state"}
+                yield {**measured, "losses": losses, "part": part}
         if computation.training and computation.apply is not None:
             self._keep_state(state)
 
@@ -328,26 +359,43 @@ class _Averages:
 
     def __init__(self, names: Iterable[str]):
         self.losses: list[np.ndarray] = []
-        self._metrics: dict[str, list[float]] = {name: [] for name in names}
+        self._counts: list[int] = []
+        self._metrics: dict[str, list[tuple[float, int]]] = {n: [] for n in names}
 
-    def add_losses(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """Add the losses of a minibatch, given part by part; return their means."""
-        if len(parts) == 1:
-            self.losses.append(parts[0])
-        else:
-            self.losses.append(np.ma.mean(np.ma.stack(parts), axis=0))
-        return self.losses[-1]
+    def add(self, results: Sequence[Mapping[str, Any]], n_items: int) -> float:
+        """Add a minibatch, given part by part; return its loss.
 
-    def add_metrics(self, values: Mapping[str, tf.Tensor]) -> None:
-        """Add the metrics of a minibatch, or of a part of it."""
-        for name, value in values.items():
-            self._metrics[name].append(float(value))
+        Parameters
+        ----------
+        results : sequence of dict
+            What `TrainingFunctions.run` returned for the parts.
+        n_items : int
+            How many items there were: the weight of the minibatch.
+        """
+        parts = [result["losses"] for result in results]
+        mean = parts[0] if len(parts) == 1 else np.ma.mean(np.ma.stack(parts), axis=0)
+        self.losses.append(mean)
+        self._counts.append(n_items)
+        for result in results:
+            for name, value in result["metrics"].items():
+                self._metrics[name].append((float(value), n_items))
+        return float(mean.sum())
 
     def of_terms(self) -> np.ndarray:
         """Return the mean of each term."""
-        return np.mean(self.losses, axis=0)
+        return _mean(self.losses, self._counts)
 
     def values(self) -> dict[str, float]:
         """Return the means of loss and metrics."""
-        means = {name: float(np.mean(found)) for name, found in self._metrics.items()}
+        means = {
+            name: float(_mean(*zip(*found, strict=True)))
+            for name, found in self._metrics.items()
+        }
         return {"loss": float(self.of_terms().sum()), **means}
+
+
+def _mean(values: Sequence[Any], counts: Sequence[int]) -> Any:
+    """Return the mean over items of what are means of some of them each."""
+    if len(set(counts)) == 1:
+        return np.mean(values, axis=0)
+    return np.average(values, axis=0, weights=counts)

@@ -91,7 +91,9 @@ def test_small_minibatches_in_memory_need_no_other_thread(size, in_memory, is_ah
         values = np.arange(5, dtype=np.float32)[None, :, None]
         values = np.broadcast_to(values, (1, 5, size))
         data = ArrayData({sim.model.sig[node]["out"]: values}, {}, 5, 1, 1)
-        prepared = trainer.inputs.prepare(watched(data.epoch(None)), None, in_memory)
+        prepared = trainer.inputs.prepare(
+            watched(data.epoch(None)), np.random.RandomState(0), in_memory=in_memory
+        )
         first = [parts[0].pieces[0][0].numpy()[0, 0, 0] for parts in prepared]
     assert first == [0, 1, 2, 3, 4]
     assert (threads[-1] is not threading.main_thread()) == is_ahead

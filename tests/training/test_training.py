@@ -8,7 +8,8 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, SimulatorClosed, ValidationError
 
 import nengo_dl
-from nengo_dl.training.data import DataChecker, is_still
+from nengo_dl.training.data import is_still
+from nengo_dl.training.data_forms import DataChecker
 
 SIGMOID = nengo.Sigmoid(tau_ref=1)
 
