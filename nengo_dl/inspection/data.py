@@ -13,6 +13,7 @@ from nengo.probe import Probe
 
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.parameters.values import ParameterValues, UnknownObjectError
+from nengo_dl.support.arguments import objects_named
 
 __all__ = ["ProbeHistory", "SimulationData"]
 
@@ -122,8 +123,9 @@ class SimulationData(Mapping):
 
         Parameters
         ----------
-        obj : Probe or NengoObject or Neurons
-            A probe, or any other object of the simulated network.
+        obj : Probe or NengoObject or Neurons or str
+            A probe, or any other object of the simulated network, or the label of one;
+            a probe comes before other objects of the same label.
 
         Returns
         -------
@@ -140,6 +142,8 @@ class SimulationData(Mapping):
         ValidationError
             If the object is not part of the simulated network.
         """
+        if isinstance(obj, str):
+            obj = self._labelled(obj)
         try:
             if obj in self._histories:
                 return self._histories[obj].array()
@@ -154,6 +158,19 @@ class SimulationData(Mapping):
         if isinstance(record, BuiltEnsemble | BuiltConnection | BuiltTensorNode):
             return self._values.built([obj])[0]
         return record
+
+    def _labelled(self, label: str) -> Any:
+        """Return the probe, or else the object, that has a label."""
+        found = objects_named(label, self._histories) or objects_named(label, self.raw)
+        if len(found) != 1:
+            reason = "several objects have" if found else "no object has"
+            raise UnknownObjectError(
+                f"There is no data for {label!r}: {reason} this label in the simulated "
+                "network; use an object as key, or give it a label of its own",
+                attr="data",
+                obj=self,
+            )
+        return found[0]
 
     def get_params(self, *obj_attrs: tuple[Any, str]) -> list[Any]:
         """Return current values of several parameters, read from the device at once.
@@ -186,6 +203,9 @@ class SimulationData(Mapping):
         return len(self.raw)
 
     def __contains__(self, obj: object) -> bool:
+        if isinstance(obj, str):
+            probes = objects_named(obj, self._histories)
+            return len(probes or objects_named(obj, self.raw)) == 1
         return (obj.ensemble if isinstance(obj, Neurons) else obj) in self.raw
 
     def __repr__(self) -> str:

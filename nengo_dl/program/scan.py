@@ -144,9 +144,9 @@ def scan(
             body, invariants, state, sequences, n_steps, output_shapes, products, True
         )
 
-        def gradient(*upstream):
+        def gradient(*upstream, variables=None):
             d_state, d_outputs = _split(upstream, [len(last), len(outputs)])
-            return _backward(
+            found = _backward(
                 body,
                 invariants,
                 history,
@@ -157,6 +157,8 @@ def scan(
                 d_state,
                 d_outputs,
             )
+            # a step may use variables of the user's, which are none of the network's
+            return found if variables is None else (found, [None] * len(variables))
 
         return [*last, *outputs], gradient
 

@@ -122,10 +122,10 @@ class RunningFace(SimulatorBase):
         ----------
         n_steps : int
             Number of time steps.
-        input_feeds : dict of {Node: ndarray}, optional
-            Values that replace the output of input Nodes (those without input), of
-            shape ``(minibatch_size, n_steps, node.size_out)``. A first axis of length 1
-            stands for all items of the minibatch.
+        input_feeds : dict of {Node or str: ndarray}, optional
+            Values that replace the output of input Nodes (those without input), by
+            Node or label, of shape ``(minibatch_size, n_steps, node.size_out)``. A
+            first axis of length 1 stands for all items of the minibatch.
         profile : bool or dict
             Record what the run does and how long it takes, in a Chrome trace named
             ``nengo_dl_profile.json_-1``, or ``profile["path"]``; with ``"table"``:

@@ -121,7 +121,8 @@ class TrainingFace(SimulatorBase):
         Notes
         -----
         Probes show every time step here, whatever their ``sample_every``. A last
-        minibatch that is not full is left out, with a warning.
+        minibatch of arrays that is not full is left out, with a warning; of an
+        iterable, it counts with the items that it has.
 
         Examples
         --------
@@ -179,7 +180,7 @@ class TrainingFace(SimulatorBase):
         Returns
         -------
         float
-            Mean over the minibatches.
+            Mean over all items.
 
         Raises
         ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import nengo
@@ -23,6 +23,8 @@ __all__ = [
     "check_positive",
     "check_seconds",
     "check_seed",
+    "objects_named",
+    "says_how_many",
     "temporary_values",
 ]
 
@@ -172,8 +174,9 @@ def check_feeds(
 
     Parameters
     ----------
-    feeds : mapping of {Node: array_like} or None
-        Values of shape ``(minibatch_size or 1, n_steps, node.size_out)``.
+    feeds : mapping of {Node or str: array_like} or None
+        By node or label, values of shape ``(minibatch_size or 1, n_steps,
+        node.size_out)``.
     signals : mapping of {Node: Signal}
         The nodes that can be replaced.
     n_steps, minibatch_size : int
@@ -200,18 +203,18 @@ def check_feeds(
             obj=owner,
         )
     result = {}
-    for node, values in feeds.items():
-        try:
-            signal = signals.get(node)
-        except TypeError:
-            signal = None
-        if signal is None:
+    for key, values in feeds.items():
+        found = objects_named(key, signals)
+        if len(found) != 1:
             raise ValidationError(
-                f"{node!r} is not an input node of the simulated network: keys must be "
-                "Node objects that have an output and no input (size_in=0)",
+                f"{key!r} is not an input node of the simulated network: keys must be "
+                "Node objects that have an output and no input (size_in=0), or their "
+                f"labels{says_how_many(found)}",
                 attr="input_feeds",
                 obj=owner,
             )
+        node = found[0]
+        signal = signals[node]
         array = _as_numbers(values, f"Values for {node}", "input_feeds", owner)
         expected = (minibatch_size, n_steps, node.size_out)
         if (
@@ -227,6 +230,26 @@ def check_feeds(
             )
         result[signal] = np.moveaxis(array, 1, 0)
     return result
+
+
+def objects_named(key: Any, objects: Iterable[Any]) -> list[Any]:
+    """Return the objects that a key stands for: itself, or those with a label.
+
+    Parameters
+    ----------
+    key : object or str
+        What the user passed.
+    objects : iterable
+        Objects of the simulated network.
+    """
+    if isinstance(key, str):
+        return [obj for obj in objects if getattr(obj, "label", None) == key]
+    return [obj for obj in objects if obj is key]
+
+
+def says_how_many(found: Sequence[Any]) -> str:
+    """Return what to add to an error if a label is not unique."""
+    return f" ({len(found)} have this label)" if found else ""
 
 
 def check_extra_feeds(

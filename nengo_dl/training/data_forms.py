@@ -11,6 +11,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.support.arguments import objects_named, says_how_many
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.data import ArrayData, StreamData, is_still
 
@@ -81,6 +82,47 @@ class DataChecker:
             "iterable of pairs of inputs and targets, such as a tf.data.Dataset or a "
             f"function that returns a generator (got {type(inputs).__name__})",
         )
+
+    def separate(self, data: Any, second: Any, third: Any = None) -> tuple:
+        """Divide one dict of inputs and targets; other data stays as it is.
+
+        ``train({node: x, probe: y}, optimizer)`` and ``loss({node: x, probe: y},
+        objective)`` are the forms of versions 2.0 to 2.2 of the older library.
+
+        Parameters
+        ----------
+        data : object
+            First argument: inputs, or a dict with Probes, too, among its keys.
+        second : object
+            Second argument: targets, or what follows one dict.
+        third : object
+            What follows targets; None if nothing does.
+
+        Returns
+        -------
+        tuple
+            Inputs, targets, and what follows.
+        """
+        if not isinstance(data, Mapping):
+            return data, second, third
+        targets = {
+            key: value
+            for key, value in data.items()
+            if objects_named(key, self.probes) and not objects_named(key, self.signals)
+        }
+        if not targets:
+            return data, second, third
+        if isinstance(second, np.ndarray) or (second is not None and third is not None):
+            raise self._error(
+                "targets",
+                "There are targets among the inputs, and others after them; write "
+                "train({node: x}, {probe: y}, optimizer)",
+            )
+        inputs = {key: value for key, value in data.items() if key not in targets}
+        if not inputs:
+            shapes = [np.shape(value) for value in targets.values()]
+            inputs = next((shape[1] for shape in shapes if len(shape) > 1), 1)
+        return inputs, targets, third if second is None else second
 
     def _stream(self, inputs: Any, targets: Any) -> StreamData:
         if targets is not None:
@@ -231,11 +273,7 @@ class DataChecker:
             return {known[0]: values}
         found = {}
         for key, value in values.items():
-            matching = [
-                obj
-                for obj in known
-                if obj is key or (isinstance(key, str) and obj.label == key)
-            ]
+            matching = objects_named(key, known)
             if len(matching) != 1:
                 reason = "only Nodes that have an output and no input can be fed"
                 if kind == "probe":
@@ -243,7 +281,7 @@ class DataChecker:
                 raise self._error(
                     attribute,
                     f"{key!r} is not {'an' if kind[0] in 'aeiou' else 'a'} {kind} of "
-                    f"the simulated network: {reason}",
+                    f"the simulated network: {reason}{says_how_many(matching)}",
                 )
             found[matching[0]] = value
         return found

@@ -92,6 +92,7 @@ class Training:
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
         self._check_not_inference_only("train")
+        inputs, targets, optimizer = self.checker.separate(inputs, targets, optimizer)
         n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
         if optimizer is None:
             raise ValidationError(
@@ -142,6 +143,8 @@ class Training:
         training: bool,
     ) -> float:
         """Return the loss; see ``Simulator.loss``."""
+        inputs, targets, given = self.checker.separate(inputs, targets)
+        objective = objective if given is None else given
         data, terms = self._data(inputs, targets, objective, keeps_rest=True)
         with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
@@ -301,6 +304,8 @@ class Training:
         return found
 
     def _validation(self, validation, terms) -> ArrayData | StreamData:
+        if isinstance(validation, Mapping):
+            validation = self.checker.separate(validation, None)[:2]
         if isinstance(validation, (tuple, list)) and len(validation) == 2:
             data = self.checker.read(*validation, keeps_rest=True)
         elif not isinstance(validation, Iterable) and not callable(validation):

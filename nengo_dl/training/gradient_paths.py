@@ -11,7 +11,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl.builders.base import find_builder
 from nengo_dl.support.user_warnings import warn_user
 
-__all__ = ["check_paths"]
+__all__ = ["check_paths", "has_gradient", "list_names"]
 
 
 def check_paths(
@@ -49,12 +49,12 @@ def check_paths(
             obj=owner,
         )
     reached = _upstream(operators, outputs, lambda op: True)
-    smooth = _upstream(operators, outputs, _has_gradient)
+    smooth = _upstream(operators, outputs, has_gradient)
     if not smooth & set(parameters):
         raise ValidationError(
             "No trainable parameter has a gradient: between all of them and the probes "
             "of the objective lie functions in Python, or no connections at all. The "
-            f"trainable parameters are {_list(parameters.values())}",
+            f"trainable parameters are {list_names(parameters.values())}",
             attr="trainable",
             obj=owner,
         )
@@ -63,12 +63,13 @@ def check_paths(
     ]
     if blocked:
         warn_user(
-            f"{_list(blocked)} will not be trained: all paths to the probes of the "
-            "objective lead through functions in Python, which have no gradient",
+            f"{list_names(blocked)} will not be trained: all paths to the probes of "
+            "the objective lead through functions in Python, which have no gradient",
         )
 
 
-def _has_gradient(op: Operator) -> bool:
+def has_gradient(op: Operator) -> bool:
+    """Return whether an operator can be differentiated."""
     builder = find_builder(op)
     return builder is not None and builder.has_gradient
 
@@ -95,7 +96,8 @@ def _upstream(
     return found
 
 
-def _list(names: Collection[str], most: int = 10) -> str:
+def list_names(names: Collection[str], most: int = 10) -> str:
+    """Return names for a message: the first ones, and how many more there are."""
     names = list(names)
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import nengo
 import numpy as np
 import tensorflow as tf
 from nengo.builder import Model
+from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.compiler.trainability import name_of_parameter
 from nengo_dl.execution.session import Session
 from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.delays import delay_warning, find_reach
 from nengo_dl.training.finite_checks import bad_inputs, bad_targets
 from nengo_dl.training.functions import Computation, TrainingFunctions
 from nengo_dl.training.gradient_paths import check_paths
@@ -147,13 +151,36 @@ class Trainer:
 
     def check_parameters(self, terms: Sequence[Term]) -> None:
         """Raise if no parameter can be trained; warn of those without a gradient."""
-        probes = {probe for term in terms for probe in term.probes}
         check_paths(
             self.engine.plan.split.device,
-            [self.model.sig[probe]["in"].base for probe in probes],
-            {p.signal.base: name_of_parameter(p) for p in self.engine.plan.trainable},
+            self._outputs_of(terms).values(),
+            self._parameter_names,
             self.owner,
         )
+
+    def _warn_of_delays(self, terms: Sequence[Term], n_steps: int) -> None:
+        """Warn of parameters that cannot show in a loss of so few steps."""
+        outputs = self._outputs_of(terms)
+        operators = self.engine.plan.split.device
+        message = delay_warning(
+            find_reach(operators, outputs.values(), self.model.dt),
+            self._parameter_names,
+            n_steps,
+            list(outputs),
+            self.model,
+        )
+        if message is not None:
+            warn_user(message)
+
+    def _outputs_of(self, terms: Sequence[Term]) -> dict[nengo.Probe, Signal]:
+        """Return what the probes of terms show."""
+        probes = dict.fromkeys(probe for term in terms for probe in term.probes)
+        return {probe: self.model.sig[probe]["in"].base for probe in probes}
+
+    @property
+    def _parameter_names(self) -> dict[Signal, str]:
+        trainable = self.engine.plan.trainable
+        return {p.signal.base: name_of_parameter(p) for p in trainable}
 
     # -- training and evaluation
 
@@ -206,6 +233,9 @@ class Trainer:
             for number, parts in enumerate(prepared):
                 if callbacks is not None:
                     callbacks.begin_batch(number)
+                if epoch == number == 0:
+                    n_steps = parts[0].minibatch.n_steps
+                    self._warn_of_delays(computation.terms, n_steps)
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
                 results = self._update(parts, computation, options, history, where)
                 loss = found.add(results, parts[0].minibatch.n_items)

@@ -151,6 +151,68 @@ def test_losses_of_equal_parameters_are_equal_in_noise():
         assert sim.loss({net.node: x}, y) == sim.loss({net.node: x}, y)
 
 
+# labels, and one dict
+
+
+def test_labels_are_keys_of_feeds_and_data():
+    net, (x, _) = network(), data(4)
+    with simulator(net) as sim:
+        sim.run_steps(3, input_feeds={"x": x})
+        assert np.allclose(sim.data["y"], x.sum(-1, keepdims=True))
+        assert sim.data["y"] is sim.data[net.probe]
+        assert "x" in sim.data
+        assert "z" not in sim.data
+        with pytest.raises(ValidationError, match="'z': no object has this label"):
+            sim.data["z"]
+        with pytest.raises(ValidationError, match="'z' is not an input node"):
+            sim.run_steps(3, input_feeds={"z": x})
+
+
+def test_labels_that_several_objects_have_raise():
+    net, (x, _) = network(), data(4)
+    with net:
+        nengo.Node([0, 0], label="x")
+        nengo.Probe(net.node, label="y")
+    with simulator(net) as sim:
+        with pytest.raises(ValidationError, match="'y': several objects have"):
+            sim.data["y"]
+        with pytest.raises(ValidationError, match="2 have this label"):
+            sim.run_steps(3, input_feeds={"x": x})
+        with pytest.raises(ValidationError, match="2 have this label"):
+            sim.loss({"x": x}, {net.probe: x})
+
+
+def test_one_dict_holds_inputs_and_targets():
+    net, (x, y) = network(), data(8)
+    found = []
+    for arguments in (
+        ({net.node: x}, {net.probe: y}, "sgd"),
+        ({net.node: x, net.probe: y}, "sgd"),
+        ({"x": x, "y": y}, None, "sgd"),
+    ):
+        with simulator(net, seed=1) as sim:
+            history = sim.train(*arguments, validation={net.node: x, net.probe: y})
+            found.append((history.loss, history["val_loss"]))
+            assert sim.loss({"x": x, "y": y}) == history["val_loss"][0]
+            absolute = sim.loss({"x": x, "y": y}, "mean_absolute_error")
+            assert absolute == sim.loss({"x": x}, {"y": y}, "mean_absolute_error")
+    assert found[0] == found[1] == found[2]
+
+
+def test_one_dict_of_targets_has_the_number_of_steps():
+    net, (_, y) = network(), data(8)
+    with simulator(net) as sim:
+        assert np.isclose(sim.loss({net.probe: y}), np.mean(y**2))
+
+
+def test_targets_in_one_dict_and_in_another_raise():
+    net, (x, y) = network(), data(8)
+    with simulator(net) as sim:
+        for arguments in (({"x": x, "y": y}, {"y": y}, "sgd"), ({"y": y}, y)):
+            with pytest.raises(ValidationError, match="and others after them; write"):
+                sim.train(*arguments)
+
+
 # types of targets
 
 
