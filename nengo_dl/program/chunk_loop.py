@@ -301,7 +301,6 @@ def make_chunk_function(
     )
     lease = programs.lease(
         lambda: run.get_concrete_function(*specs),
-        [*variables.constants, *variables.state],
         ("chunk loop", device, jit_compile),
         program.labels,
         own_labels,

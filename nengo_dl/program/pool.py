@@ -92,6 +92,8 @@ class Lease:
         Handles of variables, and other tensors, that it takes after its arguments.
     variables : sequence of tf.Variable
         Are kept as long as the lease is.
+    structure : nested structure, optional
+        How what the function returns is to be put together.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class Lease:
         program: _Shared | _Own,
         captures: Sequence[tf.Tensor],
         variables: Sequence[Any],
+        structure: Any = None,
     ):
+        self.structure = structure
         self._program: _Shared | _Own | None = program
         self._captures = tuple(captures)
         self._variables = tuple(variables)
@@ -153,6 +157,10 @@ class Lease:
                     program.is_compiled = True
                     return result
         return program.call((*tensors, *self._captures))
+
+    def call_structured(self, *tensors: tf.Tensor) -> Any:
+        """Call the function; return what it returned when it was traced."""
+        return tf.nest.pack_sequence_as(self.structure, self(*tensors))
 
     def close(self) -> None:
         """Give the program back; it stays in the pool for others."""
@@ -280,7 +288,6 @@ class ProgramPool:
     def lease(
         self,
         trace: Callable[[], Any],
-        variables: Sequence[Any],
         facts: Sequence[object] = (),
         labels: Sequence[str] = (),
         own_labels: bool = False,
@@ -292,8 +299,6 @@ class ProgramPool:
         trace : callable
             Returns the traced function (a ``ConcreteFunction``), whose arguments are
             tensors, side by side.
-        variables : sequence of tf.Variable
-            What it captures.
         facts : sequence of object
             What keeps functions apart besides their graphs, such as the device.
         labels : sequence of str
@@ -311,7 +316,7 @@ class ProgramPool:
         captures = concrete.captured_inputs
         program: _Shared | _Own = _Own(concrete, tuple(labels))
         if private_tensorflow.is_available():
-            shapes = [(str(v.dtype), tuple(v.shape)) for v in variables]
+            shapes = _shapes_of_captures(concrete)
             graph = graph_of(concrete, [*facts, shapes])
             other = self._living.get(graph.key)
             if own_labels and other is not None and other.labels != tuple(labels):
@@ -319,7 +324,10 @@ class ProgramPool:
             if graph.is_sharable:
                 seconds = time.perf_counter() - began
                 program = self._find(graph, tuple(labels), seconds)
-        lease = Lease(program, captures, variables)
+        structure = tf.nest.map_structure(
+            lambda tensor: None, concrete.structured_outputs
+        )
+        lease = Lease(program, captures, concrete.variables, structure)
         with self._lock:
             self._leases.add(lease)
         return lease
@@ -344,6 +352,13 @@ class ProgramPool:
     def _evict(self) -> None:
         while len(self._recent) > self._max_size:
             self._recent.popitem(last=False)
+
+
+def _shapes_of_captures(concrete: Any) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the types and shapes of what a function captures, through handles, too."""
+    behind = {id(variable.handle): variable for variable in concrete.variables}
+    found = [behind.get(id(tensor), tensor) for tensor in concrete.captured_inputs]
+    return [(value.dtype.name, tuple(value.shape)) for value in found]
 
 
 #: The pool of this process.

@@ -217,7 +217,7 @@ class SimulatorBase:
         self._engine.storage.reset_parameters()
         self._engine.reset(self.seed)
         self._parameters.forget()
-        self._training = None
+        self._close_training()
         self.clear_probes()
 
     def clear_probes(self) -> None:
@@ -254,8 +254,15 @@ class SimulatorBase:
         self.closed = True
         self.signals = None
         self._engine.loop.close()
+        self._close_training()
         if self._board is not None:
             self._board.close()
+
+    def _close_training(self) -> None:
+        """Forget optimizers and what else training keeps; give its programs back."""
+        if self._training is not None:
+            self._training.trainer.functions.close()
+            self._training = None
 
     def _check_open(self, action: str) -> None:
         if self.closed:

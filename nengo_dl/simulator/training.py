@@ -142,7 +142,10 @@ class TrainingFace(SimulatorBase):
         recorder = find_summaries(
             summaries, self._board, self.model, self.data.get_params, self
         )
-        with recorded(check_profile(profile, self), self._engine.step.labels):
+        options = check_profile(profile, self)
+        if options is not None:
+            self._get_training().trainer.functions.show_labels()
+        with recorded(options, self._engine.step.labels):
             return self._get_training().train(
                 inputs,
                 targets,

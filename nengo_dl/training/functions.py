@@ -19,6 +19,7 @@ from nengo_dl.config import Settings
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
 from nengo_dl.program.compile_cache import advice_on_damage
+from nengo_dl.program.pool import Lease, programs
 from nengo_dl.program.rollout import run_segments, run_stages
 from nengo_dl.program.schedule import Stages
 from nengo_dl.program.step import StepProgram
@@ -114,7 +115,20 @@ class TrainingFunctions:
         self.probes = probes
         self.only_last = only_last
         self._programs: dict[bool, StepProgram] = {}
-        self._functions: dict[Any, Callable] = {}
+        self._functions: dict[Any, Lease] = {}
+        self._own_labels = False
+
+    def show_labels(self) -> None:
+        """From now on, use programs whose operations have the labels of this one."""
+        if not self._own_labels:
+            self._own_labels = True
+            self.close()
+
+    def close(self) -> None:
+        """Give the compiled functions back."""
+        for lease in self._functions.values():
+            lease.close()
+        self._functions.clear()
 
     def program(self, training: bool) -> StepProgram:
         """Return the program of a step, for training or as it is simulated."""
@@ -199,7 +213,7 @@ class TrainingFunctions:
         try:
             with tf.device(self.engine.placement.device):
                 # side by side: in lists and dicts, tensors take 0.1 ms longer
-                return function(*tf.nest.flatten(given))
+                return function.call_structured(*tf.nest.flatten(given))
         except tf.errors.OpError as error:
             original, self.host.error = self.host.error, None
             if original is not None:
@@ -229,14 +243,17 @@ class TrainingFunctions:
         )
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
-                del self._functions[next(iter(self._functions))]
+                self._functions.pop(next(iter(self._functions))).close()
             function = self._make_function(
                 computation, minibatch, moving, starts, given
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
             with tf.device(self.engine.placement.device):
-                self._functions[key] = function.get_concrete_function(
-                    *tf.nest.flatten(given)
+                self._functions[key] = programs.lease(
+                    lambda: function.get_concrete_function(*tf.nest.flatten(given)),
+                    ("training", self.engine.placement),
+                    self.engine.step.labels,
+                    self._own_labels,
                 )
         return self._functions[key]
 

@@ -56,5 +56,6 @@ def fresh_pool(max_size=64):
 
 def _users():
     from nengo_dl.program import chunk_loop
+    from nengo_dl.training import functions
 
-    return [pool_module, chunk_loop]
+    return [pool_module, chunk_loop, functions]
