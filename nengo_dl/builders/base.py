@@ -8,7 +8,7 @@ cost one kernel instead of one thousand.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -304,6 +304,36 @@ class OpBuilder(abc.ABC):
         Writes
             Tensors for all of ``op.sets``, ``op.incs`` and ``op.updates``.
         """
+
+    def baked(self) -> Mapping[str, Any] | None:
+        """Return what `step` depends on besides its operands.
+
+        Simulators whose builders return the same share a program without tracing it
+        first. (Those of builders that return None share one as well, if it turns out to
+        be equal when it has been traced.)
+
+        Returns
+        -------
+        mapping of {str: object} or None
+            Numbers, arrays, tensors, objects of Nengo, lists and dicts of these. All
+            that a step uses of its attributes and of the operators has to be there, but
+            the values of signals. None: it is not known. Builders of users have to
+            override this; what they inherit counts as None.
+
+        Examples
+        --------
+        >>> class ScaleBuilder(nengo_dl.builders.OpBuilder):
+        ...     def __init__(self, ops, config):
+        ...         super().__init__(ops, config)
+        ...         self.factor = self.per_element([op.factor for op in ops], [1])
+        ...
+        ...     def step(self, reads, previous):
+        ...         return nengo_dl.builders.Writes(sets=(self.factor * reads[0],))
+        ...
+        ...     def baked(self):
+        ...         return {"factor": self.factor}
+        """
+        return {name: value for name, value in vars(self).items() if name != "config"}
 
     def per_element(
         self, values: Sequence[Any], sizes: Sequence[int]

@@ -301,8 +301,17 @@ def make_chunk_function(
     )
     lease = programs.lease(
         lambda: run.get_concrete_function(*specs),
-        ("chunk loop", device, jit_compile),
+        (
+            "chunk loop",
+            device,
+            (jit_compile, jit_pieces, unroll),
+            shape,
+            tuple(twins.items()),
+            tuple(hoisted),
+        ),
         program.labels,
         own_labels,
+        program.signature,
+        [*variables.constants, *variables.state],
     )
     return ChunkFunction(lease, stores, [plan.shape for plan in outputs])

@@ -7,21 +7,28 @@ simulator.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.compiler.signature import Signature
 from nengo_dl.program import private_tensorflow
 from nengo_dl.program.graph_key import FunctionGraph, graph_of
 
 __all__ = ["Lease", "ProgramPool", "programs"]
+
+
+#: The environment variable that has signatures checked; for tests of this package.
+CHECK_VARIABLE = "NENGO_DL_CHECK_PROGRAMS"
 
 
 class _Shared:
@@ -35,11 +42,22 @@ class _Shared:
         Names of its groups, which profiles show.
     seconds : float
         How long tracing took.
+    plain_key : str
+        Key of the graph without labels.
     """
 
-    def __init__(self, graph: FunctionGraph, labels: tuple[str, ...], seconds: float):
+    def __init__(
+        self,
+        graph: FunctionGraph,
+        labels: tuple[str, ...],
+        seconds: float,
+        plain_key: str,
+    ):
         self.name = graph.name
         self.key = graph.key
+        self.graph_key = plain_key
+        #: by signature, how to call the function with the variables of a simulator
+        self.recipes: dict[str, _Recipe] = {}
         self.n_outputs = graph.n_outputs
         self.n_bytes = sum(function.ByteSize() for function in graph.functions)
         self.labels = labels
@@ -56,6 +74,60 @@ class _Shared:
     def call(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Call the function with its arguments and captures."""
         return private_tensorflow.call_function(self.name, tensors, self.n_outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Recipe:
+    """What to pass to a function besides its arguments.
+
+    Attributes
+    ----------
+    sources : tuple of int or tf.Tensor
+        Positions of variables, and tensors that are the same for all simulators.
+    structure : nested structure
+        See `Lease`.
+    signature : Signature
+        Keeps the objects whose identities it depends on.
+    """
+
+    sources: tuple[Any, ...]
+    structure: Any
+    signature: Signature
+
+    @classmethod
+    def of(
+        cls,
+        concrete: Any,
+        variables: Sequence[tf.Variable],
+        structure: Any,
+        signature: Signature,
+    ) -> _Recipe | None:
+        """Return the recipe of a traced function, if it captures nothing else."""
+        positions = {id(v.handle): number for number, v in enumerate(variables)}
+        sources = [
+            positions.get(id(tensor), tensor) for tensor in concrete.captured_inputs
+        ]
+        for source in sources:
+            if not isinstance(source, int) and source.dtype in (
+                tf.resource,
+                tf.variant,
+            ):
+                return None
+        return cls(tuple(sources), structure, signature)
+
+    def captures(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
+        """Return what to pass for the variables of a simulator."""
+        return [
+            variables[source].handle if isinstance(source, int) else source
+            for source in self.sources
+        ]
+
+
+class _Making:
+    """Held by the thread that traces the program of a signature."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 class _Own:
@@ -216,11 +288,20 @@ class ProgramPool:
         self._living: weakref.WeakValueDictionary[str, _Shared] = (
             weakref.WeakValueDictionary()
         )
+        self._signed: weakref.WeakValueDictionary[str, _Shared] = (
+            weakref.WeakValueDictionary()
+        )
+        self._making: weakref.WeakValueDictionary[str, _Making] = (
+            weakref.WeakValueDictionary()
+        )
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._max_size = 0
         self._zero_counts()
         self.max_size = max_size
+        #: Whether everything is traced nevertheless, to find out if equal signatures
+        #: mean equal graphs.
+        self.checks = os.environ.get(CHECK_VARIABLE, "") not in ("", "0")
 
     def _zero_counts(self) -> None:
         self.hits = self.misses = 0
@@ -291,8 +372,10 @@ class ProgramPool:
         facts: Sequence[object] = (),
         labels: Sequence[str] = (),
         own_labels: bool = False,
+        signature: Signature | None = None,
+        variables: Sequence[tf.Variable] = (),
     ) -> Lease:
-        """Return a function to call, compiled by whoever needed it first.
+        """Return a function to call, traced and compiled by whoever needed it first.
 
         Parameters
         ----------
@@ -305,49 +388,137 @@ class ProgramPool:
             Names of groups. The program of another simulator shows other ones.
         own_labels : bool
             Whether the names have to be these ones.
+        signature : Signature, optional
+            If it is equal (with the facts) to that of a program in the pool, that one
+            is used without tracing.
+        variables : sequence of tf.Variable
+            What the function may capture, in an order that is the same for equal
+            signatures.
 
         Returns
         -------
         Lease
             To be called with tensors; to be closed when it is not needed any more.
         """
+        labels = tuple(labels)
+        if signature is None or not private_tensorflow.is_available():
+            return self._traced(trace, facts, labels, own_labels)[0]
+        key = f"{signature.key} {tuple(facts)!r}"
+        with self._lock:
+            making = self._making.setdefault(key, _Making())
+        with making.lock:  # if two threads need it, one of them traces it
+            program = self._find_signed(key, labels, own_labels)
+            recipe = None if program is None else program.recipes.get(key)
+            if program is None or recipe is None:
+                lease, found = self._traced(trace, facts, labels, own_labels)
+                self._sign(key, signature, lease, found, variables)
+                return lease
+            if self.checks:
+                self._check(key, program, trace, facts)
+            lease = Lease(
+                program, recipe.captures(variables), variables, recipe.structure
+            )
+            with self._lock:
+                self.hits += 1
+                self.seconds_saved += program.trace_seconds + program.compile_seconds
+                self._use(program)
+                self._leases.add(lease)
+            return lease
+
+    def _find_signed(
+        self, key: str, labels: tuple[str, ...], own_labels: bool
+    ) -> _Shared | None:
+        """Return the program of a signature, if there is one."""
+        with self._lock:
+            program = self._signed.get(key)
+        if program is not None and own_labels and program.labels != labels:
+            return None
+        return program
+
+    def _sign(
+        self,
+        key: str,
+        signature: Signature,
+        lease: Lease,
+        concrete: Any,
+        variables: Sequence[tf.Variable],
+    ) -> None:
+        """Remember which program a signature stands for."""
+        program = lease.program
+        recipe = _Recipe.of(concrete, variables, lease.structure, signature)
+        if isinstance(program, _Shared) and recipe is not None:
+            with self._lock:
+                program.recipes[key] = recipe
+                self._signed[key] = program
+
+    def _check(
+        self, key: str, program: _Shared, trace: Callable[[], Any], facts: Sequence
+    ) -> None:
+        """Raise if a program is not what tracing gives; see `checks`."""
+        concrete = trace()
+        graph = graph_of(concrete, [*facts, _shapes_of_captures(concrete)])
+        if program.graph_key != graph.key:
+            raise AssertionError(
+                f"Programs of equal signatures have different graphs ({key}): a "
+                "builder's 'baked' or 'compiler/signature.py' leaves something out"
+            )
+
+    def _traced(
+        self,
+        trace: Callable[[], Any],
+        facts: Sequence[object],
+        labels: tuple[str, ...],
+        own_labels: bool,
+    ) -> tuple[Lease, Any]:
+        """Return a lease of a function that is traced in any case, and the function."""
         began = time.perf_counter()
         concrete = trace()
         captures = concrete.captured_inputs
-        program: _Shared | _Own = _Own(concrete, tuple(labels))
+        program: _Shared | _Own | None = None
         if private_tensorflow.is_available():
             shapes = _shapes_of_captures(concrete)
             graph = graph_of(concrete, [*facts, shapes])
+            plain_key = graph.key
             other = self._living.get(graph.key)
-            if own_labels and other is not None and other.labels != tuple(labels):
-                graph = graph_of(concrete, [*facts, shapes, tuple(labels)])
+            if own_labels and other is not None and other.labels != labels:
+                graph = graph_of(concrete, [*facts, shapes, labels])
             if graph.is_sharable:
                 seconds = time.perf_counter() - began
-                program = self._find(graph, tuple(labels), seconds)
+                program = self._find(graph, labels, seconds, plain_key)
+        if program is None:
+            program = _Own(concrete, labels)
         structure = tf.nest.map_structure(
             lambda tensor: None, concrete.structured_outputs
         )
         lease = Lease(program, captures, concrete.variables, structure)
         with self._lock:
             self._leases.add(lease)
-        return lease
+        return lease, concrete
 
     def _find(
-        self, graph: FunctionGraph, labels: tuple[str, ...], seconds: float
+        self,
+        graph: FunctionGraph,
+        labels: tuple[str, ...],
+        seconds: float,
+        plain_key: str,
     ) -> _Shared:
         """Return the program of a graph, which may be a new one."""
         with self._lock:
             found = self._living.get(graph.key)
             if found is None:
                 self.misses += 1
-                found = self._living[graph.key] = _Shared(graph, labels, seconds)
+                found = _Shared(graph, labels, seconds, plain_key)
+                self._living[graph.key] = found
             else:
                 self.hits += 1
                 self.seconds_saved += found.compile_seconds
-            self._recent[graph.key] = found
-            self._recent.move_to_end(graph.key)
-            self._evict()
+            self._use(found)
             return found
+
+    def _use(self, program: _Shared) -> None:
+        self._recent[program.key] = program
+        self._recent.move_to_end(program.key)
+        self._evict()
 
     def _evict(self) -> None:
         while len(self._recent) > self._max_size:

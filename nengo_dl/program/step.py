@@ -14,6 +14,7 @@ from nengo_dl.builders.shapes import broadcast
 from nengo_dl.builders.value_store import ValueStore, block_dtype, read_constant
 from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
 from nengo_dl.compiler.layout import BoundGroup, Layout
+from nengo_dl.compiler.signature import Signature, sign_plan
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
 
@@ -112,6 +113,25 @@ class StepProgram:
                 if block is not None and not operand.flat and len(operand.shape) > 2:
                     shapes[block.number] = operand.shape
         return [shapes[block.number] for block in self.state_blocks]
+
+    @functools.cached_property
+    def signature(self) -> Signature | None:
+        """Equal for steps that one program serves; None if that cannot be known.
+
+        Steps that call Python have none, nor do those of training, whose behaviour is
+        set by more than their operators.
+        """
+        config = self.config
+        if self.has_callbacks:
+            return None
+        facts = (
+            config.dt,
+            np.dtype(config.dtype).str,
+            config.minibatch_size,
+            config.processor,
+            config.training is not None,
+        )
+        return sign_plan(self.layout, self.kernels, facts, _encode_tensor)
 
     def _block_filled_by(self, plan: WritePlan) -> Block | None:
         """Return the block that a result fills from its first to its last element."""
@@ -371,3 +391,13 @@ def _split_at_callbacks(
         else:
             segments.append(([number], bound.group.is_callback))
     return segments
+
+
+def _encode_tensor(obj: object) -> bytes | None:
+    """Return bytes for a tensor or its type; None for whatever else."""
+    if isinstance(obj, tf.DType):
+        return obj.name.encode()
+    if isinstance(obj, tf.Tensor) and hasattr(obj, "numpy"):
+        value = obj.numpy()
+        return f"{value.dtype.str} {value.shape} ".encode() + value.tobytes()
+    return None
