@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from nengo_dl.compiler.sparse import coo
 __all__ = ["Signature", "sign_plan"]
 
 #: Packages whose classes and functions mean the same in all processes.
-_KNOWN = frozenset({"nengo", "nengo_dl", "numpy", "builtins"})
+_KNOWN = frozenset({"nengo", "nengo_dl", "numpy", "tensorflow", "builtins"})
 
 #: Gives bytes for the value of an object of another library, such as a tensor; None if
 #: it does not know the object.
@@ -155,6 +156,8 @@ class _Digest:
     def add(self, obj: Any) -> None:
         """Add anything.
 
+        Of functions, those that can be found by their name in a known library.
+
         Raises
         ------
         _Unknown
@@ -163,7 +166,7 @@ class _Digest:
         if obj is None or isinstance(obj, (bool, int, float, complex, str, bytes)):
             self._put(type(obj).__name__, repr(obj))
         elif isinstance(obj, (np.generic, np.dtype, np.ufunc, range)):
-            self._put(type(obj).__name__, repr(obj))
+            self._put(str(type(obj)), repr(obj))
         elif isinstance(obj, enum.Enum):
             self._put("enum", f"{type(obj).__qualname__}.{obj.name}")
         elif isinstance(obj, np.ndarray):
@@ -207,15 +210,13 @@ class _Digest:
             self.kept.append(kind)
 
     def _add_function(self, function: Any) -> None:
-        name = f"{function.__module__}.{function.__qualname__}"
-        root = str(function.__module__).partition(".")[0]
-        if root not in _KNOWN or getattr(function, "__closure__", None):
-            raise _Unknown(name)
-        if getattr(function, "__defaults__", None):
-            self._add_items("defaults", function.__defaults__)
-        if "<lambda>" in name or "<locals>" in name:
-            raise _Unknown(name)
-        self._put("function", name)
+        module, name = str(function.__module__), function.__qualname__
+        found: Any = sys.modules.get(module)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if module.partition(".")[0] not in _KNOWN or found is not function:
+            raise _Unknown(f"{module}.{name}")
+        self._put("function", f"{module}.{name}")
 
     def _add_object(self, obj: Any) -> None:
         data = self.encode(obj)
