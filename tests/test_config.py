@@ -197,9 +197,19 @@ def test_learned_connection_set_trainable_is_trained_with_a_warning():
 
 def test_variables_are_named_after_the_users_objects(net):
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        names = {
-            variable.name.partition(":")[0] for variable in sim.trainable_variables
-        }
+        names = [variable.name for variable in sim.trainable_variables]
+        assert names == [p.name for p in sim.trainable_parameters]
+        assert [variable.path for variable in sim.trainable_variables] == names
+        shapes = [tuple(variable.shape) for variable in sim.trainable_variables]
+        assert shapes == [p.shape for p in sim.trainable_parameters]
+    assert {"net.ensembles[0].encoders", "net.ensembles[0].bias"} <= set(names)
+
+
+def test_blocks_are_named_after_the_users_objects(net):
+    """In graphs of TensorFlow, which accept not all characters."""
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        blocks = sim._engine.storage.trained_variables
+        names = {variable.name.partition(":")[0] for variable in blocks}
     parts = {part for name in names for part in name.split("/")}
     assert parts >= {"a.encoders", "a.neurons.bias"}
     assert all(re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\-/>]*", name) for name in names)
@@ -213,7 +223,8 @@ def test_names_of_connections_are_those_of_their_ends_or_their_label():
         nengo.Connection(a.neurons, b, transform=np.ones((1, 5)), label="readout")
         nengo.Probe(b)
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        names = " ".join(variable.name for variable in sim.trainable_variables)
+        blocks = sim._engine.storage.trained_variables
+        names = " ".join(variable.name for variable in blocks)
     assert "gr_e_1_.encoders" in names
     assert "gr_e_1_->node.weights" in names
     assert "readout.weights" in names
@@ -248,7 +259,7 @@ def test_trainable_and_other_signals_share_no_block(net):
         signals = {p.signal.base for p in sim._engine.plan.trainable}
         for block in sim._engine.step.layout.blocks:
             assert {signal in signals for signal in block.signals} <= {block.trainable}
-        sizes = [int(v.shape[1]) for v in sim.trainable_variables]
+        sizes = [v.shape.num_elements() for v in sim.trainable_variables]
         assert sum(sizes) == sum(signal.size for signal in signals)
 
 

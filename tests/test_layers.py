@@ -216,7 +216,7 @@ def test_one_keras_layer_called_twice_shares_its_weights(net):
     with net:
         layer(layer(net.inp))
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        assert sum(v.shape[1] for v in sim.trainable_variables) == 4 * 4 + 4
+        assert sum(v.shape.num_elements() for v in sim.trainable_variables) == 4 * 4 + 4
 
 
 def test_chain_is_trained():

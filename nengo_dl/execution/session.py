@@ -136,6 +136,7 @@ class Session:
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
         self.n_steps = 0
+        self.storage.take_changes()
         self.sources.reset()
         self.sources.reset_state()
         self.storage.reset_state()
@@ -167,6 +168,7 @@ class Session:
         Chunk
             Results of some of the steps.
         """
+        self.storage.take_changes()
         executor = self.loop if compiled else self.executors.choose(n_steps)
         if self.plan.settings.stateful:
             yield from self._run(executor, n_steps, feeds)
@@ -193,6 +195,7 @@ class Session:
         """
         if not self._has_single_steps:
             return None
+        self.storage.take_changes()
         self.interpreter.prepare()
         (item,) = self.interpreter.items()
         steps = self._single_steps

@@ -91,6 +91,8 @@ class StateStore:
         self.learned = LearnedWeights(plan, step, placement.device)
         self.lasting = LastingState(plan, step)
         self._variables: Variables | None = None
+        #: those who show parameters elsewhere; see `TrainedParameters`
+        self.followers: list[Any] = []
         self.version = 0
         self._replaced: dict[Block, int] = {}
         self._uniform: tuple[int, dict[int, float]] | None = None
@@ -194,6 +196,19 @@ class StateStore:
             blocks = self.step.constant_blocks
             values = self.step.initial_values(blocks)
             self._set_constants(dict(zip(blocks, values, strict=True)))
+        self._show()
+
+    def take_changes(self) -> None:
+        """Take over the parameters that somebody has changed elsewhere."""
+        for follower in self.followers:
+            changed = follower.changed()
+            if changed:
+                self._replace(changed)
+
+    def _show(self) -> None:
+        """Show all parameters to those who follow them."""
+        for follower in self.followers:
+            follower.push()
 
     def publish_trained(self) -> None:
         """Show what training changed to whatever else holds it."""
@@ -201,6 +216,7 @@ class StateStore:
         if changed:
             self.set_values(changed)
         self._count(block for block in self.step.constant_blocks if block.trainable)
+        self._show()
 
     def _set_constants(self, values: Mapping[Block, np.ndarray]) -> None:
         variables = self.variables.constants
@@ -281,6 +297,7 @@ class StateStore:
         KeyError
             If a signal is neither constant nor state.
         """
+        self.take_changes()
         given = {
             s: self.fixed_inputs[s.base] for s in signals if s.base in self.fixed_inputs
         }
@@ -321,6 +338,10 @@ class StateStore:
         KeyError
             If a signal is neither constant nor state.
         """
+        self.take_changes()
+        self._replace(values)
+
+    def _replace(self, values: Mapping[Signal, np.ndarray]) -> None:
         blocks = {signal: self._block_of(signal) for signal in values}
         step = self.step
         constants: dict[Block, np.ndarray] = {}
@@ -350,6 +371,7 @@ class StateStore:
             self.set_state_values(state)
             self.learned.follow(values)
             self.lasting.keep(state)
+        self._show()
 
     def _block_of(self, base: Signal) -> Block:
         """Return the block of a constant or state signal, or raise KeyError."""
@@ -362,6 +384,7 @@ class StateStore:
 
     def save(self) -> dict[str, object]:
         """Return the values of all variables."""
+        self.take_changes()
         constants = None
         if self._variables is not None:
             constants = [variable.numpy() for variable in self._variables.constants]
@@ -386,3 +409,4 @@ class StateStore:
         self.learned.assign(saved["learned"])
         self.set_state_values(saved["state"])
         self.lasting.keep(saved["state"])
+        self._show()

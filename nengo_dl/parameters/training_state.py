@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from nengo.exceptions import ValidationError
 
+from nengo_dl.compiler.ir import n_values
 from nengo_dl.parameters.continuation import (
     MOST_STEPS,
     RANDOM_FIELDS,
@@ -28,8 +29,9 @@ from nengo_dl.parameters.file.messages import shown
 from nengo_dl.parameters.parts import SavedBatch
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
-from nengo_dl.training.optimizers import SavedOptimizer, array_of
+from nengo_dl.training.optimizers import SavedOptimizer
 from nengo_dl.training.trainer import Trainer
+from nengo_dl.training.updates import array_of
 
 __all__ = ["TrainingState"]
 
@@ -53,6 +55,8 @@ class TrainingState:
         What was trained so far (None: nothing).
     make_trainer : callable
         Returns a trainer when one is needed.
+    all_optimizers : bool
+        Whether to save all optimizers that can still be used, not the last one only.
     """
 
     prefix = "optimizer/"
@@ -63,10 +67,12 @@ class TrainingState:
         values: ParameterValues,
         trainer: Trainer | None,
         make_trainer: Callable[[], Trainer],
+        all_optimizers: bool = False,
     ):
         self.values = values
         self.trainer = trainer
         self.make_trainer = make_trainer
+        self.all_optimizers = all_optimizers
 
     def save(self) -> dict[str, np.ndarray]:
         """Return all of it by name; nothing if nothing was trained."""
@@ -75,16 +81,25 @@ class TrainingState:
         state = random_state(self.trainer.rng)
         arrays = {f"random/{name}": array for name, array in state.items()}
         arrays[_UPDATES] = np.array(self.trainer.n_updates, dtype=np.int64)
-        parts = [list(found) for found in self._parts()]
-        for number, state in enumerate(self.trainer.optimizers.states):
-            prefix = f"{number}-{state.kind}"
-            for position, variable in enumerate(state.own):
-                arrays[f"{prefix}/own[{position}]"] = array_of(variable)
-            for (slot, index), variable in state.slots.items():
-                flat = array_of(variable).reshape(-1)
-                for name, start, size in parts[index]:
-                    arrays[f"{prefix}/{slot}/{name}"] = flat[start : start + size]
+        optimizers = self.trainer.optimizers
+        updates = optimizers.updates if self.all_optimizers else [optimizers.last]
+        for number, update in enumerate(filter(None, updates)):
+            self._save_optimizer(f"{number}-{update.state.kind}", update.state, arrays)
         return arrays
+
+    def _save_optimizer(self, prefix, state, arrays) -> None:
+        for position, variable in enumerate(state.own):
+            arrays[f"{prefix}/own[{position}]"] = array_of(variable)
+        flat = {key: array_of(v).reshape(-1) for key, v in state.slots.items()}
+        names = self._names()
+        for index, piece in enumerate(self.trainer.parameters.pieces):
+            where = slice(piece.start, piece.end)
+            number = piece.block
+            if state.by_parameter:
+                where, number = slice(None), index
+            for (slot, found), values in flat.items():
+                if found == number:
+                    arrays[f"{prefix}/{slot}/{names[piece.signal]}"] = values[where]
 
     def check_forms(self, forms: Mapping[str, Form], saved: SavedBatch) -> None:
         """Raise a ValidationError if arrays of these forms are no state of training."""
@@ -94,7 +109,7 @@ class TrainingState:
                 f"The state of training is incomplete: {missing[0]!r} is missing",
                 attr="path",
             )
-        parts = self._all_parts() if forms else {}
+        sizes = self._sizes() if forms else {}
         for name, (shape, dtype) in forms.items():
             if name in _RANDOM:
                 fine = (shape, dtype) == _RANDOM[name]
@@ -103,8 +118,8 @@ class TrainingState:
             else:
                 match = _OPTIMIZER.fullmatch(name)
                 fine = match is not None and dtype.kind in "fiu"
-                if fine and match[5] in parts:
-                    fine = shape == (parts[match[5]][2],)
+                if fine and match[5] in sizes:
+                    fine = shape == (sizes[match[5]],)
                 elif fine:
                     fine = math.prod(shape) <= _MOST_OWN
             if not fine:
@@ -134,7 +149,8 @@ class TrainingState:
         state = {name: arrays[f"random/{name}"] for name in RANDOM_FIELDS}
         set_random_state(trainer.rng, state)
         trainer.n_updates = int(arrays.get(_UPDATES, 0))
-        parts = self._all_parts()
+        names = self._names()
+        pieces = {names[p.signal]: p for p in trainer.parameters.pieces}
         saved: dict[int, SavedOptimizer] = {}
         for name, array in arrays.items():
             match = _OPTIMIZER.fullmatch(name)
@@ -144,48 +160,22 @@ class TrainingState:
             found = saved.setdefault(int(number), SavedOptimizer(kind))
             if own is not None:
                 found.own[int(own)] = array
-            elif parameter in parts:
-                index, start, _ = parts[parameter]
-                found.slots.setdefault((slot, index), []).append((start, array))
+            elif parameter in pieces:
+                found.slots[slot, pieces[parameter].name] = array
         trainer.optimizers.restore([saved[number] for number in sorted(saved)])
 
-    def _all_parts(self) -> dict[str, tuple[int, int, int]]:
+    def _names(self) -> dict[Any, str]:
+        """Return the names that parameters have in files."""
         return {
-            name: (index, start, size)
-            for index, found in enumerate(self._parts())
-            for name, start, size in found
-        }
-
-    def _parts(self) -> Iterator[list[tuple[str, int, int]]]:
-        """Yield which parameters each trained variable holds: name, start, size."""
-        engine = self.values.engine
-        blocks = {
-            id(variable): block
-            for variable, block in zip(
-                engine.storage.variables.constants,
-                engine.step.constant_blocks,
-                strict=True,
-            )
-        }
-        names: dict[Any, tuple[str, int]] = {
-            place.signal: (name, int(np.prod(place.shape)))
+            place.signal: name
             for name, place in Places(self.values).parameters.items()
             if place.signal is not None
         }
-        learned = {
-            id(v): signal for signal, v in engine.storage.learned.variables.items()
+
+    def _sizes(self) -> dict[str, int]:
+        trained = {p.signal for p in self.values.engine.plan.trainable}
+        return {
+            name: n_values(signal)
+            for signal, name in self._names().items()
+            if signal in trained
         }
-        for index, variable in enumerate(engine.storage.trained_variables):
-            if id(variable) in learned:
-                name, size = names[learned[id(variable)]]
-                yield [(name, 0, size)]
-                continue
-            block = blocks.get(id(variable))
-            if block is None:  # of a TensorNode
-                yield [(f"variables[{index}]", 0, int(np.prod(variable.shape)))]
-                continue
-            found = []
-            for signal in block.signals:
-                name, size = names[signal]
-                found.append((name, block.starts[signal], size))
-            yield found

@@ -234,6 +234,23 @@ class Lease:
         """Call the function; return what it returned when it was traced."""
         return tf.nest.pack_sequence_as(self.structure, self(*tensors))
 
+    def exchange(self, old: Sequence[tf.Variable], new: Sequence[tf.Variable]) -> bool:
+        """Pass other variables, of the same shapes, in the place of some.
+
+        Returns
+        -------
+        bool
+            Whether the program can be called with them.
+        """
+        if not private_tensorflow.is_available():
+            return False
+        handles = {id(a.handle): b.handle for a, b in zip(old, new, strict=True)}
+        self._captures = tuple(handles.get(id(c), c) for c in self._captures)
+        gone = {id(variable) for variable in old}
+        kept = [v for v in self._variables if id(v) not in gone]
+        self._variables = (*kept, *new)
+        return True
+
     def close(self) -> None:
         """Give the program back; it stays in the pool for others."""
         self._program, self._captures, self._variables = None, (), ()

@@ -217,7 +217,8 @@ class SimulatorBase:
         self._engine.storage.reset_parameters()
         self._engine.reset(self.seed)
         self._parameters.forget()
-        self._close_training()
+        if self._training is not None:
+            self._training.trainer.reset(self.seed)
         self.clear_probes()
 
     def clear_probes(self) -> None:

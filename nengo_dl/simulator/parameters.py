@@ -27,6 +27,7 @@ class ParametersFace(TrainingFace):
         path: str | os.PathLike,
         include_global: bool = True,
         include_local: bool = False,
+        all_optimizers: bool = False,
     ) -> Path:
         """Save parameters in a file that NumPy can read.
 
@@ -44,6 +45,9 @@ class ParametersFace(TrainingFace):
             filters and the like, the time and the random streams. A simulation that
             loads parameters and state goes on as if it had not been interrupted.
             Probe data is not saved, nor what functions of Nodes keep.
+        all_optimizers : bool
+            Of the optimizers, save all that can still be used: those known by name and
+            those that the script has. Otherwise, the one that was used last is saved.
 
         Returns
         -------
@@ -78,7 +82,9 @@ class ParametersFace(TrainingFace):
         (10,)
         """
         self._check_open("save parameters")
-        return save_parameters(self._checkpoint(), path, include_global, include_local)
+        return save_parameters(
+            self._checkpoint(all_optimizers), path, include_global, include_local
+        )
 
     def load_params(
         self,
@@ -149,13 +155,16 @@ class ParametersFace(TrainingFace):
             only_finite,
         )
 
-    def _checkpoint(self) -> Checkpoint:
+    def _checkpoint(self, all_optimizers: bool = False) -> Checkpoint:
         """Return all that is saved of this simulation, in files and in copies."""
         trainer = None if self._training is None else self._training.trainer
         checkpoint = Checkpoint(self._parameters)
         checkpoint.extra += [
             TrainingState(
-                self._parameters, trainer, lambda: self._get_training().trainer
+                self._parameters,
+                trainer,
+                lambda: self._get_training().trainer,
+                all_optimizers,
             ),
             Histories(checkpoint.places, self._histories),
         ]
@@ -276,7 +285,7 @@ class ParametersFace(TrainingFace):
                 "optimize": self.optimize,
                 "seed": self.seed,
             },
-            "checkpoint": self._checkpoint().save(),
+            "checkpoint": self._checkpoint(True).save(),
             "closed": self.closed,
         }
 

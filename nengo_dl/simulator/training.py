@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from nengo.utils.progress import ProgressBar
@@ -253,12 +254,13 @@ class TrainingFace(SimulatorBase):
         return self._get_training().check_gradients(outputs, atol, rtol, inputs)
 
     @property
-    def trainable_variables(self) -> list[tf.Variable]:
-        """Variables that `train` changes; each holds parameters of one or more objects.
+    def trainable_variables(self) -> list[keras.Variable]:
+        """What `train` changes, as Keras variables: one for each parameter.
 
-        Their shapes are ``(1, n_values)``, their names those of the objects.
+        They have the shapes and names of `trainable_parameters`. What is assigned to
+        them is used from the next run, training or reading of data on.
         """
-        return self._engine.storage.trained_variables
+        return list(self._get_training().trainer.parameters.variables)
 
     @property
     def trainable_parameters(self) -> TrainableParameters:

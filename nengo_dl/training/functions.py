@@ -24,8 +24,8 @@ from nengo_dl.program.rollout import run_segments, run_stages
 from nengo_dl.program.schedule import Stages
 from nengo_dl.program.step import StepProgram
 from nengo_dl.training.inputs import Part
-from nengo_dl.training.optimizers import Apply
 from nengo_dl.training.terms import Term, first_line
+from nengo_dl.training.updates import Update
 
 __all__ = ["Computation", "TrainingFunctions"]
 
@@ -43,20 +43,23 @@ class Computation:
         Their sum is the loss.
     metrics : mapping of {str: Term}
         What to measure besides.
-    apply : callable or None
-        Updates the trained variables (see `Apply`). None: there is no update.
+    update : Update or None
+        Updates the trained variables. None: there is no update.
     segment : int or None
         Number of steps whose intermediate results are kept at once.
     training : bool
         Whether the network is the one of training (neurons with gradients, layers in
         training mode), not the one of simulations.
+    reached : tuple of bool
+        Which of the trained parameters have a gradient.
     """
 
     terms: Sequence[Term]
     metrics: Mapping[str, Term] = dataclasses.field(default_factory=dict)
-    apply: Apply | None = None
+    update: Update | None = None
     segment: int | None = None
     training: bool = False
+    reached: tuple[bool, ...] = ()
 
     def without(self, probes: Collection[nengo.Probe]) -> Computation:
         """Return what is left without the terms and metrics that see some probes."""
@@ -69,7 +72,7 @@ class Computation:
                 for name, term in self.metrics.items()
                 if probes.isdisjoint(term.probes)
             },
-            apply=self.apply if terms else None,
+            update=self.update if terms else None,
         )
 
     @property
@@ -78,9 +81,10 @@ class Computation:
         return (
             tuple((term.probes, term.key) for term in self.terms),
             tuple((name, t.probes, t.key) for name, t in self.metrics.items()),
-            self.apply,
+            None if self.update is None else self.update.key,
             self.segment,
             self.training,
+            self.reached,
         )
 
 
@@ -115,7 +119,7 @@ class TrainingFunctions:
         self.probes = probes
         self.only_last = only_last
         self._programs: dict[bool, StepProgram] = {}
-        self._functions: dict[Any, Lease] = {}
+        self._functions: dict[Any, _Function] = {}
         self._own_labels = False
 
     def show_labels(self) -> None:
@@ -126,8 +130,8 @@ class TrainingFunctions:
 
     def close(self) -> None:
         """Give the compiled functions back."""
-        for lease in self._functions.values():
-            lease.close()
+        for function in self._functions.values():
+            function.lease.close()
         self._functions.clear()
 
     def program(self, training: bool) -> StepProgram:
@@ -241,34 +245,38 @@ class TrainingFunctions:
             starts,
             tuple(storage.uniform_constants().items()),
         )
+        known = self._functions.get(key)
+        if known is not None and not known.serves(computation.update):
+            self._functions.pop(key).lease.close()
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
-                self._functions.pop(next(iter(self._functions))).close()
+                self._functions.pop(next(iter(self._functions))).lease.close()
             function = self._make_function(
                 computation, minibatch, moving, starts, given
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
             with tf.device(self.engine.placement.device):
-                self._functions[key] = programs.lease(
+                lease = programs.lease(
                     lambda: function.get_concrete_function(*tf.nest.flatten(given)),
                     ("training", self.engine.placement),
                     self.engine.step.labels,
                     self._own_labels,
                 )
-        return self._functions[key]
+            self._functions[key] = _Function(lease, computation.update)
+        return self._functions[key].lease
 
     def _make_function(self, computation, minibatch, moving, starts, given):
         stages = Stages(self.program(computation.training), moving)
         jit = self.compiles(stages)
         forward = self._make_forward(computation, stages, minibatch, starts)
-        apply = computation.apply
+        update = computation.update
         variables = self.engine.storage.trained_variables
         structure = tf.nest.map_structure(lambda tensor: None, given)
 
         @tf.function(jit_compile=jit, autograph=False)
         def call(*tensors):
             state, pieces, targets = tf.nest.pack_sequence_as(structure, tensors)
-            if apply is None:
+            if update is None:
                 state, losses, measured = forward(state, pieces, targets)
                 return {
                     "state": state,
@@ -279,11 +287,12 @@ class TrainingFunctions:
                 tape.watch(variables)
                 state, losses, measured = forward(state, pieces, targets)
                 total = tf.add_n(losses)
+                scaled = update.scale_loss(total)
             gradients = tape.gradient(
-                total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+                scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-            fine, ok = apply(total, gradients, jit)
+            fine, ok = update(total, gradients, jit, computation.reached)
             return {
                 "state": state,
                 "losses": tf.stack(losses),
@@ -317,7 +326,7 @@ class TrainingFunctions:
                 pieces,
                 n_steps,
                 numbers,
-                computation.apply is not None,
+                computation.update is not None,
                 computation.segment,
             )
             # objectives do not see what only fills a minibatch up
@@ -347,6 +356,26 @@ class TrainingFunctions:
             else tf.convert_to_tensor(variable)
             for number, variable in enumerate(self.engine.storage.variables.constants)
         ]
+
+
+class _Function:
+    """A compiled function, with the variables of the optimizer that it updates.
+
+    Optimizers with equal options share it: each lends its own variables.
+    """
+
+    def __init__(self, lease: Lease, update: Update | None):
+        self.lease = lease
+        self.variables = [] if update is None else update.variables
+
+    def serves(self, update: Update | None) -> bool:
+        """Exchange the variables for those of an optimizer; return whether it can."""
+        if update is None or update.variables is self.variables:
+            return True
+        if not self.lease.exchange(self.variables, update.variables):
+            return False
+        self.variables = update.variables
+        return True
 
 
 def _frame(parts: Sequence[tf.Tensor]) -> tf.Tensor:

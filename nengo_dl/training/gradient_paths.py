@@ -19,7 +19,7 @@ def check_paths(
     outputs: Collection[Signal],
     parameters: Mapping[Signal, str],
     owner: object,
-) -> None:
+) -> set[Signal]:
     """Warn of parameters without a gradient; raise if none has one.
 
     Parameters
@@ -32,6 +32,11 @@ def check_paths(
         Trainable base signals and their names.
     owner : object
         For error messages.
+
+    Returns
+    -------
+    set of Signal
+        Those of the parameters that have a gradient.
 
     Raises
     ------
@@ -66,6 +71,7 @@ def check_paths(
             f"{list_names(blocked)} will not be trained: all paths to the probes of "
             "the objective lead through functions in Python, which have no gradient",
         )
+    return smooth & set(parameters)
 
 
 def has_gradient(op: Operator) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,33 +12,16 @@ import numpy as np
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
-__all__ = ["OptimizerState", "Optimizers", "SavedOptimizer", "array_of"]
+from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.user_warnings import warn_user
+from nengo_dl.training.optimizer_kinds import keras_names, sees_variables
+from nengo_dl.training.trained_parameters import TrainedParameters
+from nengo_dl.training.updates import OptimizerState, Update, array_of
 
-#: Called with a loss, its gradients, one for each variable, and whether XLA compiles
-#: the function that this happens in. Applies the gradients, unless they, the loss, or a
-#: result is not finite. Returns for each variable whether its gradient and what would
-#: be made of it are finite, and whether the gradients were applied.
-Apply = Callable[[tf.Tensor, Sequence[tf.Tensor], bool], tuple[tf.Tensor, tf.Tensor]]
+__all__ = ["Optimizers", "SavedOptimizer"]
 
-
-@dataclass(frozen=True, eq=False)
-class OptimizerState:
-    """What an optimizer remembers.
-
-    Attributes
-    ----------
-    kind : str
-        Name of its class.
-    own : list of variables
-        Those of the optimizer as a whole, such as the number of updates; not the
-        learning rate, which belongs to the user.
-    slots : dict of {(str, int): variable}
-        Those of a trained variable, by their name and the number of that variable.
-    """
-
-    kind: str
-    own: list[Any]
-    slots: dict[tuple[str, int], Any]
+#: From so many parameters on, an optimizer that sees each of them takes long.
+MANY_PARAMETERS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,46 +34,51 @@ class SavedOptimizer:
         Name of its class.
     own : dict of {int: ndarray}
         Values of `OptimizerState.own` by position.
-    slots : dict of {(str, int): list of (int, ndarray)}
-        Values of parts of `OptimizerState.slots`: first element, and values.
+    slots : dict of {(str, str): ndarray}
+        For a name of `OptimizerState.slots` and that of a parameter, its values.
     """
 
     kind: str
     own: dict[int, np.ndarray] = field(default_factory=dict)
-    slots: dict[tuple[str, int], list[tuple[int, np.ndarray]]] = field(
-        default_factory=dict
-    )
-
-
-def array_of(variable: Any) -> np.ndarray:
-    """Return a copy of the value of a variable of Keras or TensorFlow."""
-    return np.array(keras.ops.convert_to_numpy(variable))
+    slots: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
 
 class Optimizers:
-    """Optimizers of some variables, with their state.
+    """Optimizers of some parameters, with their state, as long as somebody has them.
+
+    The one that was used last is kept in any case, and those that are known by name.
 
     Parameters
     ----------
-    variables : sequence of tf.Variable
+    parameters : TrainedParameters
         What is optimized.
     owner : object
         For error messages.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], owner: object):
-        self.variables = list(variables)
+    def __init__(self, parameters: TrainedParameters, owner: object):
+        self.parameters = parameters
         self.owner = owner
         self._by_name: dict[str, Any] = {}
-        self._known: dict[int, tuple[Any, Apply]] = {}
+        self._updates: dict[int, Update] = {}
+        self._last: Any = None
         self._pending: list[SavedOptimizer] = []
-        #: what the optimizers remember, in the order of their first use
-        self.states: list[OptimizerState] = []
+        self._warned = False
 
-    def prepare(self, optimizer: Any) -> tuple[Any, Apply]:
-        """Return an optimizer object, and a function that applies gradients.
+    @property
+    def updates(self) -> list[Update]:
+        """What can still be used, in the order of first use."""
+        return [u for u in self._updates.values() if u.optimizer is not None]
 
-        Its variables exist afterwards, so that the function can be traced anywhere.
+    @property
+    def last(self) -> Update | None:
+        """What was used last."""
+        return None if self._last is None else self._updates[id(self._last)]
+
+    def prepare(self, optimizer: Any) -> tuple[Any, Update]:
+        """Return an optimizer object, and what applies gradients with it.
+
+        Its variables exist afterwards, so that the update can be traced anywhere.
 
         Parameters
         ----------
@@ -105,15 +94,27 @@ class Optimizers:
             if optimizer not in self._by_name:
                 self._by_name[optimizer] = self._from_name(optimizer)
             optimizer = self._by_name[optimizer]
-        if id(optimizer) not in self._known:
-            slots: dict[tuple[str, int], Any] = {}
-            apply = self._make_apply(optimizer, slots)
-            state = _state_of(optimizer, slots)
-            guarded = _undo_if_not_finite(apply, self.variables, state)
-            self._known[id(optimizer)] = (optimizer, guarded)
-            self.states.append(state)
-            self._restore_pending()
-        return self._known[id(optimizer)]
+        known = self._updates.get(id(optimizer))
+        if known is None or known.optimizer is not optimizer:
+            # what is half built could never be used again
+            with DeferredInterrupt():
+                update = self._make_update(optimizer)
+                self._updates.pop(id(optimizer), None)
+                self._updates[id(optimizer)] = update
+                weakref.finalize(optimizer, self._updates.pop, id(optimizer), None)
+                self._restore_pending()
+        self._last = optimizer
+        update = self._updates[id(optimizer)]
+        update.follow()
+        return optimizer, update
+
+    def reset(self) -> None:
+        """Let all optimizers start anew, as if they had not been used."""
+        self._by_name.clear()
+        self._pending = []
+        for update in self.updates:
+            update.reset()
+        self._last = None
 
     def restore(self, saved: Sequence[SavedOptimizer]) -> None:
         """Let optimizers continue where others of the same class were.
@@ -127,10 +128,11 @@ class Optimizers:
     def _restore_pending(self) -> None:
         left = []
         numbers: dict[str, int] = {}
+        states = [update.state for update in self.updates]
         for saved in self._pending:
             number = numbers.setdefault(saved.kind, 0)
             numbers[saved.kind] += 1
-            same = [state for state in self.states if state.kind == saved.kind]
+            same = [state for state in states if state.kind == saved.kind]
             if number < len(same):
                 self._assign(same[number], saved)
                 saved = SavedOptimizer(saved.kind)  # keeps its number, does no more
@@ -138,7 +140,7 @@ class Optimizers:
         self._pending = left
 
     def _assign(self, state: OptimizerState, saved: SavedOptimizer) -> None:
-        values: list[tuple[Any, np.ndarray]] = []
+        values: dict[int, tuple[Any, np.ndarray]] = {}
         for number, value in saved.own.items():
             if (
                 number >= len(state.own)
@@ -150,196 +152,122 @@ class Optimizers:
                     attr="optimizer",
                     obj=self.owner,
                 )
-            values.append((state.own[number], value))
-        for key, pieces in saved.slots.items():
-            if key not in state.slots:
+            values[id(state.own[number])] = state.own[number], value
+        names = {piece.name: n for n, piece in enumerate(self.parameters.pieces)}
+        for (slot, name), value in saved.slots.items():
+            number = names[name]
+            piece = self.parameters.pieces[number]
+            variable = state.slots.get(
+                (slot, number if state.by_parameter else piece.block)
+            )
+            if variable is None:
                 raise ValidationError(
                     f"The {state.kind} optimizer differs from the saved one: it keeps "
-                    f"no {key[0]!r} of parameters",
+                    f"no {slot!r} of parameters",
                     attr="optimizer",
                     obj=self.owner,
                 )
-            value = array_of(state.slots[key])
-            for start, piece in pieces:
-                value.reshape(-1)[start : start + piece.size] = piece.reshape(-1)
-            values.append((state.slots[key], value))
-        for variable, value in values:
+            _, whole = values.setdefault(id(variable), (variable, array_of(variable)))
+            start = 0 if state.by_parameter else piece.start
+            whole.reshape(-1)[start : start + value.size] = value.reshape(-1)
+        for variable, value in values.values():
             variable.assign(value.astype(array_of(variable).dtype))
 
     def _from_name(self, name: str) -> keras.optimizers.Optimizer:
         try:
             return keras.optimizers.get(name)
         except ValueError:
-            known = [
-                found
-                for found, kind in vars(keras.optimizers).items()
-                if isinstance(kind, type)
-                and issubclass(kind, keras.optimizers.Optimizer)
-                and kind is not keras.optimizers.Optimizer
-            ]
             raise ValidationError(
-                f"There is no optimizer {name!r}; Keras has {', '.join(sorted(known))}",
+                f"There is no optimizer {name!r}; Keras has {', '.join(keras_names())}",
                 attr="optimizer",
                 obj=self.owner,
             ) from None
 
-    def _make_apply(
-        self, optimizer: Any, slots: dict[tuple[str, int], Any]
-    ) -> Callable[[Sequence[tf.Tensor]], Any]:
-        variables = self.variables
-        if isinstance(optimizer, keras.optimizers.Optimizer):
-            if optimizer.built:
-                raise ValidationError(
-                    f"This {type(optimizer).__name__} optimizer belongs to other "
-                    "variables, such as those of another simulator; make a new one",
-                    attr="optimizer",
-                    obj=self.owner,
-                )
-            _build(optimizer, variables, slots)
-            return lambda gradients: optimizer.apply(gradients, variables)
-        if isinstance(optimizer, tf.compat.v1.train.Optimizer):
+    def _make_update(self, optimizer: Any) -> Update:
+        if not isinstance(
+            optimizer, keras.optimizers.Optimizer | tf.compat.v1.train.Optimizer
+        ):
+            raise ValidationError(
+                "Must be a Keras optimizer, a tf.compat.v1.train.Optimizer, or a name "
+                f"such as 'adam' (got {type(optimizer).__name__})",
+                attr="optimizer",
+                obj=self.owner,
+            )
+        by_parameter = sees_variables(optimizer)
+        parameters = self.parameters
+        if by_parameter and not parameters.has_variables:
+            self._warn_of_many(optimizer)
+        if getattr(optimizer, "built", False):
+            raise ValidationError(
+                f"This {type(optimizer).__name__} optimizer belongs to other "
+                "variables, such as those of another simulator; make a new one",
+                attr="optimizer",
+                obj=self.owner,
+            )
+        build = _build if isinstance(optimizer, keras.optimizers.Optimizer) else _create
+        slots = build(optimizer, parameters.of_optimizer(by_parameter))
+        return Update(optimizer, parameters, slots, by_parameter)
 
-            def apply(gradients):
-                pairs = list(zip(gradients, variables, strict=True))
-                optimizer.apply_gradients(pairs)
-
-            # tracing creates the optimizer's variables and runs nothing
-            @tf.function(autograph=False)
-            def create():
-                apply([tf.zeros_like(variable) for variable in variables])
-                return tf.constant(0)
-
-            create.get_concrete_function()
-            for number, variable in enumerate(variables):
-                for name in optimizer.get_slot_names():
-                    slot = optimizer.get_slot(variable, name)
-                    if slot is not None:
-                        slots[name, number] = slot
-            return apply
-        raise ValidationError(
-            "Must be a Keras optimizer, a tf.compat.v1.train.Optimizer, or a name such "
-            f"as 'adam' (got {type(optimizer).__name__})",
-            attr="optimizer",
-            obj=self.owner,
+    def _warn_of_many(self, optimizer: Any) -> None:
+        """Say once what it costs to have a variable for each of many parameters."""
+        count, blocks = len(self.parameters.pieces), len(self.parameters.blocks)
+        if count < MANY_PARAMETERS or self._warned:
+            return
+        self._warned = True
+        warn_user(
+            f"{type(optimizer).__name__}, or one of its options (clipnorm, use_ema, "
+            "exclude_from_weight_decay), looks at each parameter, so the "
+            f"{count:,} parameters are updated one by one instead of as {blocks} "
+            "blocks: compiling and each update take longer, about in proportion, and "
+            "parameters are in memory twice. Optimizers that work element by "
+            "element, such as Adam with clipvalue or global_clipnorm, do not cost that",
         )
-
-
-def _undo_if_not_finite(
-    apply: Callable[[Sequence[tf.Tensor]], Any],
-    variables: Sequence[tf.Variable],
-    state: OptimizerState,
-) -> Apply:
-    """Return a function that applies gradients only if all results are finite.
-
-    Gradients may be finite, and their squares, which many optimizers keep, not.
-    """
-    parts: list[list[Any]] = [[variable] for variable in variables]
-    for (_, number), slot in state.slots.items():
-        parts[number].append(slot)
-    large = [variable for part in parts for variable in part]
-    copies: list[tf.Variable] = []
-
-    def look(loss, gradients):
-        """Return what an `Apply` returns, after the update."""
-        before = tf.stack([_is_finite(gradient) for gradient in gradients])
-        after = tf.stack([tf.reduce_all([_is_finite(v) for v in p]) for p in parts])
-        # a gradient that is not finite is the reason of whatever comes after it
-        fine = tf.where(tf.reduce_all(before), after, before)
-        return fine, tf.reduce_all(fine) & tf.math.is_finite(loss)
-
-    def undo(ok, old):
-        for variable, value in zip([*large, *state.own], old, strict=True):
-            variable.assign(tf.where(ok, tf.convert_to_tensor(variable), value))
-
-    def compiled_apply(loss, gradients):
-        old = [tf.identity(tf.convert_to_tensor(v)) for v in (*large, *state.own)]
-        apply(gradients)
-        fine, ok = look(loss, gradients)
-        undo(ok, old)
-        return fine, ok
-
-    def guarded(loss, gradients, compiled):
-        if compiled:
-            return compiled_apply(loss, gradients)
-        # without XLA, passes over all elements take long. Copies go to memory of their
-        # own: of variables that somebody has read, TensorFlow would change a new copy
-        if not copies:
-            with tf.init_scope():
-                copies.extend(tf.Variable(tf.zeros(v.shape, v.dtype)) for v in large)
-        rest = iter(copies)
-        for part, gradient in zip(parts, gradients, strict=True):
-            # not before: at first, everything waits for the convolutions
-            with tf.control_dependencies([gradient]):
-                for variable in part:
-                    _fill(next(rest), tf.convert_to_tensor(variable))
-        own = [tf.identity(tf.convert_to_tensor(variable)) for variable in state.own]
-        apply(gradients)
-        # where a sum of squares is finite, all elements are
-        values = [*gradients, *(tf.convert_to_tensor(variable) for variable in large)]
-        sums = [
-            tf.cast(tf.nn.l2_loss(value), loss.dtype)
-            for value in values
-            if value.dtype.is_floating
-        ]
-
-        def look_again():
-            fine, ok = look(loss, gradients)
-            undo(ok, [*(tf.convert_to_tensor(copy) for copy in copies), *own])
-            return fine, ok
-
-        return tf.cond(
-            tf.math.is_finite(tf.add_n([loss, *sums])),
-            lambda: (tf.ones(len(parts), tf.bool), tf.constant(True)),
-            look_again,
-        )
-
-    return guarded
-
-
-def _fill(variable: tf.Variable, value: tf.Tensor) -> None:
-    """Assign a value in the memory that a variable has."""
-    nothing = tf.zeros(0, tf.int32)
-    tf.raw_ops.ResourceStridedSliceAssign(
-        ref=variable.handle, begin=nothing, end=nothing, strides=nothing, value=value
-    )
-
-
-def _is_finite(variable: Any) -> tf.Tensor:
-    value = tf.convert_to_tensor(variable)
-    if not value.dtype.is_floating:
-        return tf.constant(True)
-    return tf.reduce_all(tf.math.is_finite(value))
 
 
 def _build(
-    optimizer: keras.optimizers.Optimizer,
-    variables: Sequence[tf.Variable],
-    slots: dict[tuple[str, int], Any],
-) -> None:
-    """Build a Keras optimizer, and note which of its variables belong to which."""
-    make = optimizer.add_variable_from_reference
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> dict[tuple[str, int], Any]:
+    """Build a Keras optimizer; return which of its variables belong to which.
 
-    def make_and_note(reference_variable, name=None, *args, **kwargs):
-        made = make(reference_variable, name, *args, **kwargs)
-        for number, variable in enumerate(variables):
-            if variable is reference_variable:
-                slots[str(name), number] = made
-        return made
+    Keras names them after the variable that they belong to. What it names in another
+    way counts as the optimizer's own.
+    """
+    optimizer.build(list(variables))
+    numbers = {
+        f"{variable.path.replace('/', '_')}_": number
+        for number, variable in enumerate(variables)
+    }
+    slots: dict[tuple[str, int], Any] = {}
+    for made in optimizer.variables:
+        name = made.name
+        ends = [end for end in range(len(name), 0, -1) if name[end - 1] == "_"]
+        end = next((end for end in ends if name[:end] in numbers), None)
+        if end is None:
+            continue
+        number = numbers[name[:end]]
+        if tuple(made.shape) == tuple(variables[number].shape):
+            slots.setdefault((name[end:], number), made)
+    return slots
 
-    optimizer.add_variable_from_reference = make_and_note
-    try:
-        optimizer.build(variables)
-    finally:
-        del optimizer.add_variable_from_reference
 
+def _create(
+    optimizer: tf.compat.v1.train.Optimizer, variables: Sequence[keras.Variable]
+) -> dict[tuple[str, int], Any]:
+    """Let an optimizer of TensorFlow 1 make its variables, and return them."""
+    plain = [variable.value for variable in variables]
 
-def _state_of(optimizer: Any, slots: Mapping[tuple[str, int], Any]) -> OptimizerState:
-    variables = optimizer.variables
-    known = {id(variable) for variable in slots.values()}
-    known.add(id(getattr(optimizer, "learning_rate", None)))
-    own = variables() if callable(variables) else variables
-    return OptimizerState(
-        type(optimizer).__name__,
-        [variable for variable in own if id(variable) not in known],
-        dict(slots),
-    )
+    # tracing creates the optimizer's variables and runs nothing
+    @tf.function(autograph=False)
+    def create():
+        gradients = [tf.zeros_like(variable) for variable in plain]
+        optimizer.apply_gradients(list(zip(gradients, plain, strict=True)))
+        return tf.constant(0)
+
+    create.get_concrete_function()
+    slots = {}
+    for number, variable in enumerate(plain):
+        for name in optimizer.get_slot_names():
+            slot = optimizer.get_slot(variable, name)
+            if slot is not None:
+                slots[name, number] = slot
+    return slots

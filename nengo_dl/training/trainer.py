@@ -28,6 +28,7 @@ from nengo_dl.training.inputs import Part, TrainingInputs
 from nengo_dl.training.optimizers import Optimizers
 from nengo_dl.training.summaries import TrainingSummaries
 from nengo_dl.training.terms import Term
+from nengo_dl.training.trained_parameters import TrainedParameters
 
 __all__ = ["Trainer", "TrainingOptions"]
 
@@ -112,6 +113,7 @@ class Trainer:
         self.functions = TrainingFunctions(
             engine, model, self.inputs.host, self.probes, self.only_last
         )
+        self._parameters: TrainedParameters | None = None
         self._optimizers: Optimizers | None = None
         self._state: list[tf.Tensor] = []
         self._version: int | None = None
@@ -141,22 +143,45 @@ class Trainer:
             self._state[number] = state[number]
 
     @property
+    def parameters(self) -> TrainedParameters:
+        """What is trained, as the user sees it."""
+        if self._parameters is None:
+            self._parameters = TrainedParameters(self.engine, self.model)
+        return self._parameters
+
+    @property
     def optimizers(self) -> Optimizers:
         """The optimizers that were used, with what they remember."""
         if self._optimizers is None:
-            self._optimizers = Optimizers(
-                self.engine.storage.trained_variables, self.owner
-            )
+            self._optimizers = Optimizers(self.parameters, self.owner)
         return self._optimizers
 
-    def check_parameters(self, terms: Sequence[Term]) -> None:
-        """Raise if no parameter can be trained; warn of those without a gradient."""
-        check_paths(
+    def reset(self, seed: int) -> None:
+        """Begin anew: random streams, the count of updates, and optimizers.
+
+        What was compiled stays.
+        """
+        self.n_updates = 0
+        self.seed = seed
+        self.rng.seed(seed)
+        if self._optimizers is not None:
+            self._optimizers.reset()
+
+    def check_parameters(self, terms: Sequence[Term]) -> tuple[bool, ...]:
+        """Raise if no parameter can be trained; warn of those without a gradient.
+
+        Returns
+        -------
+        tuple of bool
+            For each of the `parameters`, whether it has a gradient.
+        """
+        reached = check_paths(
             self.engine.plan.split.device,
             self._outputs_of(terms).values(),
             self._parameter_names,
             self.owner,
         )
+        return tuple(piece.signal.base in reached for piece in self.parameters.pieces)
 
     def _warn_of_delays(self, terms: Sequence[Term], n_steps: int) -> None:
         """Warn of parameters that cannot show in a loss of so few steps."""
@@ -192,10 +217,11 @@ class Trainer:
         options: TrainingOptions,
     ) -> TrainingHistory:
         """Train; see ``Simulator.train``."""
-        self.check_parameters(terms)
-        optimizer, apply = self.optimizers.prepare(optimizer)
+        reached = self.check_parameters(terms)
+        self.engine.storage.take_changes()
+        optimizer, update = self.optimizers.prepare(optimizer)
         computation = Computation(
-            terms, options.metrics, apply, options.segment, training=True
+            terms, options.metrics, update, options.segment, True, reached
         )
         history = TrainingHistory()
         callbacks = options.callbacks
@@ -214,6 +240,7 @@ class Trainer:
                         break
         finally:
             self.publish()
+        update.finalize()
         if callbacks is not None:
             callbacks.end(history)
             self.publish()
@@ -291,6 +318,7 @@ class Trainer:
         training: bool = False,
     ) -> dict[str, float]:
         """Return the mean loss and metrics over data."""
+        self.engine.storage.take_changes()
         computation = Computation(terms, metrics, training=training)
         found = _Averages(metrics)
         prepared = self.inputs.prepare(
@@ -369,7 +397,7 @@ class Trainer:
                 # not the state, which would be kept as long as the results
                 measured = {k: v for k, v in result.items() if k != "state"}
                 yield {**measured, "losses": losses, "part": part}
-        if computation.training and computation.apply is not None:
+        if computation.training and computation.update is not None:
             self._keep_state(state)
 
 

@@ -196,7 +196,7 @@ def test_other_kind_of_optimizer_starts_anew(tmp_path):
     with simulator(net) as sim:
         sim.load_params(tmp_path / "params")
         train(sim, net, keras.optimizers.SGD(0.01), 1)
-        assert int(sim._training.trainer.optimizers.states[0].own[0]) == N_ITEMS // 2
+        assert int(sim._training.trainer.optimizers.last.state.own[0]) == N_ITEMS // 2
 
 
 def test_optimizer_with_other_variables_is_refused(tmp_path):

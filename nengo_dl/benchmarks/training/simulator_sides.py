@@ -64,7 +64,7 @@ def train(
         return history.batch_losses[0]
 
     run.close = sim.close
-    return run, sum(int(np.prod(v.shape)) for v in sim.trainable_variables)
+    return run, sim.trainable_parameters.size
 
 
 def _mlp(net, problem):

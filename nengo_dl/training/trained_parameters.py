@@ -1,0 +1,208 @@
+"""The parameters that training changes, as the user sees them.
+
+A step reads blocks: vectors, in which the parameters of many objects lie one after the
+other, so that a thousand ensembles are one kernel. Optimizers that look at variables,
+and Keras models, need variables of the user's parameters, each in its own shape and
+named by its place in the network. These are made when something first asks for them;
+from then on blocks and variables follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from nengo.builder import Model
+from nengo.builder.signal import Signal
+from nengo.ensemble import Neurons
+
+from nengo_dl.compiler.ir import n_values
+from nengo_dl.compiler.names import name_objects
+from nengo_dl.compiler.parameters import Parameter
+from nengo_dl.execution.session import Engine
+
+__all__ = ["Piece", "TrainedParameters"]
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Where a parameter lies.
+
+    Attributes
+    ----------
+    parameter : Parameter
+        What it is of.
+    name : str
+        Its place in the network, such as ``net.ensembles[0].bias``.
+    shape : tuple of int
+        Its shape; ``(n_values,)`` of sparse weights.
+    block : int
+        Number of the block.
+    start, end : int
+        Elements of the block.
+    """
+
+    parameter: Parameter
+    name: str
+    shape: tuple[int, ...]
+    block: int
+    start: int
+    end: int
+
+    @property
+    def signal(self) -> Signal:
+        """The base signal that holds it."""
+        return self.parameter.signal
+
+
+class TrainedParameters:
+    """Blocks that training changes, and the parameters in them.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs the simulation.
+    model : Model
+        What Nengo built.
+
+    Attributes
+    ----------
+    blocks : list of tf.Variable, shapes (1, size)
+        What the step reads.
+    block_variables : list of keras.Variable
+        The same, not copied, with names that Keras accepts.
+    pieces : list of Piece
+        The parameters, in the order in which Nengo built them.
+    """
+
+    def __init__(self, engine: Engine, model: Model):
+        self.storage = engine.storage
+        self.device = engine.placement.device
+        self.blocks = self.storage.trained_variables
+        self.pieces = _find_pieces(engine, model, self.blocks)
+        self.block_variables = [
+            keras.Variable(block, dtype=block.dtype.name, name=f"block_{number}")
+            for number, block in enumerate(self.blocks)
+        ]
+        self._variables: list[keras.Variable] | None = None
+
+    # -- variables
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """One variable for each parameter; made when first asked for."""
+        if self._variables is None:
+            values = self.split([block.numpy() for block in self.blocks])
+            with tf.init_scope(), tf.device(self.device):
+                self._variables = [
+                    keras.Variable(
+                        # named here, since Keras's optimizers look at either name
+                        tf.Variable(value, name=piece.name),
+                        dtype=value.dtype.name,
+                        name=piece.name,
+                        autocast=False,
+                    )
+                    for piece, value in zip(self.pieces, values, strict=True)
+                ]
+            self.storage.followers.append(self)
+        return self._variables
+
+    def of_optimizer(self, by_parameter: bool) -> list[keras.Variable]:
+        """Return the variables that an optimizer sees."""
+        return self.variables if by_parameter else self.block_variables
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether there are variables beside the blocks."""
+        return self._variables is not None
+
+    def push(self) -> None:
+        """Show the values of blocks in the variables."""
+        if self._variables is None:
+            return
+        values = self.split([block.numpy() for block in self.blocks])
+        for variable, value in zip(self._variables, values, strict=True):
+            variable.assign(value)
+
+    def changed(self) -> dict[Signal, np.ndarray]:
+        """Return the values of variables that somebody else has changed."""
+        if self._variables is None:
+            return {}
+        values = self.split([block.numpy() for block in self.blocks])
+        found = {}
+        for piece, variable, value in zip(
+            self.pieces, self._variables, values, strict=True
+        ):
+            new = variable.numpy()
+            if not np.array_equal(new, value, equal_nan=True):
+                found[piece.signal] = new
+        return found
+
+    # -- blocks to parameters, and back
+
+    def split(self, blocks: Sequence) -> list:
+        """Return the parts of blocks, arrays or tensors, in the user's shapes."""
+        rows = [block[0] for block in blocks]
+        shaped = tf.reshape if tf.is_tensor(rows[0]) else np.reshape
+        return [
+            shaped(rows[piece.block][piece.start : piece.end], piece.shape)
+            for piece in self.pieces
+        ]
+
+    def join(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Return the values of blocks, given those of all parameters."""
+        found: list[list[tuple[int, tf.Tensor]]] = [[] for _ in self.blocks]
+        for piece, value in zip(self.pieces, values, strict=True):
+            row = tf.reshape(tf.convert_to_tensor(value), (1, -1))
+            found[piece.block].append((piece.start, row))
+        return [
+            tf.concat([row for _, row in sorted(rows, key=lambda pair: pair[0])], 1)
+            for rows in found
+        ]
+
+    def mask(self, wanted: Sequence[bool]) -> list[np.ndarray]:
+        """Return which elements of the blocks belong to some of the parameters."""
+        masks = [np.zeros(block.shape, dtype=bool) for block in self.blocks]
+        for piece, is_wanted in zip(self.pieces, wanted, strict=True):
+            masks[piece.block][0, piece.start : piece.end] = is_wanted
+        return masks
+
+
+def _find_pieces(
+    engine: Engine, model: Model, blocks: Sequence[tf.Variable]
+) -> list[Piece]:
+    storage, step = engine.storage, engine.step
+    number = {id(block): index for index, block in enumerate(blocks)}
+    places: dict[Signal, tuple[int, int]] = {}
+    for block, variable in zip(
+        step.constant_blocks, storage.variables.constants, strict=True
+    ):
+        if id(variable) in number:
+            for signal in block.signals:
+                places[signal] = (number[id(variable)], block.starts[signal])
+    for signal, variable in storage.learned.variables.items():
+        places[signal] = (number[id(variable)], 0)
+    names = name_objects(model)
+    found = []
+    for parameter in engine.plan.trainable:
+        signal = parameter.signal
+        if signal not in places:
+            continue
+        block_number, start = places[signal]
+        obj = parameter.obj
+        obj = obj.ensemble if isinstance(obj, Neurons) else obj
+        size = n_values(signal)
+        found.append(
+            Piece(
+                parameter,
+                f"{names[obj]}.{parameter.attribute}".replace("/", "_"),
+                (size,) if signal.sparse else tuple(signal.shape),
+                block_number,
+                start,
+                start + size,
+            )
+        )
+    return found
