@@ -22,7 +22,7 @@ from nengo.ensemble import Neurons
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.names import name_objects
 from nengo_dl.compiler.parameters import Parameter
-from nengo_dl.execution.session import Engine
+from nengo_dl.execution.session import Session
 
 __all__ = ["Piece", "TrainedParameters"]
 
@@ -63,7 +63,7 @@ class TrainedParameters:
 
     Parameters
     ----------
-    engine : Engine
+    engine : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -78,7 +78,7 @@ class TrainedParameters:
         The parameters, in the order in which Nengo built them.
     """
 
-    def __init__(self, engine: Engine, model: Model):
+    def __init__(self, engine: Session, model: Model):
         self.storage = engine.storage
         self.device = engine.placement.device
         self.blocks = self.storage.trained_variables
@@ -172,7 +172,7 @@ class TrainedParameters:
 
 
 def _find_pieces(
-    engine: Engine, model: Model, blocks: Sequence[tf.Variable]
+    engine: Session, model: Model, blocks: Sequence[tf.Variable]
 ) -> list[Piece]:
     storage, step = engine.storage, engine.step
     number = {id(block): index for index, block in enumerate(blocks)}
