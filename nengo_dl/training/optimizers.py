@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,9 +98,8 @@ class Optimizers:
             # what is half built could never be used again
             with DeferredInterrupt():
                 update = self._make_update(optimizer)
-                self._updates.pop(id(optimizer), None)
+                self._updates = {id(u.optimizer): u for u in self.updates}
                 self._updates[id(optimizer)] = update
-                weakref.finalize(optimizer, self._updates.pop, id(optimizer), None)
                 self._restore_pending()
         self._last = optimizer
         update = self._updates[id(optimizer)]
