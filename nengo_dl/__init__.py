@@ -10,7 +10,7 @@ import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from nengo_dl.program.compile_cache import cache_compiled
+from nengo_dl.program.compile_cache import cache_compiled, use_environment
 from nengo_dl.version import __version__
 
 if TYPE_CHECKING:
@@ -90,3 +90,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+use_environment()

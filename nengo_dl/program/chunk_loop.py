@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.program.carry import Carried
-from nengo_dl.program.pool import Lease, programs
+from nengo_dl.program.lease import Lease
+from nengo_dl.program.pool import programs
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
 

@@ -18,7 +18,23 @@ from pathlib import Path
 import nengo.utils.paths
 from nengo.exceptions import ValidationError
 
-__all__ = ["advice_on_damage", "cache_compiled", "keep_in", "where_kept"]
+from nengo_dl.support.user_warnings import warn_user
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "advice_on_damage",
+    "cache_compiled",
+    "keep_in",
+    "programs_folder",
+    "use_environment",
+    "where_kept",
+]
+
+#: The environment variable that keeps programs without any code.
+CACHE_VARIABLE = "NENGO_DL_CACHE"
+
+#: Where traced functions are, in the folder where XLA keeps machine code.
+_PROGRAMS = "programs"
 
 #: What TensorFlow reads its flags from, and the flag for the folder.
 _VARIABLE = "TF_XLA_FLAGS"
@@ -53,16 +69,19 @@ def cache_compiled(folder: str | os.PathLike | None = None) -> Path:
     Notes
     -----
     Everything that the process compiles with XLA is kept: simulations, training, and
-    functions of yours. A program is found again if it is the same, down to the names
-    that TensorFlow numbers in the order of their making: by a script that is run again,
-    but not by another one that makes the same simulator after others. What was loaded
-    computes the same numbers as what was compiled.
+    functions of yours. A simulation is found again by any script, whatever it made
+    before, and whatever the seeds and parameters of the network are (as within a
+    process, see `nengo_dl.programs`); it is not traced either. Training is found if it
+    is the same down to the names that Keras numbers, and functions of yours by a script
+    that is run again. What was loaded computes the same numbers as what was compiled.
 
-    TensorFlow never deletes anything here; a network takes about 0.3 MB. It writes
-    files as a whole, but does not replace those that were damaged since: a simulation
-    that needs one fails with a `SimulationError`, until the file or the folder is
-    deleted. Code in the folder is run as it is, so it should be as private as your
+    Nothing is deleted here; a network takes about 0.3 MB. Files are written as a whole.
+    Those that were damaged since are deleted and made again, with a warning that names
+    them. Code in the folder is run as it is, so it should be as private as your
     programs are.
+
+    The environment variable ``NENGO_DL_CACHE`` does the same without code: it is the
+    path of the folder, and read by ``import nengo_dl``.
 
     The setting is a flag in the environment variable ``TF_XLA_FLAGS``. Others in it are
     kept, and processes that this one starts inherit them.
@@ -105,7 +124,7 @@ def keep_in(folder: str | os.PathLike | None) -> Path:
     """
     place = _place(folder)
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        (place / _PROGRAMS).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
@@ -123,6 +142,31 @@ def where_kept() -> Path | None:
     """Return the folder that TensorFlow is told to use, if it is told to use one."""
     found = _GIVEN.findall(_flags())
     return Path("".join(found[-1])) if found else None
+
+
+def programs_folder() -> Path | None:
+    """Return the folder for traced functions, if `cache_compiled` made one."""
+    place = where_kept()
+    folder = None if place is None else place / _PROGRAMS
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def use_environment() -> None:
+    """Do what `cache_compiled` does if the environment variable asks for it.
+
+    Called when the package is imported.
+    """
+    folder = os.environ.get(CACHE_VARIABLE, "")
+    if not folder:
+        return
+    if "tensorflow" in sys.modules and where_kept() != _place(folder):
+        warn_user(
+            f"TensorFlow was imported before nengo_dl, so the environment variable "
+            f"{CACHE_VARIABLE} has no effect: nothing is kept in {folder!r}. Import "
+            "nengo_dl first."
+        )
+        return
+    keep_in(folder)
 
 
 def advice_on_damage() -> str:

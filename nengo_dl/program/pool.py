@@ -13,114 +13,22 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-from nengo.exceptions import SimulationError, ValidationError
+from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
 from nengo_dl.compiler.signature import Signature
 from nengo_dl.program import private_tensorflow
 from nengo_dl.program.graph_key import FunctionGraph, graph_of
+from nengo_dl.program.lease import Lease, OwnFunction, Recipe, SharedFunction
+from nengo_dl.program.program_files import StoredProgram, load_program, save_program
 
-__all__ = ["Lease", "ProgramPool", "programs"]
-
+__all__ = ["CHECK_VARIABLE", "ProgramPool", "programs"]
 
 #: The environment variable that has signatures checked; for tests of this package.
 CHECK_VARIABLE = "NENGO_DL_CHECK_PROGRAMS"
-
-
-class _Shared:
-    """A function that TensorFlow knows as long as this object lives.
-
-    Parameters
-    ----------
-    graph : FunctionGraph
-        The function.
-    labels : tuple of str
-        Names of its groups, which profiles show.
-    seconds : float
-        How long tracing took.
-    plain_key : str
-        Key of the graph without labels.
-    """
-
-    def __init__(
-        self,
-        graph: FunctionGraph,
-        labels: tuple[str, ...],
-        seconds: float,
-        plain_key: str,
-    ):
-        self.name = graph.name
-        self.key = graph.key
-        self.graph_key = plain_key
-        #: by signature, how to call the function with the variables of a simulator
-        self.recipes: dict[str, _Recipe] = {}
-        self.n_outputs = graph.n_outputs
-        self.n_bytes = sum(function.ByteSize() for function in graph.functions)
-        self.labels = labels
-        self.trace_seconds = seconds
-        self.compile_seconds = 0.0
-        self.is_compiled = False
-        self.lock = threading.Lock()
-        private_tensorflow.add_functions(graph.functions)
-        names = [function.signature.name for function in graph.functions]
-        weakref.finalize(
-            self, private_tensorflow.remove_functions, names
-        ).atexit = False
-
-    def call(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Call the function with its arguments and captures."""
-        return private_tensorflow.call_function(self.name, tensors, self.n_outputs)
-
-
-@dataclass(frozen=True, eq=False)
-class _Recipe:
-    """What to pass to a function besides its arguments.
-
-    Attributes
-    ----------
-    sources : tuple of int or tf.Tensor
-        Positions of variables, and tensors that are the same for all simulators.
-    structure : nested structure
-        See `Lease`.
-    signature : Signature
-        Keeps the objects whose identities it depends on.
-    """
-
-    sources: tuple[Any, ...]
-    structure: Any
-    signature: Signature
-
-    @classmethod
-    def of(
-        cls,
-        concrete: Any,
-        variables: Sequence[tf.Variable],
-        structure: Any,
-        signature: Signature,
-    ) -> _Recipe | None:
-        """Return the recipe of a traced function, if it captures nothing else."""
-        positions = {id(v.handle): number for number, v in enumerate(variables)}
-        sources = [
-            positions.get(id(tensor), tensor) for tensor in concrete.captured_inputs
-        ]
-        for source in sources:
-            if not isinstance(source, int) and source.dtype in (
-                tf.resource,
-                tf.variant,
-            ):
-                return None
-        return cls(tuple(sources), structure, signature)
-
-    def captures(self, variables: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """Return what to pass for the variables of a simulator."""
-        return [
-            variables[source].handle if isinstance(source, int) else source
-            for source in self.sources
-        ]
 
 
 class _Making:
@@ -128,132 +36,6 @@ class _Making:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-
-
-class _Own:
-    """A traced function that only one lease uses."""
-
-    n_bytes = 0
-
-    def __init__(self, concrete: Any, labels: tuple[str, ...]):
-        self.concrete = concrete
-        self.n_inputs = len(concrete.inputs) - len(concrete.captured_inputs)
-        self.labels = labels
-        self.compile_seconds = 0.0
-        self.is_compiled = False
-        self.lock = threading.Lock()
-        self.name, self.n_outputs = concrete.name, len(concrete.outputs)
-        if isinstance(self.name, bytes):
-            self.name = self.name.decode()
-
-    def call(self, tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Call the function with its arguments and captures."""
-        if private_tensorflow.is_available():
-            return private_tensorflow.call_function(self.name, tensors, self.n_outputs)
-        return tf.nest.flatten(self.concrete(*tensors[: self.n_inputs]))
-
-
-class Lease:
-    """A program, with the variables of one simulator.
-
-    Parameters
-    ----------
-    program : _Shared or _Own
-        The function.
-    captures : sequence of tf.Tensor
-        Handles of variables, and other tensors, that it takes after its arguments.
-    variables : sequence of tf.Variable
-        Are kept as long as the lease is.
-    structure : nested structure, optional
-        How what the function returns is to be put together.
-    """
-
-    def __init__(
-        self,
-        program: _Shared | _Own,
-        captures: Sequence[tf.Tensor],
-        variables: Sequence[Any],
-        structure: Any = None,
-    ):
-        self.structure = structure
-        self._program: _Shared | _Own | None = program
-        self._captures = tuple(captures)
-        self._variables = tuple(variables)
-
-    @property
-    def program(self) -> _Shared | _Own:
-        """The function.
-
-        Raises
-        ------
-        SimulationError
-            If the lease was given back.
-        """
-        if self._program is None:
-            raise SimulationError(
-                "The compiled program was given back to the pool; it is taken again by "
-                "the next run of an open simulator"
-            )
-        return self._program
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the groups, as they are in the program."""
-        return self.program.labels
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether the next call will not have to compile."""
-        return self._program is not None and self._program.is_compiled
-
-    def __call__(self, *tensors: tf.Tensor) -> list[tf.Tensor]:
-        """Call the function; while XLA compiles it, other callers wait.
-
-        Parameters
-        ----------
-        *tensors : tf.Tensor
-            Its arguments, side by side.
-
-        Returns
-        -------
-        list of tf.Tensor
-            What it returns, side by side.
-        """
-        program = self.program
-        if not program.is_compiled:
-            with program.lock:
-                if not program.is_compiled:
-                    began = time.perf_counter()
-                    result = program.call((*tensors, *self._captures))
-                    program.compile_seconds = time.perf_counter() - began
-                    program.is_compiled = True
-                    return result
-        return program.call((*tensors, *self._captures))
-
-    def call_structured(self, *tensors: tf.Tensor) -> Any:
-        """Call the function; return what it returned when it was traced."""
-        return tf.nest.pack_sequence_as(self.structure, self(*tensors))
-
-    def exchange(self, old: Sequence[tf.Variable], new: Sequence[tf.Variable]) -> bool:
-        """Pass other variables, of the same shapes, in the place of some.
-
-        Returns
-        -------
-        bool
-            Whether the program can be called with them.
-        """
-        if not private_tensorflow.is_available():
-            return False
-        handles = {id(a.handle): b.handle for a, b in zip(old, new, strict=True)}
-        self._captures = tuple(handles.get(id(c), c) for c in self._captures)
-        gone = {id(variable) for variable in old}
-        kept = [v for v in self._variables if id(v) not in gone]
-        self._variables = (*kept, *new)
-        return True
-
-    def close(self) -> None:
-        """Give the program back; it stays in the pool for others."""
-        self._program, self._captures, self._variables = None, (), ()
 
 
 class ProgramPool:
@@ -275,7 +57,9 @@ class ProgramPool:
     hits : int
         How often a program was found.
     misses : int
-        How often one had to be compiled.
+        How often one had to be traced and compiled.
+    loaded : int
+        How often one came from the folder of `nengo_dl.cache_compiled`.
     seconds_saved : float
         How long it had taken to make what was found.
 
@@ -300,12 +84,12 @@ class ProgramPool:
     """
 
     def __init__(self, max_size: int = 64):
-        self._recent: OrderedDict[str, _Shared] = OrderedDict()
+        self._recent: OrderedDict[str, SharedFunction] = OrderedDict()
         # evicted ones that a simulator still uses can be shared, too
-        self._living: weakref.WeakValueDictionary[str, _Shared] = (
+        self._living: weakref.WeakValueDictionary[str, SharedFunction] = (
             weakref.WeakValueDictionary()
         )
-        self._signed: weakref.WeakValueDictionary[str, _Shared] = (
+        self._signed: weakref.WeakValueDictionary[str, SharedFunction] = (
             weakref.WeakValueDictionary()
         )
         self._making: weakref.WeakValueDictionary[str, _Making] = (
@@ -321,7 +105,7 @@ class ProgramPool:
         self.checks = os.environ.get(CHECK_VARIABLE, "") not in ("", "0")
 
     def _zero_counts(self) -> None:
-        self.hits = self.misses = 0
+        self.hits = self.misses = self.loaded = 0
         self.seconds_saved = 0.0
 
     @property
@@ -426,6 +210,8 @@ class ProgramPool:
         with making.lock:  # if two threads need it, one of them traces it
             program = self._find_signed(key, labels, own_labels)
             recipe = None if program is None else program.recipes.get(key)
+            if recipe is None and signature.is_portable:
+                program, recipe = self._load(key, signature, labels, own_labels)
             if program is None or recipe is None:
                 lease, found = self._traced(trace, facts, labels, own_labels)
                 self._sign(key, signature, lease, found, variables)
@@ -436,15 +222,40 @@ class ProgramPool:
                 program, recipe.captures(variables), variables, recipe.structure
             )
             with self._lock:
-                self.hits += 1
+                if program.is_loaded:
+                    program.is_loaded = False
+                    self.loaded += 1
+                else:
+                    self.hits += 1
                 self.seconds_saved += program.trace_seconds + program.compile_seconds
                 self._use(program)
                 self._leases.add(lease)
             return lease
 
+    def _load(
+        self, key: str, signature: Signature, labels: tuple[str, ...], own_labels: bool
+    ) -> tuple[SharedFunction, Recipe] | tuple[None, None]:
+        """Return a program that an earlier process kept, if there is one."""
+        stored = load_program(key)
+        if stored is None or (own_labels and stored.labels != labels):
+            return None, None
+        recipe = Recipe(stored.sources, stored.structure, signature)
+        with self._lock:
+            program = self._living.get(stored.key)
+            if program is None:
+                graph = FunctionGraph(stored.key, stored.functions, True)
+                program = SharedFunction(
+                    graph, stored.labels, stored.seconds, stored.key
+                )
+                program.is_loaded = True
+                self._living[stored.key] = program
+            program.recipes[key] = recipe
+            self._signed[key] = program
+        return program, recipe
+
     def _find_signed(
         self, key: str, labels: tuple[str, ...], own_labels: bool
-    ) -> _Shared | None:
+    ) -> SharedFunction | None:
         """Return the program of a signature, if there is one."""
         with self._lock:
             program = self._signed.get(key)
@@ -462,14 +273,30 @@ class ProgramPool:
     ) -> None:
         """Remember which program a signature stands for."""
         program = lease.program
-        recipe = _Recipe.of(concrete, variables, lease.structure, signature)
-        if isinstance(program, _Shared) and recipe is not None:
+        recipe = Recipe.of(concrete, variables, lease.structure, signature)
+        if isinstance(program, SharedFunction) and recipe is not None:
             with self._lock:
                 program.recipes[key] = recipe
                 self._signed[key] = program
+            if signature.is_portable and program.functions:
+                save_program(
+                    key,
+                    StoredProgram(
+                        program.key,
+                        program.functions,
+                        recipe.sources,
+                        recipe.structure,
+                        program.labels,
+                        program.trace_seconds,
+                    ),
+                )
 
     def _check(
-        self, key: str, program: _Shared, trace: Callable[[], Any], facts: Sequence
+        self,
+        key: str,
+        program: SharedFunction,
+        trace: Callable[[], Any],
+        facts: Sequence,
     ) -> None:
         """Raise if a program is not what tracing gives; see `checks`."""
         concrete = trace()
@@ -491,7 +318,7 @@ class ProgramPool:
         began = time.perf_counter()
         concrete = trace()
         captures = concrete.captured_inputs
-        program: _Shared | _Own | None = None
+        program: SharedFunction | OwnFunction | None = None
         if private_tensorflow.is_available():
             shapes = _shapes_of_captures(concrete)
             graph = graph_of(concrete, [*facts, shapes])
@@ -503,7 +330,7 @@ class ProgramPool:
                 seconds = time.perf_counter() - began
                 program = self._find(graph, labels, seconds, plain_key)
         if program is None:
-            program = _Own(concrete, labels)
+            program = OwnFunction(concrete, labels)
         structure = tf.nest.map_structure(
             lambda tensor: None, concrete.structured_outputs
         )
@@ -518,13 +345,13 @@ class ProgramPool:
         labels: tuple[str, ...],
         seconds: float,
         plain_key: str,
-    ) -> _Shared:
+    ) -> SharedFunction:
         """Return the program of a graph, which may be a new one."""
         with self._lock:
             found = self._living.get(graph.key)
             if found is None:
                 self.misses += 1
-                found = _Shared(graph, labels, seconds, plain_key)
+                found = SharedFunction(graph, labels, seconds, plain_key)
                 self._living[graph.key] = found
             else:
                 self.hits += 1
@@ -532,7 +359,7 @@ class ProgramPool:
             self._use(found)
             return found
 
-    def _use(self, program: _Shared) -> None:
+    def _use(self, program: SharedFunction) -> None:
         self._recent[program.key] = program
         self._recent.move_to_end(program.key)
         self._evict()

@@ -19,7 +19,8 @@ from nengo_dl.config import Settings
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
 from nengo_dl.program.compile_cache import advice_on_damage
-from nengo_dl.program.pool import Lease, programs
+from nengo_dl.program.lease import Lease
+from nengo_dl.program.pool import programs
 from nengo_dl.program.rollout import run_segments, run_stages
 from nengo_dl.program.schedule import Stages
 from nengo_dl.program.step import StepProgram

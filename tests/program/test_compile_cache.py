@@ -6,11 +6,21 @@ import sys
 from pathlib import Path
 
 import nengo.utils.paths
+import numpy as np
 import pytest
+import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 import nengo_dl
-from nengo_dl.program.compile_cache import advice_on_damage, keep_in, where_kept
+from nengo_dl.program import program_files
+from nengo_dl.program.compile_cache import (
+    advice_on_damage,
+    keep_in,
+    programs_folder,
+    use_environment,
+    where_kept,
+)
+from nengo_dl.program.program_files import StoredProgram, load_program, save_program
 
 #: Simulates and trains; prints where programs are kept, and all numbers.
 SCRIPT = """
@@ -62,24 +72,162 @@ def run_script(folder):
     )
 
 
+def files_in(place):
+    """The files of a folder, with what they are."""
+    return {p.name: p.read_bytes() for p in place.rglob("*") if p.is_file()}
+
+
 def test_second_process_loads_what_the_first_compiled(tmp_path):
     first = run_script(tmp_path / "my programs")
     assert first.returncode == 0, first.stderr
     place = Path(first.stdout.splitlines()[0])
     assert place.parent == tmp_path / "my programs"
-    files = {path: path.stat().st_mtime_ns for path in place.iterdir()}
-    assert len(files) >= 2  # a simulation, a training step
+    files = files_in(place)
+    assert sum(name.endswith("JIT.pb") for name in files) >= 2  # simulation, training
 
     second = run_script(tmp_path / "my programs")
     assert second.stdout == first.stdout
-    assert {path: path.stat().st_mtime_ns for path in place.iterdir()} == files
+    assert files_in(place) == files
 
-    for path in files:
-        path.write_bytes(path.read_bytes()[:100])
-    third = run_script(tmp_path / "my programs")
-    assert third.returncode == 1
-    assert "SimulationError: TensorFlow failed" in third.stderr
-    assert "damaged, delete the folder" in third.stderr
+
+#: Simulates some networks; prints what the pool did, and the data.
+ORDERED = """
+import sys
+import nengo_dl
+import numpy as np
+from tests.program.pooled import network, record
+place = None
+for case in sys.argv[1:]:
+    size, seed = map(int, case.split(","))
+    data = record(network(seed, size))
+    pool = nengo_dl.programs
+    print(size, seed, pool.hits, pool.misses, pool.loaded, data.tobytes().hex())
+"""
+
+
+def run_ordered(folder, *cases):
+    """Simulate networks of some sizes and seeds in a process of its own."""
+    found = subprocess.run(
+        [sys.executable, "-c", ORDERED, *cases],
+        capture_output=True,
+        text=True,
+        cwd=Path(nengo_dl.__file__).parents[1],
+        env={**os.environ, "NENGO_DL_CACHE": str(folder)},
+    )
+    assert found.returncode == 0, found.stderr
+    lines = [line.split() for line in found.stdout.splitlines()]
+    counts = [tuple(map(int, line[2:5])) for line in lines]
+    return counts, {tuple(line[:2]): line[5] for line in lines}, found.stderr
+
+
+def test_programs_are_found_in_any_order_with_any_seed(tmp_path):
+    counts, data, _ = run_ordered(tmp_path, "20,0", "21,0", "21,1")
+    assert counts == [(0, 1, 0), (0, 2, 0), (1, 2, 0)]
+    (place,) = tmp_path.iterdir()
+    files = files_in(place)
+    assert sum(name.endswith(".program") for name in files) == 2
+
+    counts, others, _ = run_ordered(tmp_path, "21,1", "20,0", "20,5")
+    assert counts == [(0, 0, 1), (0, 0, 2), (1, 0, 2)]
+    assert files_in(place) == files  # neither traced nor compiled
+    for key in (("21", "1"), ("20", "0")):
+        assert others[key] == data[key]
+
+
+@pytest.mark.parametrize(
+    "ending, n_loaded",
+    [("JIT.pb", 1), (".program", 0), (".code", 1)],
+    ids=["machine code", "trace", "notes"],
+)
+def test_damaged_files_are_made_again_with_a_warning(tmp_path, ending, n_loaded):
+    _, data, _ = run_ordered(tmp_path, "20,0")
+    (place,) = tmp_path.iterdir()
+    (path,) = [p for p in place.rglob("*") if p.name.endswith(ending)]
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    counts, found, stderr = run_ordered(tmp_path, "20,0")
+    assert found == data
+    assert counts == [(0, 1 - n_loaded, n_loaded)]
+    if ending != ".code":
+        assert f"The kept program in {str(path)!r} is damaged" in stderr
+        assert len(path.read_bytes()) >= len(content) - 100
+    counts, found, stderr = run_ordered(tmp_path, "20,0")
+    assert (counts, found) == ([(0, 0, 1)], data)
+    assert "damaged" not in stderr
+
+
+def test_programs_of_another_version_are_not_loaded(tmp_path, monkeypatch):
+    keep_in(tmp_path)
+    program = StoredProgram("key", (), (1, 0), [None], ("a", "b"), 0.5)
+    save_program("signature", program)
+    found = load_program("signature")
+    assert (found.sources, found.labels, found.seconds) == ((1, 0), ("a", "b"), 0.5)
+    assert load_program("another signature") is None
+    monkeypatch.setattr(program_files, "_versions", lambda: "others")
+    assert load_program("signature") is None
+
+
+def test_captured_tensors_are_kept(tmp_path):
+    keep_in(tmp_path)
+    tensor = tf.constant(np.arange(6.0).reshape(2, 3))
+    save_program("s", StoredProgram("key", (), (tensor, 3), [None], (), 0.0))
+    (found, position) = load_program("s").sources
+    assert np.array_equal(found, tensor)
+    assert (found.dtype, position) == (tensor.dtype, 3)
+
+
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        (lambda content: b"", "begins as no program"),
+        (lambda content: b"pickle" + content, "begins as no program"),
+        (lambda content: content[:-1], "checksum differs"),
+        (lambda content: content[:-1] + b"x", "checksum differs"),
+    ],
+    ids=["empty", "other", "short", "changed"],
+)
+def test_damaged_program_is_deleted_with_a_warning(tmp_path, damage, reason):
+    place = keep_in(tmp_path)
+    save_program("s", StoredProgram("key", (), (0,), [None], (), 0.0))
+    (path,) = (place / "programs").iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(UserWarning, match=rf"damaged \(.*{reason}") as caught:
+        assert load_program("s") is None
+    assert str(path) in str(caught[0].message)
+    assert not path.exists()
+
+
+def test_nothing_is_kept_without_a_folder(tmp_path):
+    assert programs_folder() is None
+    save_program("s", StoredProgram("key", (), (0,), [None], (), 0.0))
+    assert load_program("s") is None
+
+
+def test_folder_that_cannot_be_written_to_is_no_error_later(tmp_path, monkeypatch):
+    keep_in(tmp_path)
+
+    def refuse(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    save_program("s", StoredProgram("key", (), (0,), [None], (), 0.0))
+    assert load_program("s") is None
+
+
+@pytest.mark.usefixtures("before_tensorflow")
+def test_environment_variable_keeps_programs(tmp_path, monkeypatch):
+    use_environment()
+    assert where_kept() is None
+    monkeypatch.setenv("NENGO_DL_CACHE", str(tmp_path))
+    use_environment()
+    assert where_kept().parent == tmp_path
+
+
+def test_environment_variable_that_comes_too_late_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setenv("NENGO_DL_CACHE", str(tmp_path))
+    with pytest.warns(UserWarning, match="TensorFlow was imported before nengo_dl"):
+        use_environment()
+    assert where_kept() is None
 
 
 @pytest.mark.usefixtures("before_tensorflow")

@@ -12,7 +12,8 @@ from nengo.exceptions import SimulationError, ValidationError
 
 import nengo_dl
 from nengo_dl.program import private_tensorflow
-from nengo_dl.program.pool import ProgramPool, _Shared
+from nengo_dl.program.lease import SharedFunction
+from nengo_dl.program.pool import ProgramPool
 from tests.program.pooled import fresh_pool, network, record, simulator
 
 
@@ -26,14 +27,14 @@ def pool():
 def compilations(monkeypatch):
     """The programs that XLA was given, one entry for each time."""
     found = []
-    call = _Shared.call
+    call = SharedFunction.call
 
     def counted(self, tensors):
         if not self.is_compiled:
             found.append(self.key)
         return call(self, tensors)
 
-    monkeypatch.setattr(_Shared, "call", counted)
+    monkeypatch.setattr(SharedFunction, "call", counted)
     return found
 
 
@@ -254,7 +255,7 @@ def test_threads_that_need_one_program_compile_it_once(pool, compilations):
 def test_interrupt_while_compiling_leaves_nothing_behind(
     pool, monkeypatch, interruptible
 ):
-    call = _Shared.call
+    call = SharedFunction.call
     calls = []
 
     def interrupted(self, tensors):
@@ -266,7 +267,7 @@ def test_interrupt_while_compiling_leaves_nothing_behind(
 
     net = network()
     with simulator(net) as sim:
-        monkeypatch.setattr(_Shared, "call", interrupted)
+        monkeypatch.setattr(SharedFunction, "call", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sim._engine.loop.prepare()
             inputs = sim._engine.loop.pack(
