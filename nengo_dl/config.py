@@ -6,6 +6,7 @@ one object beats one of the nearest network, which beats one of the networks aro
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,17 @@ class _SettingParam(Parameter):
     def coerce(self, instance, value):  # numpydoc: inherits
         """Return the value in its normal form."""
         return super().coerce(instance, KINDS[self.name].check(value))
+
+    def __reduce_ex__(self, protocol):
+        """Pickle as Nengo's own class, so that nengo_dl need not be installed there."""
+        return Parameter, (self.name, None, True), self.__getstate__()
+
+    def __deepcopy__(self, memo):
+        """Return a copy that checks values, too."""
+        made = _SettingParam(self.name)
+        memo[id(self)] = made
+        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return made
 
 
 def configure_settings(**settings: Any) -> None:
@@ -315,7 +327,7 @@ class Settings:
         for config in self._configs(obj):
             value = getattr(_params(config, type(obj), name), name, None)
             if value is not None:
-                return value
+                return KINDS[name].check(value)
         return default
 
     def _value_of_network(self, obj: Any, name: str) -> Any:
@@ -334,8 +346,8 @@ class Settings:
         for config in self._configs(obj):
             if obj in config.params and _params(config, type(obj), name) is not None:
                 params = config[obj]
-                if name in params:
-                    return getattr(params, name)
+                if name in params:  # of pickled networks, nothing was checked
+                    return KINDS[name].check(getattr(params, name))
         return None
 
     def _configs(self, obj: Any) -> list[nengo.Config]:

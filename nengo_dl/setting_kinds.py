@@ -67,6 +67,9 @@ class Surrogate:
     - ``"gaussian"``: :math:`e^{-z^2 / 2}`
     - ``"straight_through"`` [4]_: 1
 
+    Pickled, this becomes the tuple ``(shape, slope)``, which the setting ``surrogate``
+    takes, too: a pickled network can be read where nengo_dl is not installed.
+
     References
     ----------
     .. [1] F. Zenke, S. Ganguli. SuperSpike: Supervised learning in multilayer spiking
@@ -105,6 +108,18 @@ class Surrogate:
                 attr="slope",
                 obj=self,
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a tuple."""
+        return tuple, ((self.shape, self.slope),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Surrogate:
+        """Return itself: nothing of it can be changed."""
+        return self
+
+    def __copy__(self) -> Surrogate:
+        """Return itself: nothing of it can be changed."""
+        return self
 
 
 def floating_dtype(dtype: Any) -> np.dtype | None:
@@ -146,6 +161,8 @@ def _check_smoothing(value: Any) -> float | None:
 def _check_surrogate(value: Any) -> Surrogate | None:
     if value is None or isinstance(value, Surrogate):
         return value
+    if isinstance(value, tuple) and len(value) == 2:
+        return Surrogate(*value)
     if isinstance(value, str) or callable(value):
         return Surrogate(value)
     raise ValidationError(

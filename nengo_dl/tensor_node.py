@@ -17,9 +17,11 @@ from nengo.rc import rc
 from nengo.utils.numpy import is_integer
 
 from nengo_dl.builders.tensor_code.objects import make_function
+from nengo_dl.building.builder import FastBuilder
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode, SimTensorNode
+from nengo_dl.support.user_warnings import warn_user
 
-__all__ = ["TensorNode", "build_tensor_node"]
+__all__ = ["TensorNode", "build_tensor_node", "mark_trained"]
 
 
 class TensorNode(nengo.Node):
@@ -99,6 +101,9 @@ class TensorNode(nengo.Node):
     )
     pass_time = BoolParam("pass_time", default=True, readonly=True)
 
+    #: whether a simulator has trained weights that the node's layer does not have
+    trained_elsewhere = False
+
     _param_init_order: ClassVar[list[str]] = ["size_in", "size_out"]
 
     def __init__(
@@ -134,6 +139,21 @@ class TensorNode(nengo.Node):
     def output(self) -> Any:
         """The same as ``tensor_func``."""
         return self.tensor_func
+
+    def exchange(self, tensor_func: Any) -> None:
+        """Put other code of the same shapes in the place of ``tensor_func``.
+
+        Simulators that exist are not affected.
+        """
+        # a parameter that is read only for everybody else
+        type(self).tensor_func.data[self] = tensor_func
+
+
+def mark_trained(model: Model) -> None:
+    """Note that a simulator of a model has weights that the layers of nodes lack."""
+    for node, record in model.params.items():
+        if isinstance(record, BuiltTensorNode) and record.trainable:
+            node.trained_elsewhere = True
 
 
 def _find_traced(
@@ -212,6 +232,12 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
     what calls in training replace (moving averages) belongs to each node.
     """
     label = str(node)
+    if node.trained_elsewhere and not isinstance(model.builder, FastBuilder):
+        warn_user(
+            f"{node} is simulated with the weights that its layer was defined with, "
+            "not with those that a nengo_dl.Simulator trained or loaded. To store them "
+            "in the network, call sim.freeze_params(net) first"
+        )
     others = [
         record
         for record in model.params.values()
@@ -231,11 +257,12 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
             value = value.astype(rc.float_dtype)
         if others and not weight.is_state:
             signals[name] = others[0].signals[name]
-            value = others[0].weights[name]
+            value = others[0].signals[name].initial_value
         else:
             signals[name] = Signal(value, name=f"{label}.{name}")
         values[name] = value
     state = frozenset(weight.name for weight in weights if weight.is_state)
+    listed = [weights[position].name for position in function.listed(len(weights))]
 
     sig_in = None
     if node.size_in > 0:
@@ -258,7 +285,7 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
     for name, signal in signals.items():
         model.sig[node][f"weights/{name}"] = signal
     model.params[node] = BuiltTensorNode(
-        values,
+        {name: values[name] for name in listed},
         signals,
         frozenset(weight.name for weight in weights if weight.trainable),
         state,

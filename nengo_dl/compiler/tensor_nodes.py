@@ -33,10 +33,11 @@ class BuiltTensorNode:
     Attributes
     ----------
     weights : dict of {str: ndarray}
-        Values by name, in the order in which the layer, model or object lists them.
-        Empty for functions.
+        Values by name, in the order in which the layer, model or object lists them:
+        that of Keras's ``get_weights`` and ``set_weights``. Empty for functions.
     signals : dict of {str: Signal}
-        The signals that hold them in a simulation.
+        The signals that hold them in a simulation, and those of what Keras does not
+        count as weights: states of random generators and of metrics.
     trainable : frozenset of str
         Names of the weights that training changes by their gradients.
     state : frozenset of str

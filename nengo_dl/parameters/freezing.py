@@ -10,13 +10,13 @@ from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 from nengo.neurons import Direct
 
-from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.parameters.arguments import (
     check_item,
     connection_arguments,
     nengo_arguments,
 )
 from nengo_dl.parameters.values import ParameterValues
+from nengo_dl.tensor_node import TensorNode
 
 __all__ = ["Frozen", "freeze"]
 
@@ -50,7 +50,7 @@ class Frozen:
         Simulators that exist are not affected.
         """
         for obj, attribute, value in self._changes:
-            setattr(obj, attribute, value)
+            _set(obj, attribute, value)
         self._changes = []
 
     def __repr__(self) -> str:
@@ -64,7 +64,8 @@ def freeze(values: ParameterValues, objs: Any, item: int = 0) -> Frozen:
     ----------
     values : ParameterValues
         Current parameters.
-    objs : Network or Ensemble or Neurons or Connection or Probe, or sequence of them
+    objs : Network or Ensemble or Neurons or Connection or Probe or TensorNode, or \
+            sequence of them
         Parts of the simulated network. Of networks, everything in them that has
         parameters, including the decoders of their probes.
     item : int
@@ -80,13 +81,13 @@ def freeze(values: ParameterValues, objs: Any, item: int = 0) -> Frozen:
     TypeError
         If there is something else among the objects.
     ValidationError
-        If an object is not part of the simulated network, or a network has TensorNodes
-        with weights. Nothing is changed then.
+        If an object is not part of the simulated network, or the layer of a TensorNode
+        cannot be copied. Nothing is changed then.
     """
     item = check_item(item, values.minibatch_size)
     chosen = _choose(values, objs)
-    _refuse_tensor_nodes(values, objs)
-    new: list[_Change] = []
+    nodes = [obj for obj in chosen if isinstance(obj, TensorNode)]
+    new = _tensor_nodes(values, nodes, item)
     ensembles = [obj for obj in chosen if isinstance(obj, nengo.Ensemble)]
     for ens, arguments in zip(
         ensembles, nengo_arguments(values, ensembles, item), strict=True
@@ -126,24 +127,28 @@ def freeze(values: ParameterValues, objs: Any, item: int = 0) -> Frozen:
     return _assign(new)
 
 
-def _refuse_tensor_nodes(values: ParameterValues, objs: Any) -> None:
-    """Raise if networks hold TensorNodes with weights, which cannot be frozen."""
-    networks = [objs] if isinstance(objs, nengo.Network) else objs
-    if not isinstance(networks, Iterable):
-        return
-    for network in networks:
-        if not isinstance(network, nengo.Network):
+def _tensor_nodes(
+    values: ParameterValues, nodes: list[TensorNode], item: int
+) -> list[_Change]:
+    """Return changes that put trained copies in the place of layers.
+
+    Nodes that share a layer share the copy, unless their moving averages differ.
+    """
+    copies: dict[tuple[int, tuple[bytes, ...]], Any] = {}
+    changes: list[_Change] = []
+    for node in nodes:
+        record = values.model.params[node]
+        signals = list(record.signals.values())
+        if not signals:
             continue
-        for node in network.all_nodes:
-            record = values.model.params.get(node)
-            if isinstance(record, BuiltTensorNode) and record.weights:
-                raise ValidationError(
-                    f"{node} has weights that training may have changed, and there is "
-                    "no place for them in its definition. Freeze the other objects "
-                    "(pass a list of them), and give a layer these weights with "
-                    "layer.set_weights; they are in sim.data[node].weights",
-                    attr="objs",
-                )
+        read = values.read(signals)
+        arrays = [value[0 if len(value) == 1 else item] for value, _ in read.values()]
+        key = (id(node.tensor_func), tuple(array.tobytes() for array in arrays))
+        if key not in copies:
+            copies[key] = record.function.trained(arrays)
+        changes.append((node, "tensor_func", copies[key]))
+        changes.append((node, "trained_elsewhere", False))
+    return changes
 
 
 def _assign(new: list[_Change]) -> Frozen:
@@ -151,16 +156,30 @@ def _assign(new: list[_Change]) -> Frozen:
     try:
         for obj, attribute, value in new:
             done.append((obj, attribute, getattr(obj, attribute)))
-            setattr(obj, attribute, value)
+            _set(obj, attribute, value)
     except BaseException:
         Frozen(done).undo()
         raise
     return Frozen(done)
 
 
+def _set(obj: Any, attribute: str, value: Any) -> None:
+    if attribute == "tensor_func":
+        obj.exchange(value)
+    else:
+        setattr(obj, attribute, value)
+
+
 def _choose(values: ParameterValues, objs: Any) -> list[Any]:
     """Return all objects whose parameters are to be stored, each of them once."""
-    kinds = nengo.Network | nengo.Ensemble | nengo.Connection | nengo.Probe | Neurons
+    kinds = (
+        nengo.Network
+        | nengo.Ensemble
+        | nengo.Connection
+        | nengo.Probe
+        | Neurons
+        | TensorNode
+    )
     single = kinds | nengo.Node | str
     if isinstance(objs, single) or not isinstance(objs, Iterable):
         objs = [objs]
@@ -169,8 +188,8 @@ def _choose(values: ParameterValues, objs: Any) -> list[Any]:
     for obj in objs:
         if not isinstance(obj, kinds):
             raise TypeError(
-                "Only Networks, Ensembles, Neurons, Connections and Probes can be "
-                f"frozen; got {type(obj).__name__} {obj!r}"
+                "Only Networks, Ensembles, Neurons, Connections, Probes and "
+                f"TensorNodes can be frozen; got {type(obj).__name__} {obj!r}"
             )
         owner = obj.ensemble if isinstance(obj, Neurons) else obj
         if owner not in params:
@@ -191,6 +210,7 @@ def _choose(values: ParameterValues, objs: Any) -> list[Any]:
             *owner.all_ensembles,
             *owner.all_connections,
             *owner.all_probes,
+            *(node for node in owner.all_nodes if isinstance(node, TensorNode)),
         ):
             # what was added to the network later was not simulated
             direct = isinstance(member, nengo.Ensemble) and isinstance(

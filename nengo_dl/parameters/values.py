@@ -219,7 +219,8 @@ class ParameterValues:
         }
         for obj in objs:
             if isinstance(self.model.params[obj], BuiltTensorNode):
-                weights = self.model.params[obj].signals.values()
+                record = self.model.params[obj]
+                weights = [record.signals[name] for name in record.weights]
                 # all items of the minibatch share them
                 live.update(
                     (signal, self._shown(signal, value[:1], True))
@@ -230,7 +231,7 @@ class ParameterValues:
     def _built(self, obj, live):
         raw = self.model.params[obj]
         if isinstance(raw, BuiltTensorNode):
-            weights = {name: live[signal] for name, signal in raw.signals.items()}
+            weights = {name: live[raw.signals[name]] for name in raw.weights}
             return dataclasses.replace(raw, weights=weights)
         if isinstance(obj, nengo.Ensemble):
             return self._built_ensemble(obj, live)
@@ -294,7 +295,8 @@ class ParameterValues:
     def _built_ensemble(self, ens, live) -> BuiltEnsemble:
         raw = self.model.params[ens]
         if isinstance(ens.neuron_type, Direct):
-            return raw
+            arrays = {k: v for k, v in raw._asdict().items() if v is not None}
+            return raw._replace(**{k: _read_only(v) for k, v in arrays.items()})
         scaled = live[self._signals[ens, "encoders"]]
         bias = live[self._signals[ens.neurons, "bias"]]
         gain = self.gain(ens)
@@ -310,17 +312,20 @@ class ParameterValues:
         if not (np.array_equal(bias, raw.bias) and np.array_equal(gain, raw.gain)):
             max_rates, intercepts = _max_rates_intercepts(ens, gain, bias)
         return raw._replace(
+            eval_points=_read_only(raw.eval_points),
             encoders=_read_only(encoders),
             scaled_encoders=scaled,
             gain=_read_only(gain),
             bias=bias,
-            max_rates=max_rates,
-            intercepts=intercepts,
+            max_rates=None if max_rates is None else _read_only(max_rates),
+            intercepts=None if intercepts is None else _read_only(intercepts),
         )
 
     def _built_connection(self, conn, live) -> BuiltConnection:
         raw = self.model.params[conn]
         signal = self._signals.get((conn, "weights"))
+        if raw.eval_points is not None:
+            raw = raw._replace(eval_points=_read_only(raw.eval_points))
         return raw if signal is None else raw._replace(weights=live[signal])
 
     def _shown(self, signal: Signal, value: np.ndarray, shared: bool) -> Any:
@@ -356,10 +361,7 @@ def _max_rates_intercepts(ens, gain, bias):
             rates, intercepts = ens.neuron_type.max_rates_intercepts(gain, bias)
     except NotImplementedError:
         return None, None
-    return (
-        None if rates is None else _read_only(rates),
-        None if intercepts is None else _read_only(intercepts),
-    )
+    return rates, intercepts
 
 
 def _read_only(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from nengo_dl.parameters.parts import Histories
 from nengo_dl.parameters.saving import save_parameters
 from nengo_dl.parameters.training_state import TrainingState
 from nengo_dl.simulator.training import TrainingFace
+from nengo_dl.tensor_node import mark_trained
 
 __all__ = ["ParametersFace"]
 
@@ -145,7 +146,7 @@ class ParametersFace(TrainingFace):
         {}
         """
         self._check_open("load parameters")
-        return load_parameters(
+        report = load_parameters(
             self._checkpoint(),
             path,
             include_global,
@@ -154,6 +155,9 @@ class ParametersFace(TrainingFace):
             item,
             only_finite,
         )
+        if include_global:
+            mark_trained(self.model)
+        return report
 
     def _checkpoint(self, all_optimizers: bool = False) -> Checkpoint:
         """Return all that is saved of this simulation, in files and in copies."""
@@ -178,7 +182,7 @@ class ParametersFace(TrainingFace):
 
         Parameters
         ----------
-        objs : Network or Ensemble or Connection or Probe, or list of them
+        objs : Network or Ensemble or Connection or Probe or TensorNode, or list of them
             Parts of the simulated network; they are changed in place.
         item : int
             Which item of a minibatch to take learned values from.
@@ -202,7 +206,8 @@ class ParametersFace(TrainingFace):
         Ensembles get encoders, gains, biases and, if they had none, the seed with which
         they were built (it decides in which state neurons start). Connections get a
         solver that returns their weights, or a transform that holds them. Of a network,
-        probes get solvers too, so that they decode as they did. Neuron types, synapses,
+        probes get solvers too, so that they decode as they did. TensorNodes get a copy
+        of their layer or object that has the trained weights. Neuron types, synapses,
         learning rules and random processes stay as they are.
 
         Examples

@@ -16,6 +16,7 @@ from nengo_dl.parameters.trainable import (
 )
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.tensor_node import mark_trained
 from nengo_dl.training.face import Training
 from nengo_dl.training.gradient_checks import GradientReport
 from nengo_dl.training.history import TrainingHistory
@@ -143,6 +144,7 @@ class TrainingFace(SimulatorBase):
         recorder = find_summaries(
             summaries, self._board, self.model, self.data.get_params, self
         )
+        mark_trained(self.model)
         options = check_profile(profile, self)
         if options is not None:
             self._get_training().trainer.functions.show_labels()

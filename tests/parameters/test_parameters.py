@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
+from nengo.builder.connection import BuiltConnection
 from nengo.exceptions import SimulatorClosed, ValidationError
 
 import nengo_dl
-from nengo_dl.execution import session as engine
+from nengo_dl.execution import executor
 from nengo_dl.parameters.arguments import FixedWeights
 from tests import networks
 from tests.networks import FIXED, assert_equal_data, recorded, reference_data
@@ -45,7 +46,7 @@ def steps_are_not_compiled():
     With ``jit_compile=True`` a simulator compiles nevertheless.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_SHORT_RUN", 0.05)
+        patch.setattr(executor, "_SHORT_RUN", 0.05)
         yield
 
 
@@ -771,3 +772,30 @@ def test_pickled_simulator_keeps_parameters_and_continues(net):
             if parameter.attribute != "encoders":
                 (found,) = copy.data.get_params((parameter.obj, parameter.attribute))
                 np.testing.assert_array_equal(found, value)
+
+
+@pytest.mark.parametrize("neuron_type", [nengo.LIF(), nengo.Direct()])
+def test_arrays_of_records_cannot_be_written_to(neuron_type):
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(10, 1, neuron_type=neuron_type)
+        conn = nengo.Connection(ens, ens, eval_points=np.linspace(-1, 1, 9)[:, None])
+    with simulator(net) as sim:
+        for change in (None, np.zeros(10)):
+            if change is not None and not isinstance(neuron_type, nengo.Direct):
+                sim._parameters.write(
+                    {sim._parameters.signal_of(ens.neurons, "bias"): change}
+                )
+            for record in (sim.data[ens], sim.data[ens.neurons], sim.data[conn]):
+                arrays = {
+                    name: value
+                    for name, value in record._asdict().items()
+                    if isinstance(value, np.ndarray)
+                }
+                assert "eval_points" in arrays or isinstance(record, BuiltConnection)
+                writable = [n for n, value in arrays.items() if value.flags.writeable]
+                assert writable == []
+            if not isinstance(neuron_type, nengo.Direct):
+                with pytest.raises(ValueError, match="read-only"):
+                    sim.data[ens].max_rates[:] = 0
+                with pytest.raises(ValueError, match="read-only"):
+                    sim.data[ens].intercepts[0] = 0

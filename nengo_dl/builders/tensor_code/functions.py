@@ -136,6 +136,36 @@ class TensorFunction(abc.ABC):
             Seed of values that the source does not have yet.
         """
 
+    def listed(self, n_weights: int) -> list[int]:
+        """Return which weights users see, in their order.
+
+        Parameters
+        ----------
+        n_weights : int
+            How many `weights` returned before.
+
+        Returns
+        -------
+        list of int
+            Positions in that list; all of them, unless the source says otherwise.
+        """
+        return list(range(n_weights))
+
+    def trained(self, values: Sequence[np.ndarray]) -> Any:
+        """Return a copy of the source that has other weights.
+
+        Parameters
+        ----------
+        values : sequence of ndarray
+            Values of all weights, in the order of `weights`.
+
+        Raises
+        ------
+        ValidationError
+            If it cannot be copied.
+        """
+        return self.source
+
     @abc.abstractmethod
     def _call(
         self,

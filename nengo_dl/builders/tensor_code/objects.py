@@ -164,6 +164,26 @@ class KerasFunction(TensorFunction):
             for name, (v, trains, is_state) in zip(names, found, strict=True)
         ]
 
+    def listed(self, n_weights):
+        """Return the positions of Keras's weights, in the order of ``get_weights``."""
+        layer = next(iter(self._copies.values()))
+        positions = {id(v): n for n, (v, *_) in enumerate(self._ordered(layer))}
+        return [positions[id(v)] for v in layer.weights if id(v) in positions]
+
+    def trained(self, values):
+        """Return a copy of the layer that has other weights."""
+        self.prepare(np.dtype("float32"))
+        layer = self._make_copy(None)
+        if layer is self.source:
+            raise self.error(
+                "cannot be copied, so trained weights cannot be stored in the network. "
+                "Give the class a method get_config that returns the arguments of its "
+                "constructor"
+            )
+        for (variable, *_), value in zip(self._ordered(layer), values, strict=True):
+            variable.assign(value.astype(tf.as_dtype(variable.dtype).as_numpy_dtype))
+        return layer
+
     def _weight_types(self):
         layer = next(iter(self._copies.values()))
         return [
@@ -315,6 +335,14 @@ class ObjectFunction(TensorFunction):
             Weight(name, v.numpy(), v.trainable and v.dtype.is_floating)
             for name, v in found.items()
         ]
+
+    def trained(self, values):
+        """Return a copy of the object that has other values of its variables."""
+        made = self._make_copy()
+        variables = _find_variables(made).values()
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value.astype(variable.dtype.as_numpy_dtype))
+        return made
 
     def _make_copy(self) -> Any:
         try:
