@@ -19,7 +19,7 @@ from nengo.builder.probe import SimProbe
 from nengo.builder.processes import SimProcess
 
 import nengo_dl
-from nengo_dl.program import hoisting
+from nengo_dl.support import tuning
 from tests import networks
 from tests.networks import (
     FIXED,
@@ -159,7 +159,7 @@ def test_compiled_fixed_network_equals_core_in_float64(name):
 
 @pytest.mark.parametrize("name", ["transforms", "everything", "input_processes"])
 def test_what_is_computed_once_for_equal_inputs_equals_core(name, monkeypatch):
-    monkeypatch.setattr(hoisting, "_WORTH_HOISTING", 1)
+    monkeypatch.setattr(tuning, "WORTH_HOISTING", 1)
     case = getattr(networks, name)()
     actual = simulate(case, LONG_RUN, jit_compile=True)
     assert_equal_data(case, actual, reference_data(case, LONG_RUN, SEED))
@@ -172,7 +172,7 @@ def test_generated_network_equals_core_in_float64(case, compiled, hoisted):
     n_steps = 2 * SHORT_RUN if compiled else SHORT_RUN
     with pytest.MonkeyPatch.context() as patch:
         if hoisted:  # products of any size
-            patch.setattr(hoisting, "_WORTH_HOISTING", 1)
+            patch.setattr(tuning, "WORTH_HOISTING", 1)
         actual = simulate(case, n_steps, jit_compile=True if compiled else None)
     assert_equal_data(case, actual, reference_data(case, n_steps, SEED))
 

@@ -15,13 +15,9 @@ from nengo.synapses import LinearFilter, Triangle
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 from nengo_dl.builders.shapes import reshape, with_axis
+from nengo_dl.support import tuning
 
 __all__ = ["LinearFilterBuilder", "TriangleBuilder"]
-
-#: Up to this many runs of equally large signals are rearranged by slices, which XLA
-#: fuses; beyond it by gathers, which are as fast from about ten runs on and keep the
-#: number of instructions, and so the time to compile them, constant.
-MAX_SLICED_RUNS = 4
 
 
 class _SynapseBuilder(OpBuilder):
@@ -167,7 +163,7 @@ class LinearFilterBuilder(_SynapseBuilder):
         """Find how the state, ``(order, size)`` per operator, splits into rows."""
         self.runs = [(size, len(list(run))) for size, run in groupby(self.sizes)]
         self.gathers = None
-        if self.order > 1 and len(self.runs) > MAX_SLICED_RUNS:
+        if self.order > 1 and len(self.runs) > tuning.MOST_SLICED_RUNS:
             ends = np.cumsum([self.order * size for size in self.sizes])
             rows = np.concatenate(
                 [

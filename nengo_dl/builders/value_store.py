@@ -14,6 +14,7 @@ import tensorflow as tf
 from nengo_dl.builders.shapes import broadcast, columns, reshape
 from nengo_dl.compiler.blocks import Block, Piece, ReadPlan, Transfer, WritePlan
 from nengo_dl.compiler.traits import Role
+from nengo_dl.support import tuning
 
 __all__ = ["ValueStore", "block_dtype", "read_constant"]
 
@@ -322,7 +323,11 @@ def _elements(value: tf.Tensor, positions: np.ndarray) -> tf.Tensor:
             return columns(value, int(positions[0]), len(positions))
         return value[:, positions[0] : positions[-1] + 1 : steps[0]]
     ends = np.flatnonzero(steps != 1) + 1
-    if len(ends) < _FEW_SLICES and value.shape.rank > 2 and value.shape[2] >= _LONG_ROW:
+    if (
+        len(ends) < tuning.FEW_SLICES
+        and value.shape.rank > 2
+        and value.shape[2] >= tuning.LONG_ROW
+    ):
         runs = np.split(positions, ends)
         return tf.concat(
             [columns(value, int(run[0]), len(run)) for run in runs], axis=1
@@ -340,17 +345,8 @@ def _concatenate(parts: Sequence[tf.Tensor]) -> tf.Tensor:
     )
 
 
-#: Up to so many slices of at least so long rows are read one by one. (What several
-#: connections read of one ensemble is then computed once, and copied.)
-_FEW_SLICES = 4
-_LONG_ROW = 64
-
-#: Longer tables are passed to compiled functions instead of being written into them.
-_LONGEST_LITERAL = 4096
-
-
 def _index(positions: np.ndarray) -> tf.Tensor:
-    if positions.size <= _LONGEST_LITERAL:
+    if positions.size <= tuning.LONGEST_LITERAL:
         return tf.constant(positions, dtype=tf.int32)
     with tf.init_scope():
         return tf.constant(positions, dtype=tf.int32)

@@ -10,16 +10,10 @@ from nengo.builder.signal import Signal
 from nengo_dl.compiler.alias import Aliases, Runs, concatenate_runs
 from nengo_dl.compiler.blocks import Block, Piece, ReadPlan, Transfer, WritePlan
 from nengo_dl.compiler.ir import Operand
+from nengo_dl.support import tuning
 
 __all__ = ["Binder"]
 
-#: Beyond this many switches between blocks, one gather is cheaper than a concatenation.
-_MOST_PIECES = 16
-
-#: Several terms for an element are added through a table of sources in blocks up to
-#: this size; measured in a compiled loop, a segment sum is two to three times faster
-#: above. A sum of a few slices is faster still.
-_SMALL = 64
 
 _EMPTY = Runs(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
 
@@ -82,7 +76,7 @@ class Binder:
             )
             if len(b)
         ]
-        if len(parts) <= _MOST_PIECES:
+        if len(parts) <= tuning.MOST_PIECES:
             pieces = tuple(self._piece(part) for part in parts)
             return ReadPlan(pieces, None, operand.shape)
         # many switches between blocks: read each block's elements once, then reorder
@@ -155,8 +149,8 @@ class Binder:
         counts = np.bincount(target, minlength=block.size)
         n_terms = int(counts.max())
         mask = None if (counts > 0).all() else counts > 0
-        if n_terms > 1 and block.size > _SMALL:
-            if len(sources) <= _MOST_PIECES:
+        if n_terms > 1 and block.size > tuning.SMALL_SUMMED_BLOCK:
+            if len(sources) <= tuning.MOST_PIECES:
                 return [self._slice(block, *part) for part in slices]
             segments = np.stack([source, target])
             return [Transfer(block.number, segments=segments, mask=mask)]

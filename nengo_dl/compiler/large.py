@@ -8,11 +8,9 @@ from collections.abc import Hashable, Sequence
 from nengo.builder.operator import Operator
 
 from nengo_dl.compiler.ir import BuilderLookup, n_values
+from nengo_dl.support import tuning
 
 __all__ = ["keep_large_apart"]
-
-#: Kernels take time to compile: with more large operators of one kind, all are merged.
-_MOST_APART = 16
 
 
 def keep_large_apart(
@@ -55,7 +53,9 @@ def keep_large_apart(
     ]
     counts = Counter(key for key, found in zip(keys, apart, strict=True) if found)
     return [
-        ("large", number, key) if found and counts[key] <= _MOST_APART else key
+        ("large", number, key)
+        if found and counts[key] <= tuning.MOST_LARGE_APART
+        else key
         for number, (key, found) in enumerate(zip(keys, apart, strict=True))
     ]
 

@@ -9,14 +9,11 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.sampling import Sampling
-from nengo_dl.execution.executor import MOST_STEPS
 from nengo_dl.program.chunk_loop import LoopShape
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support import tuning
 
 __all__ = ["ChunkBuffers"]
-
-#: Bytes of inputs and outputs that one call of the compiled loop may hold.
-_CHUNK_BYTES = 2**25
 
 
 class ChunkBuffers:
@@ -43,7 +40,7 @@ class ChunkBuffers:
         self,
         step: StepProgram,
         sampling: Sequence[Sampling],
-        most_steps: int = MOST_STEPS,
+        most_steps: int = tuning.MOST_STEPS,
     ):
         self.step = step
         self.most_steps = most_steps
@@ -60,7 +57,7 @@ class ChunkBuffers:
             if not sampling.only_last
         )
         itemsize = 8 * self.step.config.minibatch_size
-        fit = _CHUNK_BYTES / max(per_step * itemsize, 1)
+        fit = tuning.CHUNK_BYTES / max(per_step * itemsize, 1)
         capacity = int(np.clip(fit, 1, self.most_steps))
         return LoopShape(
             capacity,

@@ -13,7 +13,6 @@ from nengo.exceptions import SimulationError
 
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
-from nengo_dl.execution.executor import MOST_STEPS
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import StateStore
 from nengo_dl.program.chunk_loop import ChunkFunction, make_chunk_function
@@ -21,12 +20,9 @@ from nengo_dl.program.compile_cache import advice_on_damage
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support import tuning
 
 __all__ = ["CompiledExecutor"]
-
-#: XLA gains nothing from an unrolled loop, and its compile time explodes: fifty steps
-#: of a network of two ensembles took more than ten minutes.
-_MOST_UNROLLED = 4
 
 
 class CompiledExecutor:
@@ -68,7 +64,7 @@ class CompiledExecutor:
         sampling: Sequence[Sampling],
         placement: Placement,
         unroll: int = 1,
-        most_steps: int = MOST_STEPS,
+        most_steps: int = tuning.MOST_STEPS,
     ):
         self.step = step
         self.host = host
@@ -208,7 +204,7 @@ class CompiledExecutor:
                 self.step,
                 self.store.variables,
                 self.buffers.shape,
-                min(self.unroll, _MOST_UNROLLED) if whole else self.unroll,
+                min(self.unroll, tuning.MOST_UNROLLED) if whole else self.unroll,
                 jit_compile=whole,
                 jit_pieces=self.placement.uses_xla and callbacks,
                 twins=self._twins,

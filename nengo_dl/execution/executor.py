@@ -9,18 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from nengo.builder.signal import Signal
 
-__all__ = ["MOST_STEPS", "Executor", "ExecutorChoice"]
+from nengo_dl.support import tuning
 
-#: Most steps that one call of an executor simulates.
-MOST_STEPS = 1024
-
-#: Runs whose NumPy steps would take less than this (in seconds) are not worth a call of
-#: the compiled loop.
-_SHORT_RUN = 5e-4
-
-#: Measured cost (in seconds) of a callback in a graph loop, and of a compiled piece.
-_CALLBACK_SECONDS = 1.5e-4
-_PIECE_SECONDS = 3e-5
+__all__ = ["Executor", "ExecutorChoice"]
 
 
 class Executor(Protocol):
@@ -110,10 +101,10 @@ class ExecutorChoice:
             return False
         seconds = self.numpy.estimated_seconds
         if self.callbacks:
-            costs = {True: _CALLBACK_SECONDS, False: _PIECE_SECONDS}
+            costs = {True: tuning.CALLBACK_SECONDS, False: tuning.PIECE_SECONDS}
             pays = seconds < sum(costs[calls] for calls in self.callbacks)
         else:
-            pays = n_steps * seconds < _SHORT_RUN
+            pays = n_steps * seconds < tuning.SHORT_RUN_SECONDS
         return pays and self.numpy.available
 
     def choose(self, n_steps: int) -> Executor:

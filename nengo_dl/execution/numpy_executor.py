@@ -20,20 +20,12 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
-from nengo_dl.execution.executor import MOST_STEPS
 from nengo_dl.execution.numpy_steps import HostOperators, failed
 from nengo_dl.execution.state import StateStore
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support import tuning
 
 __all__ = ["Item", "NumpyExecutor"]
-
-#: Rough cost, in seconds, of one NumPy operator, of one neuron, and of one weight.
-_PER_OPERATOR = 2e-6
-_PER_NEURON = 2e-8
-_PER_WEIGHT = 3e-10
-
-#: Cost, in seconds, of an eager call of TensorFlow code: more than a compiled step.
-_PER_TENSOR_NODE = 1e-3
 
 
 class NumpyExecutor:
@@ -63,7 +55,7 @@ class NumpyExecutor:
         step: StepProgram,
         host: HostOperators,
         store: StateStore,
-        most_steps: int = MOST_STEPS,
+        most_steps: int = tuning.MOST_STEPS,
     ):
         self.plan = plan
         self.step = step
@@ -90,13 +82,13 @@ class NumpyExecutor:
         """Estimated time of one step, in seconds."""
         total = 0.0
         for op in self.plan.split.device:
-            total += _PER_OPERATOR
+            total += tuning.OPERATOR_SECONDS
             if isinstance(op, SimNeurons):
-                total += _PER_NEURON * op.J.size
+                total += tuning.NEURON_SECONDS * op.J.size
             elif isinstance(op, SimTensorNode):
-                total += _PER_TENSOR_NODE
+                total += tuning.TENSOR_NODE_SECONDS
             elif isinstance(op, DotInc):
-                total += _PER_WEIGHT * op.A.size
+                total += tuning.WEIGHT_SECONDS * op.A.size
             else:
                 total += 1e-9 * sum(s.size for s in op.all_signals)
         return total * self.step.config.minibatch_size

@@ -18,7 +18,7 @@ from nengo_dl.builders.base import BuildConfig
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.execution.compiled_executor import CompiledExecutor
-from nengo_dl.execution.executor import MOST_STEPS, Executor, ExecutorChoice
+from nengo_dl.execution.executor import Executor, ExecutorChoice
 from nengo_dl.execution.numpy_executor import NumpyExecutor
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.single_steps import SingleSteps
@@ -27,12 +27,9 @@ from nengo_dl.execution.state import StateStore
 from nengo_dl.profiling.profiler import annotate
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support import tuning
 
 __all__ = ["Chunk", "Session", "open_session"]
-
-#: A call should not take longer than this (in seconds), so that a run can be watched
-#: and interrupted.
-_CHUNK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -313,7 +310,9 @@ class Session:
 
     def _steps_per_chunk(self, most: int) -> int:
         seconds = self._seconds_per_step or self.interpreter.estimated_seconds
-        return max(1, min(most, int(_CHUNK_SECONDS / seconds))) if seconds else most
+        return (
+            max(1, min(most, int(tuning.CHUNK_SECONDS / seconds))) if seconds else most
+        )
 
 
 def open_session(
@@ -323,7 +322,7 @@ def open_session(
     unroll: int = 1,
     fixed_inputs: Mapping[Signal, np.ndarray] = MappingProxyType({}),
     executor: str | None = None,
-    most_steps: int = MOST_STEPS,
+    most_steps: int = tuning.MOST_STEPS,
 ) -> Session:
     """Make a session, of parts that fit each other.
 

@@ -9,14 +9,9 @@ import tensorflow as tf
 
 from nengo_dl.builders.shapes import columns, reshape
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support import tuning
 
 __all__ = ["Carried"]
-
-#: State of at most this many values, of all items of the minibatch, can take the step
-#: number along. In the loop of an integrator of 100 neurons that saves two kernels of
-#: eleven (the increment, and a copy of what it would overwrite): 1.5 times as fast. As
-#: a part of larger state, steps of seven other networks took as long as before.
-_SMALL_STATE = 64
 
 
 class Carried:
@@ -56,7 +51,7 @@ class Carried:
             if len(self._state_shapes[p]) == 1
             and state[p].dtype.is_floating
             and n_steps < 1 / np.finfo(state[p].dtype.as_numpy_dtype).eps
-            and 0 < self._minibatch * self._shapes[p][1] <= _SMALL_STATE
+            and 0 < self._minibatch * self._shapes[p][1] <= tuning.SMALL_STATE
         ]
         if merge_counter and small:
             _, self._host = min(small)

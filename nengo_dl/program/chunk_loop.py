@@ -15,12 +15,9 @@ from nengo_dl.program.lease import Lease
 from nengo_dl.program.pool import programs
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
+from nengo_dl.support import tuning
 
 __all__ = ["ChunkFunction", "LoopShape", "make_chunk_function"]
-
-#: Outputs of at most this many values share an array; of larger ones, each has its own,
-#: since joining their values takes longer than writing them one by one.
-_SMALL_OUTPUT = 64
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def _find_stores(
     members: dict[Hashable, list[int]] = {}
     sizes = [int(np.prod(shape)) for shape in shapes]
     for number, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
-        key = kind if size <= _SMALL_OUTPUT else ("large", number)
+        key = kind if size <= tuning.SMALL_OUTPUT else ("large", number)
         members.setdefault(key, []).append(number)
     return [
         _Store(tuple(found), tuple(sizes[number] for number in found))

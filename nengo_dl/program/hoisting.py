@@ -15,12 +15,9 @@ from nengo.builder.signal import Signal
 from nengo_dl.compiler.blocks import Piece
 from nengo_dl.program.schedule import Kind, Stages
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support import tuning
 
 __all__ = ["Hoisted", "find_hoisted", "segment_ends"]
-
-#: Multiplications in a step that are worth a loop around the loop over steps, which
-#: takes about a microsecond whenever an input changes.
-_WORTH_HOISTING = 2**17
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def _with_predecessors(stages: Stages, number: int) -> set[int]:
 
 def _is_worth_it(program: StepProgram, groups: Iterable[int]) -> bool:
     work = sum(program.kernels[n].n_multiplications for n in groups)
-    return work * program.config.minibatch_size >= _WORTH_HOISTING
+    return work * program.config.minibatch_size >= tuning.WORTH_HOISTING
 
 
 def _columns_read(program: StepProgram, groups: Sequence[int]) -> dict[int, np.ndarray]:
@@ -139,13 +136,9 @@ def segment_ends(
             values = values[:, :, columns]
         values = values.reshape(n_steps, np.prod(values.shape[1:]))
         # most inputs that change do so in their first elements
-        few = values[:, :_FEW_ELEMENTS]
+        few = values[:, : tuning.FEW_ELEMENTS]
         same &= (few[1:] == few[:-1]).all(axis=1)
         for step in np.flatnonzero(same):
             same[step] = np.array_equal(values[step], values[step + 1])
     ends = np.append(np.flatnonzero(~same) + 1, n_steps)
     return ends[np.searchsorted(ends, np.arange(n_steps), side="right")]
-
-
-#: How many elements of an input are compared before all of them are.
-_FEW_ELEMENTS = 16

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-__all__ = ["Placement"]
+from nengo_dl.support import tuning
 
-#: Results of how many values (of all items) take longer to compute than merging them
-#: with others could save. (On GPUs: a guess, from how much longer a launch takes.)
-_LARGE = {"CPU": 2**14, "GPU": 2**20}
+__all__ = ["Placement"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Placement:
     @property
     def large(self) -> int:
         """Number of values in a result from which merging an operator does not pay."""
-        return _LARGE["CPU" if self.on_cpu else "GPU"]
+        return tuning.LARGE_RESULT["CPU" if self.on_cpu else "GPU"]
 
     def compiles(self, has_callbacks: bool, avoids_xla: bool = False) -> bool:
         """Whether XLA compiles a function as a whole.

@@ -17,6 +17,7 @@ from nengo_dl.compiler.layout import BoundGroup, Layout
 from nengo_dl.compiler.signature import Signature, sign_plan
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
+from nengo_dl.support import tuning
 
 __all__ = ["StepProgram"]
 
@@ -130,6 +131,7 @@ class StepProgram:
             config.minibatch_size,
             config.processor,
             config.training is not None,
+            tuning.in_use(),
         )
         return sign_plan(self.layout, self.kernels, facts, _encode_tensor)
 

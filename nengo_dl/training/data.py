@@ -10,6 +10,7 @@ import nengo
 import numpy as np
 from nengo.builder.signal import Signal
 
+from nengo_dl.support import tuning
 from nengo_dl.training.shared_memory import empty_for_tensor
 
 __all__ = ["ArrayData", "Minibatch", "StreamData", "is_still"]
@@ -137,7 +138,7 @@ def _chosen(values: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Return some items of all steps, shape ``(n_steps, len(items), size)``."""
     n_steps, _, *shape = values.shape
     chosen = empty_for_tensor((n_steps, len(items), *shape), values.dtype)
-    if chosen[:, 0].nbytes < _LARGE_ITEM:
+    if chosen[:, 0].nbytes < tuning.LARGE_ITEM_BYTES:
         chosen[...] = values[:, items]
     else:
         # one by one they go to their place at once, whatever their order in memory
@@ -146,23 +147,15 @@ def _chosen(values: np.ndarray, items: np.ndarray) -> np.ndarray:
     return chosen
 
 
-#: Items of so many bytes take longer to copy than to find.
-_LARGE_ITEM = 2**13
-
-
 def is_still(array: np.ndarray) -> bool:
     """Whether values are the same in all steps."""
     if array.strides[1] == 0:
         return True
     # a few items at a time: moving data is nearly always found out by the first ones,
     # and a part that fits a cache is compared faster
-    count = max(1, _COMPARED_VALUES // max(1, array[0].size))
+    count = max(1, tuning.COMPARED_VALUES // max(1, array[0].size))
     for start in range(0, len(array), count):
         part = array[start : start + count]
         if not (part[:, 1:] == part[:, :-1]).all():
             return False
     return True
-
-
-#: About how many values are compared at once.
-_COMPARED_VALUES = 2**17

@@ -19,6 +19,7 @@ from nengo.builder.signal import Signal
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
 from nengo_dl.execution.sources import Sources
+from nengo_dl.support import tuning
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.shared_memory import tensor_of
 
@@ -238,10 +239,6 @@ def _is_random(op: Operator) -> bool:
     return not (isinstance(op, SimProcess) and op.process.seed is not None)
 
 
-#: How many bytes of minibatches are made one after the other.
-_FEW_BYTES = 2**21
-
-
 def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
     """Yield minibatches; small ones are made some at a time, large ones ahead.
 
@@ -251,7 +248,7 @@ def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
     first = next(items, None)
     if first is None:
         return
-    count = _FEW_BYTES // max(1, sum(part.n_bytes for part in first))
+    count = tuning.FEW_BYTES // max(1, sum(part.n_bytes for part in first))
     items = chain([first], items)
     if count < 2:
         yield from _ahead(items)

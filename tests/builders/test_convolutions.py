@@ -11,6 +11,7 @@ from nengo.builder.transforms import ConvInc, ConvTransposeInc
 
 from nengo_dl.builders import BuildConfig, find_builder
 from nengo_dl.builders.products import convolutions as transforms
+from nengo_dl.support import tuning
 from tests.builders.harness import check_parity, random_inputs
 
 F64 = np.dtype(np.float64)
@@ -20,7 +21,7 @@ F64 = np.dtype(np.float64)
 def transposed(request, monkeypatch):
     """Whether to transpose; if not, apply kernels of any size in one of two ways."""
     taps = 10**9 if request.param == "fused" else 0
-    monkeypatch.setattr(transforms, "MAX_FUSED_TAPS", taps)
+    monkeypatch.setattr(tuning, "MOST_FUSED_TAPS", taps)
     return request.param == "transposed"
 
 
@@ -96,7 +97,7 @@ def test_convolutions_as_one_product_match_nengo(name, padding, channels_last):
     if not channels_last:
         *space, channels = kwargs["input_shape"]
         kwargs["input_shape"] = (channels, *space)
-    op = make_conv(n_filters=transforms.FEWEST_PATCH_FILTERS, **kwargs)
+    op = make_conv(n_filters=tuning.FEWEST_PATCH_FILTERS, **kwargs)
     check_parity([op], random_inputs(), n_steps=2, batch=3)
     check_parity([op], random_inputs(), n_steps=2, jit_compile=False)
 
@@ -128,7 +129,7 @@ def test_formulation_of_convolutions_follows_their_sizes(expected, n_ops, settin
 @pytest.mark.parametrize("max_fused_taps", [0, 100])
 @pytest.mark.parametrize("groups, padding", [(2, "same"), (4, "valid")])
 def test_grouped_convolutions_match_nengo(padding, groups, max_fused_taps, monkeypatch):
-    monkeypatch.setattr(transforms, "MAX_FUSED_TAPS", max_fused_taps)
+    monkeypatch.setattr(tuning, "MOST_FUSED_TAPS", max_fused_taps)
     ops = [
         make_conv(
             seed=seed,

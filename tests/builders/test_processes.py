@@ -8,6 +8,7 @@ from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 
 from nengo_dl.builders import BuildConfig, find_builder, processes
+from nengo_dl.support import tuning
 from tests.builders.harness import check_parity, random_inputs
 
 DT = 0.001
@@ -92,7 +93,7 @@ def test_synapses_depend_on_the_time_step(dt):
 def test_many_differently_sized_alpha_filters_use_gathers():
     ops = [
         make_op(nengo.Alpha(0.001 * (1 + i)), 1 + i % 5)
-        for i in range(2 * processes.MAX_SLICED_RUNS)
+        for i in range(2 * tuning.MOST_SLICED_RUNS)
     ]
     builder = find_builder(ops[0])(ops, BuildConfig(DT, np.dtype(np.float64)))
     assert builder.gathers is not None

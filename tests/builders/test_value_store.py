@@ -10,12 +10,12 @@ from nengo.builder.signal import Signal
 from nengo_dl.builders import BuildConfig
 from nengo_dl.builders.base import find_builder
 from nengo_dl.builders.value_store import ValueStore, block_dtype
-from nengo_dl.compiler import binding
 from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.planners import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support import tuning
 from tests.compiler.programs import (
     Callback,
     Delay,
@@ -32,8 +32,8 @@ small_limits = pytest.mark.parametrize("limit", [None, 1])
 def set_limits(patch, limit):
     """Choose the forms of large programs for small ones."""
     if limit is not None:
-        patch.setattr(binding, "_MOST_PIECES", limit)
-        patch.setattr(binding, "_SMALL", limit)
+        patch.setattr(tuning, "MOST_PIECES", limit)
+        patch.setattr(tuning, "SMALL_SUMMED_BLOCK", limit)
 
 
 class Mirrored:

@@ -5,9 +5,9 @@ import pytest
 from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 from nengo.builder.signal import Signal
 
-from nengo_dl.compiler import binding
 from nengo_dl.compiler import layout as layout_module
 from nengo_dl.compiler.traits import Role
+from nengo_dl.support import tuning
 from tests.compiler.programs import (
     Callback,
     Delay,
@@ -137,7 +137,7 @@ def test_members_of_a_group_follow_the_order_of_their_largest_operand():
 def read_of(source_views, update, limit=None, monkeypatch=None):
     """Return the plan by which one operator (or several, merged) reads some views."""
     if limit is not None:
-        monkeypatch.setattr(binding, "_MOST_PIECES", limit)
+        monkeypatch.setattr(tuning, "MOST_PIECES", limit)
     readers = [Delay(view, signal(*view.shape)) for view in source_views]
     layout = laid_out([*update, *readers])
     bound = next(b for b in layout.groups if b.group.ops[0] in readers)

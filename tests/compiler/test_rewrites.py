@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from nengo.builder.operator import Copy, Reset
 from nengo.builder.signal import Signal
 
-from nengo_dl.compiler import binding
+from nengo_dl.support import tuning
 from tests.compiler.programs import (
     Callback,
     Delay,
@@ -27,8 +27,8 @@ def test_compiled_program_equals_core(program):
 def test_every_form_of_reads_and_writes_equals_core(program):
     """With small limits, the forms that suit large programs are chosen."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binding, "_MOST_PIECES", 1)
-        patch.setattr(binding, "_SMALL", 1)
+        patch.setattr(tuning, "MOST_PIECES", 1)
+        patch.setattr(tuning, "SMALL_SUMMED_BLOCK", 1)
         check_same_values(program.operators, program.outputs, program.inputs)
 
 

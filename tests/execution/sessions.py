@@ -6,9 +6,9 @@ from nengo.builder import Model
 
 from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
-from nengo_dl.execution.executor import MOST_STEPS
 from nengo_dl.execution.session import open_session
 from nengo_dl.program.placement import Placement
+from nengo_dl.support.tuning import MOST_STEPS
 
 
 def make_engine(

@@ -76,7 +76,7 @@ def test_unrolling_does_not_change_results_or_steps(reference, unroll, jit_compi
 
 
 def test_little_room_makes_short_chunks(monkeypatch, reference):
-    monkeypatch.setattr("nengo_dl.execution.chunk_buffers._CHUNK_BYTES", 2000)
+    monkeypatch.setattr("nengo_dl.support.tuning.CHUNK_BYTES", 2000)
     engine = make_engine(mixed_network())
     chunks = list(engine.run(N_STEPS, {}))
     assert len(chunks) > 2

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from nengo.exceptions import SimulatorClosed, ValidationError
 
 from nengo_dl.compiler.names import name_objects
-from nengo_dl.execution import executor
 from nengo_dl.parameters import loading, saving
 from nengo_dl.parameters.file import header, reading, writing
+from nengo_dl.support import tuning
 from tests import networks
 from tests.networks import FIXED, assert_equal_data
 from tests.parameters.test_parameters import change, perturb, run, simulator
@@ -46,7 +46,7 @@ def steps_are_not_compiled():
     With ``jit_compile=True`` a simulator compiles nevertheless.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor, "_SHORT_RUN", 0.05)
+        patch.setattr(tuning, "SHORT_RUN_SECONDS", 0.05)
         yield
 
 

@@ -13,8 +13,8 @@ from nengo.builder.connection import BuiltConnection
 from nengo.exceptions import SimulatorClosed, ValidationError
 
 import nengo_dl
-from nengo_dl.execution import executor
 from nengo_dl.parameters.arguments import FixedWeights
+from nengo_dl.support import tuning
 from tests import networks
 from tests.networks import FIXED, assert_equal_data, recorded, reference_data
 
@@ -46,7 +46,7 @@ def steps_are_not_compiled():
     With ``jit_compile=True`` a simulator compiles nevertheless.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor, "_SHORT_RUN", 0.05)
+        patch.setattr(tuning, "SHORT_RUN_SECONDS", 0.05)
         yield
 
 

@@ -9,6 +9,7 @@ import nengo_dl
 from nengo_dl.compiler.blocks import Piece
 from nengo_dl.program import hoisting
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
+from nengo_dl.support import tuning
 from tests.execution.sessions import core_data, make_engine, run
 
 N_IN = 12
@@ -17,7 +18,7 @@ N_IN = 12
 @pytest.fixture
 def hoist_all(monkeypatch):
     """Let products of any size be worth it."""
-    monkeypatch.setattr(hoisting, "_WORTH_HOISTING", 1)
+    monkeypatch.setattr(tuning, "WORTH_HOISTING", 1)
 
 
 def images(n_images=3, seconds=0.007, seed=0):
@@ -104,7 +105,7 @@ def test_small_products_are_not_worth_it():
 
 
 def test_minibatches_make_products_worth_it(monkeypatch):
-    monkeypatch.setattr(hoisting, "_WORTH_HOISTING", 4 * 8 * N_IN)
+    monkeypatch.setattr(tuning, "WORTH_HOISTING", 4 * 8 * N_IN)
     assert not make_engine(layers(), minibatch_size=3).loop.hoisted.groups
     assert make_engine(layers(), minibatch_size=4).loop.hoisted.groups
 

@@ -12,24 +12,9 @@ from nengo.builder.transforms import ConvInc, ConvTransposeInc, GeneralConvInc
 
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 from nengo_dl.builders.shapes import reshape
+from nengo_dl.support import tuning
 
 __all__ = ["ConvIncBuilder", "ConvTransposeIncBuilder"]
-
-#: Kernels with at most this many weights per output are applied by elementwise
-#: multiplications, which XLA fuses into one loop; larger ones by convolution routines.
-#: Twice as many where several groups would need one call of the routine each. (32 x 32
-#: x 3, 16 filters: 3 x 3 fused 50 µs, routine 180 µs; 5 x 5 fused 400 µs, routine 240.)
-MAX_FUSED_TAPS = 32
-
-#: A single kernel with this many filters or more, and few weights, is applied by one
-#: product of matrices, in which what each output sees is a row. (28 x 28, 3 x 3 in
-#: steps of 2, 16 filters, 16 items: 99 µs, fused 206, routine 166; 32 x 32 x 3, 3 x 3,
-#: 16 filters: 46, 234, 77 µs; 5 x 5: 83, routine 201. With 4 filters, fused is faster.)
-FEWEST_PATCH_FILTERS = 8
-
-#: How many weights are few if the input has at most so many channels. (With 16
-#: channels, 3 x 3, the routine takes half as long.)
-MAX_PATCH_TAPS, MAX_PATCH_CHANNELS = 80, 4
 
 
 class _ConvBuilder(OpBuilder):
@@ -109,14 +94,15 @@ class ConvIncBuilder(_ConvBuilder):
         n_taps = prod(self.conv.kernel_size) * n_channels
         self._apply = self._per_group
         if not len(ops) == self.conv.groups == 1:
-            if n_taps <= 2 * MAX_FUSED_TAPS:
+            if n_taps <= 2 * tuning.MOST_FUSED_TAPS:
                 self._apply = self._fused
         elif config.training is None:  # derivatives of what is fused are slow
-            if self.conv.n_filters < FEWEST_PATCH_FILTERS:
-                if n_taps <= MAX_FUSED_TAPS:
+            if self.conv.n_filters < tuning.FEWEST_PATCH_FILTERS:
+                if n_taps <= tuning.MOST_FUSED_TAPS:
                     self._apply = self._fused
-            elif n_taps <= MAX_FUSED_TAPS or (
-                n_taps <= MAX_PATCH_TAPS and n_channels <= MAX_PATCH_CHANNELS
+            elif n_taps <= tuning.MOST_FUSED_TAPS or (
+                n_taps <= tuning.MOST_PATCH_TAPS
+                and n_channels <= tuning.MOST_PATCH_CHANNELS
             ):
                 self._apply = self._by_patches
         # XLA's own convolutions take 1.2 to 1.5 times as long as TensorFlow's, with

@@ -9,6 +9,7 @@ from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 from nengo_dl.builders.kernels import rows_apart
 from nengo_dl.builders.shapes import reshape, with_axis
+from nengo_dl.support import tuning
 
 __all__ = [
     "CopyBuilder",
@@ -172,10 +173,6 @@ class ElementwiseIncBuilder(OpBuilder):
         return Writes(incs=(a * x,))
 
 
-#: Products with matrices of at most so many columns are not worth keeping.
-_FEW_TERMS = 8
-
-
 @register(DotInc)
 class DotIncBuilder(OpBuilder):
     """Add matrix-vector products: ``Y += A @ X``.
@@ -189,7 +186,7 @@ class DotIncBuilder(OpBuilder):
     def __init__(self, ops, config: BuildConfig):
         super().__init__(ops, config)
         # sums of a few products are as quickly computed again
-        self.is_product = ops[0].A.ndim > 0 and ops[0].A.shape[-1] > _FEW_TERMS
+        self.is_product = ops[0].A.ndim > 0 and ops[0].A.shape[-1] > tuning.FEW_TERMS
         n_columns = ops[0].X.shape[1] if ops[0].X.ndim == 2 else 1
         self.n_multiplications = len(ops) * ops[0].A.size * n_columns
         self.is_wide = (
@@ -197,7 +194,7 @@ class DotIncBuilder(OpBuilder):
             and ops[0].X.ndim > 0
             and len(ops) > 1
             and ops[0].A.shape[0] >= ops[0].A.shape[1]
-            and 1 < ops[0].A.shape[1] <= _LONGEST_FUSED_SUM
+            and 1 < ops[0].A.shape[1] <= tuning.LONGEST_FUSED_SUM
         )
 
     @property
@@ -231,11 +228,6 @@ class DotIncBuilder(OpBuilder):
         return Writes(incs=(reshape(y, (y.shape[0], n_ops, *op.Y.shape)),))
 
 
-#: A sum over at most this many products fuses with the multiplication in XLA's CPU
-#: compiler; longer ones become a slow tree of windows, and matrix products win.
-_LONGEST_FUSED_SUM = 32
-
-
 def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Multiply stacks of matrices with stacks of vectors.
 
@@ -259,7 +251,7 @@ def batched_matvec(a: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     if a.shape[0] == 1 and n_ops == 1 and a.dtype.is_floating:
         y = tf.matmul(reshape(x, (-1, n)), reshape(a, (m, n)), transpose_b=True)
         return reshape(y, (-1, 1, m))
-    if n <= _LONGEST_FUSED_SUM or not a.dtype.is_floating:
+    if n <= tuning.LONGEST_FUSED_SUM or not a.dtype.is_floating:
         return rows_apart(
             tf.reduce_sum(tf.linalg.matrix_transpose(a) * with_axis(x, -1), axis=2)
         )

@@ -9,15 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from nengo_dl.builders.shapes import reshape, with_axis
+from nengo_dl.support import tuning
 
 __all__ = ["event_matvec"]
-
-#: Columns that are added in one iteration. (2,000 x 2,000, 60 spikes: 1 column 106 µs,
-#: 2 columns 71, 8 columns 63.)
-_COLUMNS_AT_ONCE = 8
-
-#: Up to this part of all elements may differ from zero before the other way is taken.
-_MOST_EVENTS = 1 / 8
 
 
 def event_matvec(
@@ -46,8 +40,8 @@ def event_matvec(
     and SciPy's sparse product (10 % of the entries) 600, all on a busy machine.
     """
     n, m = columns.shape
-    capacity = max(int(n * _MOST_EVENTS), 1)
-    capacity += -capacity % _COLUMNS_AT_ONCE
+    capacity = max(int(n * tuning.MOST_EVENTS), 1)
+    capacity += -capacity % tuning.COLUMNS_AT_ONCE
     differs = tf.cast(x != 0, tf.float32)
     # columns have zeros in the place of entries that are not stored, which must not
     # meet what is not finite
@@ -61,8 +55,8 @@ def event_matvec(
         indices = tf.where(used, indices, 0)
         values = tf.where(used, tf.gather(x, indices), tf.zeros((), x.dtype))
 
-        values = reshape(values, (-1, _COLUMNS_AT_ONCE))
-        indices = reshape(indices, (-1, _COLUMNS_AT_ONCE))
+        values = reshape(values, (-1, tuning.COLUMNS_AT_ONCE))
+        indices = reshape(indices, (-1, tuning.COLUMNS_AT_ONCE))
 
         def body(k: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # gathers, since slices would have XLA take the vector for a constant
@@ -73,7 +67,7 @@ def event_matvec(
             return k + 1, total
 
         _, total = tf.while_loop(
-            lambda k, total: k * _COLUMNS_AT_ONCE < count,
+            lambda k, total: k * tuning.COLUMNS_AT_ONCE < count,
             body,
             (tf.constant(0), tf.zeros(m, x.dtype)),
             parallel_iterations=1,

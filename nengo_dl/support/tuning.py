@@ -1,0 +1,187 @@
+"""The numbers that decide between ways to compute the same, all of them.
+
+Each has its unit, and what was measured, on two cores of an x86 processor with
+TensorFlow 2.21. Results never depend on them, beyond rounding. ``python -m
+nengo_dl.benchmarks tuning`` measures those of the first two parts again, on the machine
+that it runs on. The others say which networks to run with another value, by ``python -m
+nengo_dl.benchmarks``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CALLBACK_SECONDS",
+    "CHUNK_BYTES",
+    "CHUNK_SECONDS",
+    "COLUMNS_AT_ONCE",
+    "COMPARED_VALUES",
+    "FEWEST_PATCH_FILTERS",
+    "FEW_BYTES",
+    "FEW_ELEMENTS",
+    "FEW_SLICES",
+    "FEW_TERMS",
+    "LARGE_ITEM_BYTES",
+    "LARGE_RESULT",
+    "LONGEST_FUSED_SUM",
+    "LONGEST_LITERAL",
+    "LONG_ROW",
+    "MOST_EVENTS",
+    "MOST_FUSED_TAPS",
+    "MOST_LARGE_APART",
+    "MOST_PATCH_CHANNELS",
+    "MOST_PATCH_TAPS",
+    "MOST_PIECES",
+    "MOST_SLICED_RUNS",
+    "MOST_STEPS",
+    "MOST_UNROLLED",
+    "NEURON_SECONDS",
+    "OPERATOR_SECONDS",
+    "PIECE_SECONDS",
+    "SHORT_RUN_SECONDS",
+    "SMALL_OUTPUT",
+    "SMALL_STATE",
+    "SMALL_SUMMED_BLOCK",
+    "TENSOR_NODE_SECONDS",
+    "WEIGHT_SECONDS",
+    "WORTH_HOISTING",
+    "in_use",
+]
+
+# -- NumPy or a compiled program
+
+#: Seconds that NumPy takes for an operator, and besides for each neuron and each
+#: weight.
+OPERATOR_SECONDS = 2e-6
+NEURON_SECONDS = 2e-8
+WEIGHT_SECONDS = 3e-10
+
+#: Seconds of an eager call of TensorFlow code: more than a compiled step.
+TENSOR_NODE_SECONDS = 1e-3
+
+#: Seconds of a callback in a graph loop, and of a compiled piece between two of them.
+CALLBACK_SECONDS = 1.5e-4
+PIECE_SECONDS = 3e-5
+
+#: Seconds. Runs whose NumPy steps would take less are not worth a call of the compiled
+#: loop.
+SHORT_RUN_SECONDS = 5e-4
+
+# -- Products
+
+#: Terms. A sum of up to so many fuses with the multiplication in XLA's CPU compiler; a
+#: longer one becomes a slow tree of windows, and matrix products win.
+LONGEST_FUSED_SUM = 32
+
+#: Columns that are added in one iteration of a product with spikes. (2,000 x 2,000, 60
+#: spikes: 1 column 106 µs, 2 columns 71, 8 columns 63.)
+COLUMNS_AT_ONCE = 8
+
+#: Part of all elements that may differ from zero before spikes are multiplied as any
+#: other vector.
+MOST_EVENTS = 1 / 8
+
+#: Weights per output. Kernels of convolutions of up to so many are applied by
+#: elementwise multiplications, which XLA fuses into one loop; larger ones by
+#: convolution routines. Twice as many where several groups would need one call of the
+#: routine each. (32 x 32 x 3, 16 filters: 3 x 3 fused 50 µs, routine 180 µs; 5 x 5
+#: fused 400 µs, routine 240.)
+MOST_FUSED_TAPS = 32
+
+#: Filters. A single kernel with so many or more, and few weights, is applied by one
+#: product of matrices, in which what each output sees is a row. (28 x 28, 3 x 3 in
+#: steps of 2, 16 filters, 16 items: 99 µs, fused 206, routine 166; 32 x 32 x 3, 3 x 3,
+#: 16 filters: 46, 234, 77 µs; 5 x 5: 83, routine 201. With 4 filters, fused is faster.)
+FEWEST_PATCH_FILTERS = 8
+
+#: How many weights per output are few, if the input has at most so many channels. (With
+#: 16 channels, 3 x 3, the routine takes half as long.)
+MOST_PATCH_TAPS, MOST_PATCH_CHANNELS = 80, 4
+
+#: Columns. Products with matrices of up to so many are not worth keeping for the way
+#: back. ``training lmu mlp-varying-spiking``
+FEW_TERMS = 8
+
+# -- Merging, and where signals lie
+
+#: Values of a result (of all items), by kind of processor. More take longer to compute
+#: than merging them with others could save. (GPUs: a guess, from how much longer a
+#: launch takes.) ``run convnet``
+LARGE_RESULT = {"CPU": 2**14, "GPU": 2**20}
+
+#: Large operators of one kind. Kernels take time to compile: more of them are merged.
+#: ``run convnet``
+MOST_LARGE_APART = 16
+
+#: Switches between blocks. Beyond, one gather is cheaper than a concatenation. ``run
+#: separate spa``
+MOST_PIECES = 16
+
+#: Values of a block. In larger ones, several terms for an element are added by a
+#: segment sum, two to three times faster in a compiled loop than a table of sources.
+#: ``run spa``
+SMALL_SUMMED_BLOCK = 64
+
+#: Slices, and elements of their rows. Up to so many of at least so long rows are read
+#: one by one. (What several connections read of one ensemble is then computed once, and
+#: copied.) ``run channel spa``
+FEW_SLICES = 4
+LONG_ROW = 64
+
+#: Elements. Longer tables are passed to compiled functions instead of being written
+#: into them. ``run array``
+LONGEST_LITERAL = 4096
+
+#: Runs of equally large signals. Up to so many are rearranged by slices, which XLA
+#: fuses; beyond by gathers, which are as fast from about ten runs on and keep the
+#: number of instructions, and so the time to compile them, constant. ``run separate``
+MOST_SLICED_RUNS = 4
+
+# -- The loop over steps
+
+#: Steps of one call of an executor. ``run integrator``
+MOST_STEPS = 1024
+
+#: Bytes of inputs and outputs that one call of the compiled loop may hold. ``run
+#: array``
+CHUNK_BYTES = 2**25
+
+#: Seconds that a call may take, so that a run can be watched and interrupted.
+CHUNK_SECONDS = 0.5
+
+#: Steps in the body of a loop that XLA compiles. It gains nothing from more, and
+#: compile time explodes: fifty steps of a network of two ensembles took more than ten
+#: minutes.
+MOST_UNROLLED = 4
+
+#: Multiplications in a step that are worth a loop around the loop over steps, which
+#: takes about a microsecond whenever an input changes. ``run mlp convnet``
+WORTH_HOISTING = 2**17
+
+#: Elements of an input that are compared before all of them are. ``run mlp``
+FEW_ELEMENTS = 16
+
+#: Values of all items. State of up to so many can take the step number along. In the
+#: loop of an integrator of 100 neurons that saves two kernels of eleven (the increment,
+#: and a copy of what it would overwrite): 1.5 times as fast. As a part of larger state,
+#: steps of seven other networks took as long as before. ``run integrator``
+SMALL_STATE = 64
+
+#: Values. Outputs of up to so many share an array; of larger ones, each has its own,
+#: since joining their values takes longer than writing them one by one. ``run spa``
+SMALL_OUTPUT = 64
+
+# -- Minibatches
+
+#: Bytes of minibatches that are made one after the other. ``training convnet``
+FEW_BYTES = 2**21
+
+#: Bytes. Items of so many take longer to copy than to find. ``training convnet``
+LARGE_ITEM_BYTES = 2**13
+
+#: Values that are compared at once, about. ``training mlp-constant``
+COMPARED_VALUES = 2**17
+
+
+def in_use() -> tuple[object, ...]:
+    """Return all numbers: programs that were made with others are not the same."""
+    return tuple(repr(globals()[name]) for name in __all__ if name.isupper())
