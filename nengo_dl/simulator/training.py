@@ -45,6 +45,7 @@ class TrainingFace(SimulatorBase):
         callbacks: Any = None,
         recompute: int | None = None,
         progress_bar: bool | ProgressBar | None = None,
+        validation_rates: bool | None = None,
     ) -> TrainingHistory:
         """Optimize the trainable parameters by gradient descent.
 
@@ -91,8 +92,7 @@ class TrainingFace(SimulatorBase):
         extra_feeds : dict of {tf.Variable.ref(): ndarray}, optional
             Values that variables have during this call only.
         validation : tuple of (inputs, targets), or iterable, optional
-            Data to evaluate after each epoch, as the network is simulated (with
-            spikes).
+            Data to evaluate after each epoch.
         metrics : dict of {str: callable}, optional
             What else to measure, in the forms of objectives.
         callbacks : list of keras.callbacks.Callback, optional
@@ -104,6 +104,10 @@ class TrainingFace(SimulatorBase):
             rest again for the gradients: less memory, the same result.
         progress_bar : bool or nengo.utils.progress.ProgressBar, optional
             Whether to show progress. Default: as given to the simulator.
+        validation_rates : bool, optional
+            Whether validation uses the rates that neurons are trained with, or their
+            spikes; layers always are as in simulations. Default: rates if the data has
+            one time step, in which spikes would say nothing, else spikes.
 
         Returns
         -------
@@ -164,6 +168,7 @@ class TrainingFace(SimulatorBase):
                 recompute,
                 self.progress_bar if progress_bar is None else progress_bar,
                 recorder,
+                validation_rates,
             )
 
     def loss(

@@ -20,6 +20,7 @@ __all__ = [
     "check_dtype",
     "check_extra_feeds",
     "check_feeds",
+    "check_flag",
     "check_positive",
     "check_seconds",
     "check_seed",
@@ -111,6 +112,35 @@ def check_positive(value: Any, name: str, owner: object, least: int = 1) -> int:
             obj=owner,
         )
     return int(value)
+
+
+def check_flag(
+    value: Any, name: str, owner: object, or_none: bool = False
+) -> bool | None:
+    """Return an argument that is True or False.
+
+    Parameters
+    ----------
+    value : bool
+        The argument.
+    name : str
+        Its name, for the error message.
+    owner : object
+        For the error message.
+    or_none : bool
+        Whether None is allowed.
+
+    Raises
+    ------
+    ValidationError
+        If it is something else.
+    """
+    if value is None and or_none:
+        return None
+    if not isinstance(value, bool | np.bool_):
+        known = "True, False or None" if or_none else "True or False"
+        raise ValidationError(f"Must be {known} (got {value!r})", attr=name, obj=owner)
+    return bool(value)
 
 
 def check_seconds(value: Any, name: str, owner: object) -> float:

@@ -16,6 +16,7 @@ from nengo.utils.numpy import is_integer
 from nengo_dl.execution.session import Session
 from nengo_dl.support.arguments import (
     check_extra_feeds,
+    check_flag,
     check_positive,
     temporary_values,
 )
@@ -89,6 +90,7 @@ class Training:
         segment: int | None,
         progress_bar: Any,
         summaries: TrainingSummaries | None = None,
+        validation_rates: bool | None = None,
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
         self._check_not_inference_only("train")
@@ -105,11 +107,14 @@ class Training:
         data, terms = self._data(inputs, targets, objective)
         options = TrainingOptions(
             n_epochs,
-            bool(shuffle),
+            check_flag(shuffle, "shuffle", self.owner),
             truncation,
             self._segment(segment, data, truncation),
             self._metrics(metrics, data, terms),
             summaries=summaries,
+            validation_rates=check_flag(
+                validation_rates, "validation_rates", self.owner, or_none=True
+            ),
         )
         if validation is not None:
             options.validation = self._validation(validation, terms)
@@ -147,6 +152,7 @@ class Training:
         objective = objective if given is None else given
         data, terms = self._data(inputs, targets, objective, keeps_rest=True)
         with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
+            training = check_flag(training, "training", self.owner)
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
 
     def check_gradients(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import nengo
+import numpy as np
 import tensorflow as tf
 from nengo.builder import Model
+from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
@@ -53,6 +56,8 @@ class Computation:
         training mode), not the one of simulations.
     reached : tuple of bool
         Which of the trained parameters have a gradient.
+    layers_train : bool
+        False keeps layers as they are in simulations, where ``training`` is True.
     """
 
     terms: Sequence[Term]
@@ -61,6 +66,7 @@ class Computation:
     segment: int | None = None
     training: bool = False
     reached: tuple[bool, ...] = ()
+    layers_train: bool = True
 
     def without(self, probes: Collection[nengo.Probe]) -> Computation:
         """Return what is left without the terms and metrics that see some probes."""
@@ -86,6 +92,7 @@ class Computation:
             self.segment,
             self.training,
             self.reached,
+            self.layers_train,
         )
 
 
@@ -119,7 +126,7 @@ class TrainingFunctions:
         self.host = host
         self.probes = probes
         self.only_last = only_last
-        self._programs: dict[bool, StepProgram] = {}
+        self._programs: dict[Any, StepProgram] = {}
         self._functions: dict[Any, _Function] = {}
         self._own_labels = False
 
@@ -135,17 +142,46 @@ class TrainingFunctions:
             function.lease.close()
         self._functions.clear()
 
-    def program(self, training: bool) -> StepProgram:
-        """Return the program of a step, for training or as it is simulated."""
-        if training not in self._programs:
+    def program(
+        self,
+        training: bool,
+        layers_train: bool = True,
+        dtype: np.dtype | None = None,
+    ) -> StepProgram:
+        """Return the program of a step.
+
+        Parameters
+        ----------
+        training : bool
+            Whether it is the one of training, or the one that is simulated.
+        layers_train : bool
+            See `Computation`.
+        dtype : numpy.dtype, optional
+            Precision. Default: that of the simulation.
+        """
+        key = (training, layers_train, dtype)
+        if key not in self._programs:
             step = self.engine.step
+            how = _neuron_training(self.model, layers_train) if training else None
             config = dataclasses.replace(
                 step.config,
                 host=self.host,
-                training=_neuron_training(self.model) if training else None,
+                training=how,
+                dtype=step.config.dtype if dtype is None else dtype,
             )
-            self._programs[training] = StepProgram(step.layout, config, step.labels)
-        return self._programs[training]
+            self._programs[key] = StepProgram(step.layout, config, step.labels)
+        return self._programs[key]
+
+    @functools.cached_property
+    def rates_replace_spikes(self) -> bool:
+        """Whether training uses the rates of neurons that spike in simulations."""
+        how = _neuron_training(self.model)
+        return any(
+            isinstance(op, SimNeurons)
+            and op.neurons.spiking
+            and how(op).surrogate is None
+            for op in self.engine.plan.split.device
+        )
 
     def compiles(self, stages: Stages) -> bool:
         """Return whether XLA compiles functions that run some stages."""
@@ -267,7 +303,9 @@ class TrainingFunctions:
         return self._functions[key].lease
 
     def _make_function(self, computation, minibatch, moving, starts, given):
-        stages = Stages(self.program(computation.training), moving)
+        stages = Stages(
+            self.program(computation.training, computation.layers_train), moving
+        )
         jit = self.compiles(stages)
         forward = self._make_forward(computation, stages, minibatch, starts)
         update = computation.update
@@ -390,7 +428,9 @@ def _frame(parts: Sequence[tf.Tensor]) -> tf.Tensor:
     )
 
 
-def _neuron_training(model: Model) -> Callable[[Operator], NeuronTraining]:
+def _neuron_training(
+    model: Model, layers_train: bool = True
+) -> Callable[[Operator], NeuronTraining]:
     """Return a function that tells how the object of an operator is trained."""
     known: dict[Signal, NeuronTraining] = {}
     if model.toplevel is not None:
@@ -405,7 +445,7 @@ def _neuron_training(model: Model) -> Callable[[Operator], NeuronTraining]:
                     known[signal] = how
         for node in model.toplevel.all_nodes:
             if isinstance(model.params.get(node), BuiltTensorNode):
-                frozen = settings.value(node, "trainable") is False
+                frozen = settings.value(node, "trainable") is False or not layers_train
                 known[model.sig[node]["out"]] = NeuronTraining(frozen=frozen)
     default = NeuronTraining()
     return lambda op: known.get(op.sets[0], default)

@@ -51,6 +51,9 @@ class TrainingOptions:
         What to measure besides the loss.
     validation : ArrayData or StreamData or None
         Data to measure the loss with after each epoch.
+    validation_rates : bool or None
+        Whether validation uses the rates that training uses, or spikes; None: rates for
+        data of one step.
     callbacks : sequence
         Objects whose methods are called between minibatches and epochs.
     summaries : TrainingSummaries or None
@@ -65,6 +68,7 @@ class TrainingOptions:
     segment: int | None = None
     metrics: Mapping[str, Term] = field(default_factory=dict)
     validation: ArrayData | StreamData | None = None
+    validation_rates: bool | None = None
     callbacks: Any = None
     summaries: TrainingSummaries | None = None
     report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
@@ -117,6 +121,7 @@ class Trainer:
         self._optimizers: Optimizers | None = None
         self._state: list[tf.Tensor] = []
         self._version: int | None = None
+        self._said: set[str] = set()
 
     # -- what is trained
 
@@ -284,7 +289,9 @@ class Trainer:
         values = found.values()
         if options.validation is not None:
             self.publish()
-            others = self.evaluate(options.validation, terms, metrics)
+            others = self.evaluate(
+                options.validation, terms, metrics, rates=options.validation_rates
+            )
             values.update((f"val_{name}", value) for name, value in others.items())
         return values
 
@@ -316,18 +323,63 @@ class Trainer:
         terms: Sequence[Term],
         metrics: Mapping[str, Term],
         training: bool = False,
+        rates: bool | None = False,
     ) -> dict[str, float]:
-        """Return the mean loss and metrics over data."""
+        """Return the mean loss and metrics over data.
+
+        Parameters
+        ----------
+        data : ArrayData or StreamData
+            Inputs and targets.
+        terms, metrics
+            What to measure.
+        training : bool
+            Whether neurons and layers behave as in training.
+        rates : bool or None
+            Whether neurons do, and layers do not. None: if the data has one step.
+        """
         self.engine.storage.take_changes()
-        computation = Computation(terms, metrics, training=training)
         found = _Averages(metrics)
         prepared = self.inputs.prepare(
             data.epoch(None), self.observing_rng(), in_memory=data.in_memory
         )
-        for parts in prepared:
-            results = list(self._steps(parts, computation))
-            found.add(results, parts[0].minibatch.n_items)
+        with contextlib.closing(prepared):
+            for parts in prepared:
+                minibatch = parts[0].minibatch
+                if rates is None:
+                    rates = self._uses_rates(minibatch.n_steps)
+                elif not (training or rates or found.losses):
+                    self._warn_of_one_spike(minibatch.n_steps)
+                computation = Computation(
+                    terms, metrics, training=training or rates, layers_train=training
+                )
+                results = list(self._steps(parts, computation))
+                found.add(results, minibatch.n_items)
         return found.values()
+
+    def _uses_rates(self, n_steps: int) -> bool:
+        """Return whether to validate with rates, and say so once."""
+        if n_steps > 1 or not self.functions.rates_replace_spikes:
+            return False
+        self._say_once(
+            "The validation data has one time step, so it is evaluated with the rates "
+            "that training uses: a single step of spikes says nothing about them. Pass "
+            "validation_rates=False for spikes, True for rates without this message"
+        )
+        return True
+
+    def _warn_of_one_spike(self, n_steps: int) -> None:
+        if n_steps == 1 and self.functions.rates_replace_spikes:
+            self._say_once(
+                "This is the loss of one time step of spikes, which says little about "
+                "the rates that were trained. Use loss(..., training=True) for these, "
+                "validation_rates=True in train, or give data of many steps"
+            )
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            warn_user(message)
 
     def _raise_not_finite(self, result, terms, where) -> None:
         """Say what is to blame: the data, else what was computed of it."""
