@@ -232,7 +232,7 @@ class TrainingFace(SimulatorBase):
             Whose gradients. Default: those of all probes.
         atol, rtol : float
             Tolerated is ``atol + rtol * abs(numeric)`` for each entry, and what the
-            rounding of outputs may cause in the precision of the simulation.
+            rounding of outputs may cause.
         inputs : dict of {Node: ndarray} or int, optional
             Values of input Nodes, as for `train`, or a number of time steps for random
             values. Default: five steps.
@@ -245,7 +245,8 @@ class TrainingFace(SimulatorBase):
         Raises
         ------
         SimulationError
-            If an entry differs more; the worst one is named.
+            If an entry differs more; the worst one is named. If an output or a gradient
+            is not finite.
 
         Examples
         --------

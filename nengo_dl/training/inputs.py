@@ -19,6 +19,7 @@ from nengo.builder.signal import Signal
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
 from nengo_dl.execution.sources import Sources
+from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.shared_memory import tensor_of
@@ -176,11 +177,25 @@ class TrainingInputs:
         made: Mapping[Signal, np.ndarray],
         start: int,
         end: int,
+        program: StepProgram | None = None,
     ) -> list[list[tf.Tensor]]:
-        """Return values of all inputs, by block and signal, as tensors."""
+        """Return values of all inputs, by block and signal, as tensors.
+
+        Parameters
+        ----------
+        minibatch : Minibatch
+            Values that are fed, of these steps.
+        made : mapping of {Signal: ndarray}
+            Those that are not, of all steps; see `host_inputs`.
+        start, end : int
+            Which steps.
+        program : StepProgram, optional
+            In whose precision. Default: that of the simulation.
+        """
+        program = self.step if program is None else program
         blocks = []
-        for block in self.step.input_blocks:
-            dtype = self.step.dtype_of(block)
+        for block in program.input_blocks:
+            dtype = program.dtype_of(block)
             parts = []
             for signal in block.signals:
                 size = max(signal.size, 1)

@@ -161,7 +161,7 @@ def test_spikes_with_surrogate_derivatives_are_found_out():
     net = recurrent_network(nengo.LIF())
     with net:
         nengo_dl.configure_settings(surrogate="arctan")
-    with pytest.raises(SimulationError, match=r"differ most for <.*by differentiation"):
+    with pytest.raises(SimulationError, match=r"differ most for .*by differentiation"):
         check(net)
 
 
@@ -182,7 +182,97 @@ def test_nothing_is_changed():
 def test_single_precision():
     net = recurrent_network(nengo.Tanh())
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        sim.check_gradients(atol=1e-3, rtol=1e-2)
+        assert sim.check_gradients().excess <= 1
+
+
+def two_layers(seed, neuron_type):
+    """What people train: two ensembles with decoders, and a filtered probe."""
+    with nengo.Network(seed=seed) as net:
+        stimulus = nengo.Node([0.3])
+        layers = [nengo.Ensemble(30, 1, neuron_type=neuron_type) for _ in range(2)]
+        nengo.Connection(stimulus, layers[0])
+        nengo.Connection(*layers)
+        nengo.Probe(layers[1], synapse=0.01)
+    return net
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "neuron_type", [nengo.LIF(), nengo.RectifiedLinear(), nengo.Sigmoid()], ids=str
+)
+def test_networks_in_single_precision_raise_no_false_alarm(neuron_type, seed):
+    net = two_layers(seed, neuron_type)
+    with nengo_dl.Simulator(net, progress_bar=False, minibatch_size=2) as sim:
+        report = sim.check_gradients()
+    assert report.excess < 1
+    assert report.precision == "float64"
+
+
+def function_of_weight(function, weight, value=1.0):
+    """A TensorFlow function of an input times a weight."""
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node([value])
+        out = nengo_dl.TensorNode(function, size_in=1, size_out=1, pass_time=False)
+        nengo.Connection(node, out, transform=[[weight]], synapse=None)
+        nengo.Probe(out, label="shown")
+    return net
+
+
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@DTYPES
+def test_outputs_that_are_infinite_are_named(dtype):
+    net = function_of_weight(lambda x: 1 / x, 0.0)
+    with nengo_dl.Simulator(net, dtype=dtype, progress_bar=False) as sim:
+        with pytest.raises(
+            SimulationError, match=r"shown.*shows inf at item 0, step 0"
+        ):
+            sim.check_gradients()
+
+
+@DTYPES
+def test_gradients_that_are_infinite_are_named(dtype):
+    net = function_of_weight(tf.sqrt, 0.0)
+    with nengo_dl.Simulator(net, dtype=dtype, progress_bar=False) as sim:
+        match = r"gradient for <Connection.*element .0, 0. is inf, although"
+        with pytest.raises(SimulationError, match=match):
+            sim.check_gradients(inputs={net.nodes[0]: np.ones((1, 2, 1))})
+
+
+@DTYPES
+@pytest.mark.parametrize("function", [tf.nn.relu, tf.abs], ids=["relu", "abs"])
+def test_gradients_at_kinks_may_be_those_of_either_side(function, dtype):
+    net = function_of_weight(function, 0.0)
+    with nengo_dl.Simulator(net, dtype=dtype, progress_bar=False) as sim:
+        assert sim.check_gradients().excess <= 1
+
+
+@tf.custom_gradient
+def wrongly_squared(x):
+    return tf.square(x), lambda upstream: upstream * 2.1 * x
+
+
+@DTYPES
+@pytest.mark.parametrize("weight", [1e-5, 1.0, 1e5])
+def test_wrong_gradients_are_found_whatever_the_size_of_parameters(weight, dtype):
+    for function, is_right in ((tf.square, True), (wrongly_squared, False)):
+        net = function_of_weight(lambda x, f=function: f(x), weight)
+        with nengo_dl.Simulator(net, dtype=dtype, progress_bar=False) as sim:
+            if is_right:
+                assert sim.check_gradients(atol=0).excess <= 1
+            else:
+                with pytest.raises(SimulationError, match="differ most"):
+                    sim.check_gradients(atol=0)
+
+
+def test_code_that_has_one_precision_is_checked_in_it():
+    factor = tf.constant([3.0], tf.float32)
+    net = function_of_weight(lambda x: factor * tf.square(x), 0.5)
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        report = sim.check_gradients(atol=1e-3)
+    assert report.precision == "float32"
+    assert report.excess <= 1
 
 
 # -- surrogate derivatives
