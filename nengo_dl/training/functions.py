@@ -369,7 +369,8 @@ class TrainingFunctions:
                 computation.segment,
             )
             # objectives do not see what only fills a minibatch up
-            values = [value[:n_items] for value in values]
+            if n_items < self.engine.placement.minibatch_size:
+                values = [value[:n_items] for value in values]
             shown = dict(zip(probes, values, strict=True))
             wanted = {probe: targets.get(self.probes.index(probe)) for probe in probes}
 
