@@ -33,6 +33,7 @@ from nengo_dl.benchmarks.training.measure import (
     measure_training,
 )
 from nengo_dl.benchmarks.training.problems import CASES, Case
+from nengo_dl.benchmarks.tuning import add_command
 from nengo_dl.program.compile_cache import keep_in
 
 __all__ = ["main"]
@@ -147,6 +148,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_common(training)
     training.set_defaults(run=_train)
 
+    add_command(commands)
     commands.add_parser("list", help="list the standard networks").set_defaults(
         run=_list
     )
