@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nengo_dl.benchmarks.measure import Measurement
 from nengo_dl.benchmarks.training.measure import TrainingMeasurement
+from nengo_dl.support.tables import aligned
 
 __all__ = ["bar_chart", "scaling_chart", "scaling_table", "table", "training_table"]
 
@@ -296,16 +297,11 @@ def _ratio(value: float | None) -> str:
 
 def _simple_table(rows: Sequence[Sequence[str]]) -> str:
     """Return a table; the first two rows are its header."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    line = "  ".join("=" * max(width, 2) for width in widths)
-
-    def text(row: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(max(width, 2)) if i < 2 else cell.rjust(max(width, 2))
-            for i, (cell, width) in enumerate(zip(row, widths))
-        ]
-        # an empty first cell would continue the row above
-        cells[0] = cells[0] if row[0] else "\\".ljust(max(widths[0], 2))
-        return "  ".join(cells).rstrip()
-
-    return "\n".join([line, *map(text, rows[:2]), line, *map(text, rows[2:]), line])
+    n_columns = len(rows[0])
+    # an empty first cell would continue the row above
+    filled = [(row[0] or "\\", *row[1:]) for row in rows]
+    right = [column >= 2 for column in range(n_columns)]
+    widths = [max(2, *map(len, column)) for column in zip(*rows)]
+    line = "  ".join("=" * width for width in widths)
+    lines = aligned(filled, right, least=2)
+    return "\n".join([line, *lines[:2], line, *lines[2:], line])

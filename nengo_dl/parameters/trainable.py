@@ -10,6 +10,7 @@ import numpy as np
 
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
+from nengo_dl.support.tables import aligned
 
 __all__ = ["TrainableParameter", "TrainableParameters", "find_trainable_parameters"]
 
@@ -70,15 +71,7 @@ class TrainableParameters(Sequence):
             for p in self
         ]
         rows.append(("all", "", f"{self.size:,}", ""))
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        return (
-            "\n".join(
-                f"{name:{widths[0]}}  {shape:{widths[1]}}  {size:>{widths[2]}}  {obj}"
-                for name, shape, size, obj in rows
-            )
-            .replace("  \n", "\n")
-            .rstrip()
-        )
+        return "\n".join(aligned(rows, (False, False, True, False)))
 
 
 def find_trainable_parameters(values: ParameterValues) -> TrainableParameters:

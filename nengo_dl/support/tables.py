@@ -6,10 +6,41 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Table", "format_bytes"]
+__all__ = ["Table", "aligned", "format_bytes"]
 
 #: Rows of a table that are shown; the others are counted.
 _MOST_ROWS = 40
+
+
+def aligned(
+    rows: Sequence[Sequence[str]], right: Sequence[bool], least: int = 0
+) -> list[str]:
+    r"""Return rows as lines whose columns stand under each other.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        Cells; all rows have the same number of them.
+    right : sequence of bool
+        For each column, whether its cells end at the same place, or begin there.
+    least : int
+        Smallest width of a column.
+
+    Examples
+    --------
+    >>> from nengo_dl.support.tables import aligned
+    >>> print("\n".join(aligned([("a", "1"), ("long", "100")], (False, True))))
+    a       1
+    long  100
+    """
+    widths = [max(least, *map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -46,15 +77,8 @@ class Table:
     def text(self) -> str:
         """Return the table as lines of text."""
         lines = [tuple(self._headings), *self._shown]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         right = [column.endswith(">") for column in self.columns]
-        found = [self.title]
-        for line in lines:
-            cells = [
-                cell.rjust(width) if is_right else cell.ljust(width)
-                for cell, width, is_right in zip(line, widths, right, strict=True)
-            ]
-            found.append(("  " + "  ".join(cells)).rstrip())
+        found = [self.title, *(f"  {line}" for line in aligned(lines, right))]
         if self._more:
             found.append(f"  {self._more}")
         return "\n".join(found)

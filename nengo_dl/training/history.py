@@ -8,6 +8,8 @@ from typing import Any
 import nengo
 import numpy as np
 
+from nengo_dl.support.tables import aligned
+
 __all__ = ["TrainingHistory"]
 
 
@@ -69,18 +71,15 @@ class TrainingHistory:
 
     def __str__(self) -> str:
         names = list(self.history)
-        lines = ["epoch  " + "  ".join(f"{name:>12}" for name in names)]
+        rows = [("epoch", *names)]
         for epoch in self._shown_epochs():
             if epoch is None:
-                lines.append("  ...")
+                rows.append(("...", *("" for _ in names)))
                 continue
-            values = [self.history[name] for name in names]
-            shown = [
-                f"{column[epoch]:12.5g}" if epoch < len(column) else " " * 12
-                for column in values
-            ]
-            lines.append(f"{epoch + 1:5d}  " + "  ".join(shown))
-        return "\n".join(lines)
+            columns = [self.history[name] for name in names]
+            values = [f"{c[epoch]:.5g}" if epoch < len(c) else "" for c in columns]
+            rows.append((str(epoch + 1), *values))
+        return "\n".join(aligned(rows, [True] * (len(names) + 1)))
 
     def _shown_epochs(self) -> list[int | None]:
         """Return the epochs to print: all, or some of the first and of the last."""
