@@ -255,13 +255,13 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
         name, value = weight.name, weight.value
         if value.dtype.kind == "f":
             value = value.astype(rc.float_dtype)
-        if others and not weight.is_state:
+        if others and weight.state is None:
             signals[name] = others[0].signals[name]
             value = others[0].signals[name].initial_value
         else:
             signals[name] = Signal(value, name=f"{label}.{name}")
         values[name] = value
-    state = frozenset(weight.name for weight in weights if weight.is_state)
+    state = {weight.name: weight.state for weight in weights if weight.state}
     listed = [weights[position].name for position in function.listed(len(weights))]
 
     sig_in = None
@@ -276,14 +276,18 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
             model.time if function.passes_time else None,
             sig_in,
             [signal for name, signal in signals.items() if name not in state],
-            [signal for name, signal in signals.items() if name in state],
+            {signals[name]: traits for name, traits in state.items()},
             label,
         )
     )
     model.sig[node]["in"] = sig_in
     model.sig[node]["out"] = sig_out
-    for name, signal in signals.items():
-        model.sig[node][f"weights/{name}"] = signal
+    for number, (name, signal) in enumerate(signals.items()):
+        key = f"weights/{name}"
+        if name in state and state[name].advances:
+            # counters in names of layers differ between sessions
+            key = f"state[{number}].{name.rpartition('/')[2]}"
+        model.sig[node][key] = signal
     model.params[node] = BuiltTensorNode(
         {name: values[name] for name in listed},
         signals,

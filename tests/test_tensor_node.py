@@ -202,17 +202,51 @@ def test_layer_that_does_not_fit_its_input_is_refused():
         network(keras.layers.Conv2D(2, 3), shape_in=4)
 
 
-def test_layer_that_cannot_be_copied_is_refused():
-    class Own(keras.layers.Layer):
-        def __init__(self, function):
-            super().__init__()
-            self.function = function
+class Wrapper(keras.layers.Layer):
+    """Has no get_config, so it cannot be copied."""
 
-        def call(self, x):
-            return self.function(x)
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
 
-    with pytest.raises(ValidationError, match=r"cannot be copied.*get_config"):
-        network(Own(lambda x: x), shape_in=2)
+    def call(self, x):
+        return 2 * self.part(x)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_layers_without_configuration_work_without_a_copy(built):
+    part = dense(2)
+    wrapper = Wrapper(part)
+    if built:
+        wrapper(np.ones((1, 3)))
+    net = network(wrapper, shape_in=3)
+    found = outputs(net, dtype=tf.float64)
+    kernel, bias = (v.numpy() for v in part.weights)
+    expected = 2 * (np.linspace(-1, 1, 3) @ kernel + bias)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
+    with nengo_dl.Simulator(net, minibatch_size=8, progress_bar=False) as sim:
+        sim.train(*random_data(net), keras.optimizers.SGD(0.1))
+        trained = list(weights_of(sim, net).values())
+        assert not np.allclose(trained[0], kernel)
+    np.testing.assert_array_equal(part.weights[0], kernel)  # the user's is left alone
+
+
+def test_functions_in_layers_without_configuration_work():
+    found = outputs(network(Wrapper(lambda x: x + 1), shape_in=3))
+    np.testing.assert_allclose(found[0], 2 * np.linspace(-1, 1, 3) + 2)
+
+
+def test_layers_whose_call_needs_to_know_whether_it_trains():
+    class Strict(keras.layers.Layer):
+        def call(self, x, training):
+            return x + tf.cast(tf.constant(training), x.dtype)
+
+    net = network(Strict(), shape_in=3)
+    np.testing.assert_allclose(outputs(net)[0], np.linspace(-1, 1, 3), atol=1e-7)
+    with nengo_dl.Simulator(net, minibatch_size=8, progress_bar=False) as sim:
+        x = {net.inp: np.zeros((8, 1, 3))}
+        y = {net.probe: np.zeros((8, 1, 3))}
+        assert (sim.loss(x, y), sim.loss(x, y, training=True)) == (0, 1)
 
 
 def test_code_for_one_precision_is_refused_in_the_other():

@@ -21,7 +21,7 @@ from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.planners import dependencies, plan
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.compiler.simplify import simplify
-from nengo_dl.compiler.tensor_nodes import SimTensorNode
+from nengo_dl.compiler.tensor_nodes import state_of_nodes
 from nengo_dl.compiler.trainability import find_trainable
 from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.compiler.verify import verify_plan
@@ -132,8 +132,8 @@ def _order(model: Model) -> list[Operator]:
 
 def _lasting(operators: Sequence[Operator]) -> frozenset[Signal]:
     """Return the state that only training changes."""
-    nodes = [op for op in operators if isinstance(op, SimTensorNode)]
-    return frozenset(signal for op in nodes for signal in op.updates)
+    state = state_of_nodes(operators)
+    return frozenset(s for s, traits in state.items() if not traits.advances)
 
 
 class _Stopwatch:

@@ -96,6 +96,8 @@ def find_parameters(
                     fixed=name not in record.trainable,
                 )
                 for number, (name, signal) in enumerate(record.signals.items())
-                if all(signal is not parameter.signal for parameter in found)
+                # what simulations change is their state
+                if not (name in record.state and record.state[name].advances)
+                and all(signal is not parameter.signal for parameter in found)
             ]
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,40 @@ import numpy as np
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal, SignalDict
 
-__all__ = ["BuiltTensorNode", "NodeFunction", "SimTensorNode"]
+__all__ = [
+    "BuiltTensorNode",
+    "NodeFunction",
+    "SimTensorNode",
+    "StateTraits",
+    "state_of_nodes",
+]
+
+Arrays = list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class StateTraits:
+    """How a value that calls of TensorFlow code replace is treated.
+
+    Attributes
+    ----------
+    advances : bool
+        Whether calls in simulations replace it, too. Otherwise only those in training
+        do (moving averages), and it outlives resets of the simulation's state.
+    per_item : bool
+        Whether it has an axis for the items of a minibatch, as stateful recurrent
+        layers have. In training, it starts anew in each minibatch then.
+    is_stream : bool
+        Whether it is the state of a random generator, which goes on in soft resets.
+    is_seeded : bool
+        Whether the generator has a seed of its own; otherwise it follows the
+        simulator's.
+    """
+
+    advances: bool = False
+    per_item: bool = False
+    is_stream: bool = False
+    is_seeded: bool = False
 
 
 class NodeFunction(Protocol):
@@ -22,8 +55,11 @@ class NodeFunction(Protocol):
 
     def numpy_step(
         self, dtype: np.dtype
-    ) -> Callable[[np.ndarray | None, np.ndarray | None, list[np.ndarray]], np.ndarray]:
-        """Return a function of time, input and weights that runs eagerly."""
+    ) -> Callable[[np.ndarray | None, np.ndarray | None, Arrays], tuple[Any, Arrays]]:
+        """Return a function of time, input and weights that runs eagerly.
+
+        It returns the output, and new values of the weights that are state.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +76,8 @@ class BuiltTensorNode:
         count as weights: states of random generators and of metrics.
     trainable : frozenset of str
         Names of the weights that training changes by their gradients.
-    state : frozenset of str
-        Names of those that a call in training replaces (moving averages, states of
-        random generators).
+    state : dict of {str: StateTraits}
+        Those that calls replace (moving averages, states of random generators).
     function : NodeFunction
         What is computed.
     """
@@ -50,7 +85,7 @@ class BuiltTensorNode:
     weights: Mapping[str, np.ndarray]
     signals: Mapping[str, Signal]
     trainable: frozenset[str]
-    state: frozenset[str]
+    state: Mapping[str, StateTraits]
     function: NodeFunction
 
     def __repr__(self) -> str:
@@ -73,8 +108,8 @@ class SimTensorNode(Operator):
         The input, if there is one.
     weights : sequence of Signal
         What stays the same within a simulation.
-    state : sequence of Signal
-        What calls in training replace; simulations leave it alone.
+    state : mapping of {Signal: StateTraits}
+        What calls replace.
     label : str
         Name of the node, for messages.
     tag : str, optional
@@ -95,7 +130,7 @@ class SimTensorNode(Operator):
         t: Signal | None,
         x: Signal | None,
         weights: Sequence[Signal],
-        state: Sequence[Signal],
+        state: Mapping[Signal, StateTraits],
         label: str,
         tag: str | None = None,
     ):
@@ -108,6 +143,12 @@ class SimTensorNode(Operator):
         self.incs: list[Signal] = []
         self.reads = [s for s in (t, x) if s is not None] + list(weights)
         self.updates = list(state)
+        self.state = dict(state)
+
+    @property
+    def shares_state(self) -> bool:
+        """Whether all items of a minibatch have one state that each step changes."""
+        return any(t.advances and not t.per_item for t in self.state.values())
 
     @property
     def output(self) -> Signal:
@@ -126,12 +167,25 @@ class SimTensorNode(Operator):
         reads = [signals[signal] for signal in self.reads]
         t = reads.pop(0) if self.has_time else None
         x = reads.pop(0) if self.has_input else None
-        weights = [*reads, *(signals[signal] for signal in self.updates)]
+        state = [signals[signal] for signal in self.updates]
+        weights = [*reads, *state]
         # TensorFlow knows too few operations in half precision
         dtype = np.dtype("float64" if output.dtype == np.float64 else "float32")
         function = self.function.numpy_step(dtype)
 
         def step_tensor_node() -> None:
-            output[...] = function(t, x, weights)
+            output[...], after = function(t, x, weights)
+            for live, value in zip(state, after, strict=True):
+                live[...] = value
 
         return step_tensor_node
+
+
+def state_of_nodes(operators: Iterable[Operator]) -> dict[Signal, StateTraits]:
+    """Return what calls of TensorFlow code replace, in the order of the operators."""
+    return {
+        signal: traits
+        for op in operators
+        if isinstance(op, SimTensorNode)
+        for signal, traits in op.state.items()
+    }

@@ -16,7 +16,7 @@ from nengo_dl.execution.chunk_buffers import ChunkBuffers
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import StateStore
 from nengo_dl.program.chunk_loop import ChunkFunction, make_chunk_function
-from nengo_dl.program.compile_cache import advice_on_damage
+from nengo_dl.program.failures import describe_failure
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
@@ -191,9 +191,7 @@ class CompiledExecutor:
             original, self.host.error = self.host.error, None
             if original is not None:
                 raise original from original.__cause__ or error
-            raise SimulationError(
-                f"TensorFlow failed: {error.message}{advice_on_damage()}"
-            ) from error
+            raise SimulationError(describe_failure(error)) from error
 
     def _function(self) -> ChunkFunction:
         if self._compiled is None:

@@ -68,11 +68,19 @@ class NumpyExecutor:
 
     @property
     def available(self) -> bool:
-        """Whether all operators have a NumPy step."""
+        """Whether all operators have a NumPy step, with the numbers of the device.
+
+        XLA draws other random numbers from the same seed, and items that are computed
+        one by one cannot share a state.
+        """
         if self._available is None:
             try:
                 self.items()
-                self._available = True
+                self._available = not any(
+                    op.shares_state
+                    for op in self.plan.split.device
+                    if isinstance(op, SimTensorNode)
+                )
             except NotImplementedError:
                 self._available = False
         return self._available

@@ -110,7 +110,7 @@ class Session:
         self.host.reset(seed)
         self.sources.restart()
         self.n_steps = 0
-        self.storage.reset_state()
+        self.storage.restart(seed)
 
     def jump(self, n_steps: int, item_seeds: Sequence[int]) -> None:
         """Go to a time step, and to the start of the random streams of other seeds.
@@ -175,7 +175,7 @@ class Session:
             self._start_anew(before)
             yield from self._run(executor, n_steps, feeds)
         finally:
-            self.storage.set_state_values(before)
+            self.storage.restore_state(before)
 
     def run_one(self) -> list[np.ndarray] | None:
         """Simulate one step without feeds, if there is a faster way than `run`.
@@ -225,7 +225,7 @@ class Session:
         into them is where learning starts.
         """
         self.soft_reset()
-        start = [np.array(values) for values in self.storage.initial_state]
+        start = [np.array(values) for values in self.storage.state_values()]
         for block, new, old in zip(self.step.state_blocks, start, before, strict=True):
             for signal in block.signals:
                 if signal in self.plan.learned:

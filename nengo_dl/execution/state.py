@@ -14,7 +14,7 @@ from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.ir import elements, n_values
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.traits import Role
-from nengo_dl.execution.lasting_state import LastingState
+from nengo_dl.execution.lasting_state import LastingState, NodeStreams
 from nengo_dl.execution.learned_weights import LearnedWeights
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
@@ -72,7 +72,9 @@ class StateStore:
     learned : LearnedWeights
         With which values weights start that a learning rule changes.
     lasting : LastingState
-        State that only training changes.
+        State that training carries on.
+    streams : NodeStreams
+        Random generators of TensorNodes.
     version : int
         Grows whenever constants are replaced; see `replaced_since`.
     """
@@ -89,7 +91,6 @@ class StateStore:
         self.placement = placement
         self.fixed_inputs = dict(fixed_inputs)
         self.learned = LearnedWeights(plan, step, placement.device)
-        self.lasting = LastingState(plan, step)
         self._variables: Variables | None = None
         #: those who show parameters elsewhere; see `TrainedParameters`
         self.followers: list[Any] = []
@@ -102,6 +103,8 @@ class StateStore:
             for values in step.initial_values(step.state_blocks)
         ]
         self._home: StateHome = _Arrays(self._initial_state)
+        self.lasting = LastingState(plan, step, self._initial_state)
+        self.streams = NodeStreams(plan, step)
 
     @property
     def variables(self) -> Variables:
@@ -154,13 +157,31 @@ class StateStore:
         """Values of the state blocks after a reset, shapes (minibatch, size)."""
         return self.lasting.put(self.learned.put(self._initial_state))
 
+    @property
+    def training_state(self) -> list[np.ndarray]:
+        """Values of the state blocks with which a minibatch of training begins."""
+        return self.lasting.put_for_training(self.initial_state)
+
     def reset_state(self) -> None:
-        """Return to the initial state."""
+        """Return to the initial state; random streams go on."""
+        initial = self.initial_state
+        if self.streams:
+            initial = self.streams.carry(initial, self.state_values())
+        self.set_state_values(initial)
+
+    def restart(self, seed: int) -> None:
+        """Return to the initial state, and to the start of random streams."""
+        self._initial_state = self.streams.seed(self._initial_state, seed)
+        self.lasting.begin(self._initial_state)
         self.set_state_values(self.initial_state)
+
+    def restore_state(self, before: Sequence[np.ndarray]) -> None:
+        """Return to a state of before; random streams go on."""
+        self.set_state_values(self.streams.carry(before, self.state_values()))
 
     def keep_state(self, state: Sequence[np.ndarray]) -> None:
         """Take over what lasts from a state after training."""
-        self.lasting.keep(state)
+        self.lasting.keep_of_training(state)
         self.set_state_values(self.lasting.put(self.state_values()))
 
     # -- constants and parameters
@@ -189,7 +210,7 @@ class StateStore:
     def reset_parameters(self) -> None:
         """Return to the initial values of all constants, and forget trained ones."""
         self.learned.reset()
-        if self.lasting.numbers:
+        if self.lasting.carried:
             self.lasting.reset()
             self.set_state_values(self.lasting.put(self.state_values()))
         if self._variables is not None:

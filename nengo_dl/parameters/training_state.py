@@ -4,6 +4,8 @@
 number of updates, from which summaries are counted. What the optimizers
 remember is under their number and class: ``0-Adam/own[0]`` (the number of updates),
 ``0-Adam/momentum/net.ensembles[0].bias`` (a value for each trained parameter).
+``lasting/net.nodes[0].state[1]...`` is what training has of its own of the state of
+TensorNodes, such as random generators.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from nengo_dl.parameters.continuation import (
 from nengo_dl.parameters.file.header import Form
 from nengo_dl.parameters.file.messages import shown
 from nengo_dl.parameters.parts import SavedBatch
-from nengo_dl.parameters.places import Places
+from nengo_dl.parameters.places import STATE_PREFIX, Places
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.training.optimizers import SavedOptimizer
 from nengo_dl.training.trainer import Trainer
@@ -37,6 +39,7 @@ __all__ = ["TrainingState"]
 
 _OPTIMIZER = re.compile(r"(\d{1,6})-(\w+)/(?:own\[(\d{1,6})\]|(\w+)/(.+))", re.DOTALL)
 _UPDATES = "updates"
+_LASTING = "lasting/"
 _RANDOM = {f"random/{name}": field for name, field in RANDOM_FIELDS.items()}
 
 
@@ -81,6 +84,10 @@ class TrainingState:
         state = random_state(self.trainer.rng)
         arrays = {f"random/{name}": array for name, array in state.items()}
         arrays[_UPDATES] = np.array(self.trainer.n_updates, dtype=np.int64)
+        lasting = self.values.engine.storage.lasting
+        for name, number in self._lasting().items():
+            if number in lasting.own:  # one for all items
+                arrays[_LASTING + name] = lasting.own[number][0]
         optimizers = self.trainer.optimizers
         updates = optimizers.updates if self.all_optimizers else [optimizers.last]
         for number, update in enumerate(filter(None, updates)):
@@ -110,11 +117,18 @@ class TrainingState:
                 attr="path",
             )
         sizes = self._sizes() if forms else {}
+        blocks = self.values.engine.step.state_blocks
+        lasting = {_LASTING + n: blocks[i] for n, i in self._lasting().items()}
         for name, (shape, dtype) in forms.items():
             if name in _RANDOM:
                 fine = (shape, dtype) == _RANDOM[name]
             elif name == _UPDATES:
                 fine = (shape, dtype) == ((), np.int64)
+            elif name.startswith(_LASTING):
+                known = lasting.get(name)
+                fine = dtype.kind in "fiub" and math.prod(shape) <= _MOST_OWN
+                if known is not None:
+                    fine = (shape, dtype.kind) == ((known.size,), known.kind)
             else:
                 match = _OPTIMIZER.fullmatch(name)
                 fine = match is not None and dtype.kind in "fiu"
@@ -163,6 +177,28 @@ class TrainingState:
             elif parameter in pieces:
                 found.slots[slot, pieces[parameter].name] = array
         trainer.optimizers.restore([saved[number] for number in sorted(saved)])
+        engine = self.values.engine
+        engine.storage.lasting.continue_training(
+            {
+                number: np.tile(
+                    arrays[_LASTING + name], (engine.host.minibatch_size, 1)
+                )
+                for name, number in self._lasting().items()
+                if _LASTING + name in arrays
+            }
+        )
+
+    def _lasting(self) -> dict[str, int]:
+        """Return the state blocks of which training has a value of its own."""
+        step, lasting = self.values.engine.step, self.values.engine.storage.lasting
+        signals = {
+            step.state_blocks[number].signals[0]: number for number in lasting.carried
+        }
+        return {
+            name.removeprefix(STATE_PREFIX): signals[place.signal]
+            for name, place in Places(self.values).state.items()
+            if place.signal in signals
+        }
 
     def _names(self) -> dict[Any, str]:
         """Return the names that parameters have in files."""

@@ -21,14 +21,14 @@ from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.config import Settings
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
-from nengo_dl.program.compile_cache import advice_on_damage
+from nengo_dl.program.failures import describe_failure
 from nengo_dl.program.lease import Lease
 from nengo_dl.program.pool import programs
 from nengo_dl.program.rollout import run_segments, run_stages
 from nengo_dl.program.schedule import Stages
 from nengo_dl.program.step import StepProgram
 from nengo_dl.training.inputs import Part
-from nengo_dl.training.terms import Term, first_line
+from nengo_dl.training.terms import Term
 from nengo_dl.training.updates import Update
 
 __all__ = ["Computation", "TrainingFunctions"]
@@ -259,9 +259,7 @@ class TrainingFunctions:
             original, self.host.error = self.host.error, None
             if original is not None:
                 raise original from error
-            raise SimulationError(
-                f"TensorFlow failed: {first_line(error)}{advice_on_damage()}"
-            ) from error
+            raise SimulationError(describe_failure(error)) from error
 
     def _function(self, computation, part, given):
         storage = self.engine.storage

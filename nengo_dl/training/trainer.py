@@ -138,14 +138,9 @@ class Trainer:
         storage = self.engine.storage
         if self._version != storage.lasting.version:
             with tf.init_scope():
-                self._state = [tf.constant(v) for v in storage.initial_state]
+                self._state = [tf.constant(v) for v in storage.training_state]
             self._version = storage.lasting.version
         return self._state
-
-    def _keep_state(self, state: Sequence[tf.Tensor]) -> None:
-        """Let the next minibatch begin with what only training changes."""
-        for number in self.engine.storage.lasting.numbers:
-            self._state[number] = state[number]
 
     @property
     def parameters(self) -> TrainedParameters:
@@ -298,7 +293,7 @@ class Trainer:
     def _update(self, parts, computation, options, history, where) -> list[dict]:
         """Update the parameters for one minibatch; return what was measured."""
         results = []
-        for result in self._steps(parts, computation):
+        for result in self._steps(parts, computation, self.state):
             if not bool(result["ok"].numpy()):
                 self._raise_not_finite(result, computation.terms, where)
             self._record(result["losses"], computation.terms, options, history)
@@ -340,6 +335,7 @@ class Trainer:
         """
         self.engine.storage.take_changes()
         found = _Averages(metrics)
+        state = list(self.state)
         prepared = self.inputs.prepare(
             data.epoch(None), self.observing_rng(), in_memory=data.in_memory
         )
@@ -353,7 +349,7 @@ class Trainer:
                 computation = Computation(
                     terms, metrics, training=training or rates, layers_train=training
                 )
-                results = list(self._steps(parts, computation))
+                results = list(self._steps(parts, computation, state))
                 found.add(results, minibatch.n_items)
         return found.values()
 
@@ -415,16 +411,19 @@ class Trainer:
     def publish(self) -> None:
         """Show trained values to whatever else holds them."""
         storage = self.engine.storage
-        if storage.lasting.numbers:
+        if storage.lasting.carried:
             storage.keep_state([value.numpy() for value in self.state])
         storage.publish_trained()
 
-    def _steps(self, parts: Sequence[Part], computation: Computation) -> Iterator[dict]:
+    def _steps(
+        self, parts: Sequence[Part], computation: Computation, start: list[tf.Tensor]
+    ) -> Iterator[dict]:
         """Run one minibatch, in parts if gradients are truncated.
 
-        The losses in the results are masked where a term waits for the last part.
+        The losses in the results are masked where a term waits for the last part. What
+        lasts of the state at the end is where the next minibatch starts.
         """
-        state = self.state
+        state: Sequence[tf.Tensor] = start
         dtype = self.engine.step.config.dtype
         for part in parts:
             waiting = np.array(
@@ -449,8 +448,8 @@ class Trainer:
                 # not the state, which would be kept as long as the results
                 measured = {k: v for k, v in result.items() if k != "state"}
                 yield {**measured, "losses": losses, "part": part}
-        if computation.training and computation.update is not None:
-            self._keep_state(state)
+        for number in self.engine.storage.lasting.carried:
+            start[number] = state[number]
 
 
 class _Averages:

@@ -1,13 +1,14 @@
 """TensorFlow code of users as pure functions of weights, time and input.
 
 Functions, Keras layers and models, and objects with variables of their own all become
-a `TensorFunction` (the last two in ``tensor_objects.py``). Its weights are arguments,
-so that each simulator has its own, and nothing of the user's is changed.
+a `TensorFunction` (the last two in ``keras_layers.py`` and ``objects.py``). Its weights
+are arguments, so that each simulator has its own, and nothing of the user's is changed.
 """
 
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,21 +17,17 @@ import numpy as np
 import tensorflow as tf
 from nengo.exceptions import ValidationError
 
-from nengo_dl.support.user_warnings import warn_user
+from nengo_dl.builders.tensor_code.randomness import (
+    Effects,
+    call_with_seed,
+    find_effects,
+)
+from nengo_dl.compiler.tensor_nodes import StateTraits
 
 __all__ = ["PlainFunction", "TensorFunction", "Weight"]
 
-#: Operations that TensorFlow calls stateful although each call does the same.
-_REPEATABLE = {
-    "Placeholder",
-    "ReadVariableOp",
-    "VarHandleOp",
-    "PartitionedCall",
-    "StatefulPartitionedCall",
-    "While",
-    "If",
-    "Case",
-}
+#: Name of the weight that holds a seed, and the number of the next call.
+_SEED = "random_seed"
 
 Shape = tuple[int, ...]
 
@@ -44,17 +41,20 @@ class Weight:
     name : str
         Unique within the function.
     value : ndarray
-        Initial value.
+        Initial value, for one item of a minibatch.
     trainable : bool
         Whether training changes it by its gradient.
-    is_state : bool
-        Whether a call in training replaces it.
+    state : StateTraits or None
+        How it behaves if calls replace it; None if they do not.
+    variable : tf.Variable or None
+        The user's, if there is one.
     """
 
     name: str
     value: np.ndarray
     trainable: bool
-    is_state: bool = False
+    state: StateTraits | None = None
+    variable: tf.Variable | None = None
 
 
 class TensorFunction(abc.ABC):
@@ -80,7 +80,14 @@ class TensorFunction(abc.ABC):
     any_batch : bool
         Whether batches of any length can be computed, item by item.
     is_random : bool
-        Whether it draws random numbers or has other effects, so that each call counts.
+        Whether it has effects that no weight tells of, so that each call counts.
+    draws : bool
+        Whether it draws from TensorFlow's random streams; then a seed is among the
+        weights.
+    checks : bool
+        Whether it raises errors about values, which XLA would leave out.
+    draws_inside : bool
+        Whether functions that the code calls draw numbers, which no seed reaches.
 
     Raises
     ------
@@ -102,10 +109,16 @@ class TensorFunction(abc.ABC):
         self.passes_time = pass_time and self._takes_time()
         self.label = label
         #: copies of the source, by precision; made again when they are needed
-        self._copies: dict[np.dtype, Any] = {}
-        self._problems: dict[tuple[np.dtype, int], str | None] = {}
+        self._copies: dict[Any, Any] = {}
+        #: answers of `xla_problem`
+        self.problems: dict[tuple[np.dtype, int], str | None] = {}
+        self.draws = False
         self.shape_out = shape_out
-        self.shape_out, self.any_batch, self.is_random = self._explore()
+        self.shape_out, self.any_batch, effects = self._explore()
+        self.draws = effects.draws or self._draws_in_training
+        self.draws_inside = effects.draws_inside
+        self.checks = effects.checks
+        self.is_random = effects.others or effects.draws_inside
         self._copies.clear()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,18 +136,12 @@ class TensorFunction(abc.ABC):
         return True
 
     @abc.abstractmethod
-    def prepare(self, dtype: np.dtype) -> None:
+    def prepare(self, dtype: np.dtype, batch: int | None) -> None:
         """Make whatever calls need that cannot be made while something is traced."""
 
     @abc.abstractmethod
-    def weights(self, seed: int) -> list[Weight]:
-        """Return the weights with their initial values; those that are state last.
-
-        Parameters
-        ----------
-        seed : int
-            Seed of values that the source does not have yet.
-        """
+    def _own_weights(self, seed: int) -> list[Weight]:
+        """Return weights of the source; see `weights`."""
 
     def listed(self, n_weights: int) -> list[int]:
         """Return which weights users see, in their order.
@@ -149,7 +156,7 @@ class TensorFunction(abc.ABC):
         list of int
             Positions in that list; all of them, unless the source says otherwise.
         """
-        return list(range(n_weights))
+        return list(range(n_weights - self.draws))  # not the seed
 
     def trained(self, values: Sequence[np.ndarray]) -> Any:
         """Return a copy of the source that has other weights.
@@ -174,7 +181,37 @@ class TensorFunction(abc.ABC):
         weights: Sequence[tf.Tensor],
         training: bool,
     ) -> tuple[Any, list[tf.Tensor]]:
-        """Return the result, and new values of all weights that are state."""
+        """Return the result, and new values of all weights of the source's state."""
+
+    @property
+    def _draws_in_training(self) -> bool:
+        """Whether calls in training draw, besides those in simulations."""
+        return False
+
+    def own_variables(self) -> dict[str, Any]:
+        """Return the user's variables, by the names of the weights that copy them."""
+        return {}
+
+    # -- its weights
+
+    def weights(self, seed: int) -> list[Weight]:
+        """Return the weights with their initial values; those that are state last.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of values that the source does not have yet.
+        """
+        found = self._own_weights(seed)
+        if self.draws:
+            start = np.array([seed % 2**31, 0], dtype=np.int32)
+            traits = StateTraits(advances=True, is_stream=True)
+            found.append(Weight(_SEED, start, False, traits))
+        return found
+
+    def _weight_types(self) -> list[tuple[Shape, np.dtype, StateTraits | None]]:
+        """Return shapes (for one item), types and traits of the source's weights."""
+        return []
 
     # -- calling it
 
@@ -213,99 +250,87 @@ class TensorFunction(abc.ABC):
         ValidationError
             If the code fails, or returns something else.
         """
+        batch = None if x is None else x.shape[0]
         with tf.init_scope():
-            self.prepare(np.dtype(dtype))
+            self.prepare(np.dtype(dtype), batch)
         args = [arg for arg in (t, x) if arg is not None]
         result, state = self._run(np.dtype(dtype), args, weights, training)
-        self.check(result, dtype, None if x is None else x.shape[0])
+        self.check(result, dtype, batch)
         return tf.ensure_shape(result, (result.shape[0], *self.shape_out)), state
 
     def _run(self, dtype, args, weights, training):
         try:
-            return self._call(dtype, args, weights, training)
+            if not self.draws:
+                return self._call(dtype, args, weights, training)
+            *weights, seed = weights
+            given = [*args, *map(tf.convert_to_tensor, weights)]
+
+            def call(*tensors):
+                first = len(args)
+                return self._call(dtype, tensors[:first], tensors[first:], training)
+
+            result, state = call_with_seed(call, given, seed)
+            return result, [*state, seed + tf.constant([0, 1])]
         except Exception as error:
             if isinstance(error, ValidationError) and error.attr == "tensor_func":
                 raise
-            given = ", ".join(f"{a.dtype.name} of shape {a.shape}" for a in args)
-            raise self.error(
-                f"failed while TensorFlow traced it with {given or 'no arguments'}: "
-                f"{type(error).__name__}: {first_line(error)}"
-            ) from error
+            raise self.failed(args, error) from error
+
+    def failed(self, args: Sequence[Any], error: Exception) -> ValidationError:
+        """Return an exception that says that a call failed, and why."""
+        given = ", ".join(f"{a.dtype.name} of shape {a.shape}" for a in args)
+        return self.error(
+            f"failed while TensorFlow traced it with {given or 'no arguments'}: "
+            f"{type(error).__name__}: {first_line(error)}"
+        )
 
     def arguments(
         self, dtype: np.dtype, batch: int | None
     ) -> tuple[tf.TensorSpec | None, tf.TensorSpec | None, list[tf.TensorSpec]]:
         """Describe time, input and weights of a call."""
+        weights = []
+        for shape, found, traits in self._weight_types():
+            items = (batch,) if traits is not None and traits.per_item else ()
+            spec = tf.TensorSpec((*items, *shape), in_precision(found, dtype))
+            weights.append(spec)
+        if self.draws:
+            weights.append(tf.TensorSpec((2,), tf.int32))
         return (
             tf.TensorSpec((), dtype) if self.passes_time else None,
             None
             if self.shape_in is None
             else tf.TensorSpec((batch, *self.shape_in), dtype),
-            [
-                tf.TensorSpec(shape, in_precision(found, dtype))
-                for shape, found in self._weight_types()
-            ],
+            weights,
         )
-
-    def _weight_types(self) -> list[tuple[Shape, np.dtype]]:
-        """Return shapes and types of the weights, in their order."""
-        return []
 
     def numpy_step(self, dtype: np.dtype):
         """Return a function of arrays for one item; see `SimTensorNode`."""
         shape = None if self.shape_in is None else (1, *self.shape_in)
-        call = tf.function(
-            lambda t, x, weights: self(dtype, t, x, weights)[0], autograph=False
-        )
+        call = tf.function(functools.partial(self, dtype), autograph=False)
+        self.prepare(dtype, 1)
+        specs = self.arguments(dtype, 1)[2]
 
         def step(t, x, weights):
-            given = [tf.constant(w, in_precision(w.dtype, dtype)) for w in weights]
-            output = call(
+            given = [
+                tf.constant(weight, spec.dtype, spec.shape)
+                for weight, spec in zip(weights, specs, strict=True)
+            ]
+            output, state = call(
                 None if t is None else tf.constant(t, dtype),
                 None if x is None else tf.constant(x, dtype, shape),
                 given,
             )
-            return output.numpy().ravel()
+            states = weights[len(weights) - len(state) :]
+            return output.numpy().ravel(), [
+                np.reshape(new, np.shape(old))
+                for new, old in zip(state, states, strict=True)
+            ]
 
         return step
 
-    def xla_problem(self, dtype: np.dtype, batch: int) -> str | None:
-        """Return why XLA cannot compile a call, None if it can; warn the first time.
-
-        Code is only translated here, which takes a small part of the time of compiling.
-        """
-        key = np.dtype(dtype), batch
-        if key in self._problems:
-            return self._problems[key]
-
-        self.prepare(np.dtype(dtype))
-        t, x, weights = self.arguments(dtype, batch)
-        specs = [spec for spec in (t, x) if spec is not None] + weights
-
-        def call(*given):
-            given = list(given)
-            time = given.pop(0) if t is not None else None
-            data = given.pop(0) if x is not None else None
-            return self(dtype, time, data, given)[0]
-
-        compiled = tf.function(call, jit_compile=True, autograph=False)
-        compiled.get_concrete_function(*specs)  # raises what is wrong with the code
-        problem = None
-        try:
-            compiled.experimental_get_compiler_ir(*specs)(stage="hlo")
-        except (ValueError, tf.errors.OpError) as error:
-            problem = first_line(error)
-            warn_user(
-                f"The code of {self.label} cannot be compiled by XLA, so it runs as "
-                "TensorFlow operations, and so does the loop over time steps, which is "
-                f"slower. XLA says: {problem}"
-            )
-        self._problems[key] = problem
-        return problem
-
     # -- what comes out
 
-    def _explore(self) -> tuple[Shape, bool, bool]:
+    def _explore(self) -> tuple[Shape, bool, Effects]:
         """Return the output's shape, and of which kind the code is; see class."""
         first: ValidationError | None = None
         batches = (None, 1) if self.shape_in is not None else (None,)
@@ -319,7 +344,7 @@ class TensorFunction(abc.ABC):
                         first = error
                     continue
                 any_batch = batch is None and result.shape[0] in (None, 1)
-                return tuple(result.shape[1:]), any_batch, _has_effects(graph)
+                return tuple(result.shape[1:]), any_batch, find_effects(graph)
         raise first
 
     def _trace(self, dtype, batch):
@@ -335,7 +360,7 @@ class TensorFunction(abc.ABC):
                 results.append(self._run(dtype, args, weights, False)[0])
             return tf.constant(0)
 
-        self.prepare(dtype)
+        self.prepare(dtype, batch)
         specs = self.arguments(dtype, batch)
         try:
             function = tf.function(traced, autograph=False)
@@ -394,10 +419,10 @@ class TensorFunction(abc.ABC):
 class PlainFunction(TensorFunction):
     """A function without weights."""
 
-    def prepare(self, dtype):
+    def prepare(self, dtype, batch):
         """Make nothing."""
 
-    def weights(self, seed):
+    def _own_weights(self, seed):
         """Return none."""
         return []
 
@@ -413,25 +438,3 @@ def first_line(error: Exception) -> str:
 def in_precision(found: np.dtype, dtype: np.dtype) -> np.dtype:
     """Return the type of a weight in a simulation: its own unless it is a float's."""
     return dtype if np.issubdtype(found, np.floating) else np.dtype(found)
-
-
-def _has_effects(graph: tf.Graph) -> bool:
-    """Whether a graph, or a function that it calls, does something different each time.
-
-    Functions within a graph are part of its definition.
-    """
-    definition = graph.as_graph_def()
-    nodes = [
-        *definition.node,
-        *(node for f in definition.library.function for node in f.node_def),
-    ]
-    stateful = {
-        op.type for op in graph.get_operations() if op.op_def and op.op_def.is_stateful
-    }
-    names = {node.op for node in nodes}
-    inner = {name for name in names if name.startswith(_EFFECTS)}
-    return bool((stateful | inner) - _REPEATABLE)
-
-
-#: How operations are called that do something different each time, in inner functions.
-_EFFECTS = ("Random", "PyFunc", "EagerPyFunc", "Assign", "Multinomial")

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from nengo_dl.builders.base import OpBuilder, Writes, register
 from nengo_dl.builders.tensor_code.functions import TensorFunction
+from nengo_dl.builders.tensor_code.xla import xla_problem
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
 
 __all__ = ["GraphTensorNodeBuilder", "TensorNodeBuilder"]
@@ -31,6 +32,7 @@ class TensorNodeBuilder(OpBuilder):
             self.function.passes_time
             or not self.function.any_batch
             or self.function.is_random
+            or any(traits.advances for traits in ops[0].state.values())
             or (self.training and bool(ops[0].updates))
         )
         #: whether a second call gives the same
@@ -48,7 +50,7 @@ class TensorNodeBuilder(OpBuilder):
     @classmethod
     def for_xla(cls, op, dtype, minibatch_size):
         """Return a builder outside of XLA for code that XLA cannot compile."""
-        problem = op.function.xla_problem(dtype, minibatch_size)
+        problem = xla_problem(op.function, dtype, minibatch_size)
         return cls if problem is None else GraphTensorNodeBuilder
 
     def step(self, reads, previous):
@@ -71,8 +73,13 @@ class TensorNodeBuilder(OpBuilder):
                 rows = self.config.minibatch_size
                 x = tf.broadcast_to(x, (rows, *x.shape[1:]))
             x = tf.reshape(x, (rows * n_ops, *function.shape_in))
-        # all nodes share the weights, and all items the state
-        weights = [w[0, 0] for w in reads] + [p[0] for p in previous]
+        # all nodes share the weights, and all items most of the state
+        traits = list(op.state.values())
+        weights = [w[0, 0] for w in reads]
+        weights += [
+            value if trait.per_item else value[0]
+            for value, trait in zip(previous, traits, strict=True)
+        ]
         output, after = function(dtype, t, x, weights, self.training)
         if x is not None and output.shape[0] != 1:
             output = tf.reshape(output, (rows, n_ops, -1))
@@ -80,12 +87,18 @@ class TensorNodeBuilder(OpBuilder):
             self._check_rows(output)
             output = tf.reshape(output, (output.shape[0], 1, -1))
             output = tf.broadcast_to(output, (output.shape[0], n_ops, output.shape[2]))
-        if not self.training:
-            return output, [p[:, None] for p in previous]
-        minibatch = self.config.minibatch_size
         return output, [
-            tf.broadcast_to(value, (minibatch, 1, *value.shape)) for value in after
+            self._with_items(value, before, trait)
+            for value, before, trait in zip(after, previous, traits, strict=True)
         ]
+
+    def _with_items(self, value, before, trait):
+        """Return the next value of a state, with axes for items and operators."""
+        if not (trait.advances or self.training):
+            return before[:, None]
+        if trait.per_item:
+            return value[:, None]
+        return tf.broadcast_to(value, (self.config.minibatch_size, 1, *value.shape))
 
     def _check_rows(self, output: tf.Tensor) -> None:
         if output.shape[0] not in (1, self.config.minibatch_size):
