@@ -146,7 +146,7 @@ class TrainedParameters:
     def split(self, blocks: Sequence) -> list:
         """Return the parts of blocks, arrays or tensors, in the user's shapes."""
         rows = [block[0] for block in blocks]
-        shaped = tf.reshape if tf.is_tensor(rows[0]) else np.reshape
+        shaped = tf.reshape if any(map(tf.is_tensor, rows)) else np.reshape
         return [
             shaped(rows[piece.block][piece.start : piece.end], piece.shape)
             for piece in self.pieces
