@@ -296,8 +296,8 @@ class KerasFunction(TensorFunction):
         for (variable, _, traits), value in zip(
             self._ordered(layer), values, strict=False
         ):
-            # items begin with the state of a new layer
-            if id(variable) not in foreign and not (traits and traits.per_item):
+            # what simulations change begins as in a new layer
+            if id(variable) not in foreign and not (traits and traits.advances):
                 dtype = tf.as_dtype(variable.dtype).as_numpy_dtype
                 variable.assign(value.astype(dtype))
         return layer
