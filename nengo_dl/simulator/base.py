@@ -78,6 +78,7 @@ class SimulatorBase:
         self.optimize = options.optimize
         self.seed = choose_seed(seed, network, self)
         self._training: Training | None = None
+        self._keras_training: Any = None
 
         with (
             rare_collections(),

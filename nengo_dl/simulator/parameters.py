@@ -14,13 +14,13 @@ from nengo_dl.parameters.loading import LoadReport, load_parameters
 from nengo_dl.parameters.parts import Histories
 from nengo_dl.parameters.saving import save_parameters
 from nengo_dl.parameters.training_state import TrainingState
-from nengo_dl.simulator.training import TrainingFace
+from nengo_dl.simulator.keras import KerasFace
 from nengo_dl.tensor_node import mark_trained
 
 __all__ = ["ParametersFace"]
 
 
-class ParametersFace(TrainingFace):
+class ParametersFace(KerasFace):
     """Methods that hand out parameters and state, and take them back."""
 
     def save_params(

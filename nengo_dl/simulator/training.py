@@ -20,6 +20,7 @@ from nengo_dl.tensor_node import mark_trained
 from nengo_dl.training.face import Training
 from nengo_dl.training.gradient_checks import GradientReport
 from nengo_dl.training.history import TrainingHistory
+from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.summaries import find_summaries
 
 __all__ = ["TrainingFace"]
@@ -96,9 +97,9 @@ class TrainingFace(SimulatorBase):
         metrics : dict of {str: callable}, optional
             What else to measure, in the forms of objectives.
         callbacks : list of keras.callbacks.Callback, optional
-            Objects to call between minibatches and epochs. What
-            `keras.callbacks.ModelCheckpoint` saves are files for `load_params`, with
-            the ending ``.npz`` in place of that of Keras.
+            Objects to call between minibatches and epochs. Their ``model`` is
+            `keras_model`, so `keras.callbacks.ModelCheckpoint` saves weights
+            (``save_weights_only=True``) in Keras's files.
         recompute : int, optional
             Keep intermediate results for this many time steps only, and compute the
             rest again for the gradients: less memory, the same result.
@@ -156,16 +157,12 @@ class TrainingFace(SimulatorBase):
             return self._get_training().train(
                 inputs,
                 targets,
-                optimizer,
+                TrainingRecipe(optimizer, objective, metrics, truncation, recompute),
                 n_epochs,
-                objective,
                 shuffle,
-                truncation,
                 extra_feeds,
                 validation,
-                metrics,
                 callbacks,
-                recompute,
                 self.progress_bar if progress_bar is None else progress_bar,
                 recorder,
                 validation_rates,

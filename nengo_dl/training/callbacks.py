@@ -6,25 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from nengo.exceptions import ValidationError
 
-from nengo_dl.training.history import TrainingHistory
+from nengo_dl.training.keras_model import SimulatorModel
 
 __all__ = ["KerasCallbacks"]
 
-_KERAS_ENDINGS = (".weights.h5", ".keras", ".h5")
-
 
 class KerasCallbacks:
-    """Calls the methods of Keras callbacks.
+    """Calls the methods of Keras callbacks, in the order and with the logs of Keras.
 
     Parameters
     ----------
-    callbacks : sequence of keras.callbacks.Callback
+    callbacks : sequence of keras.callbacks.Callback, or keras.callbacks.CallbackList
         Objects to call.
+    model : SimulatorModel
+        What they are told that is trained.
     owner : Simulator
-        What is trained.
+        For error messages.
+    verbose : int
+        Whether to show progress as Keras does (0: not).
+
+    Attributes
+    ----------
+    sees_batches : bool
+        Whether one of them may look at parameters between minibatches.
 
     Raises
     ------
@@ -32,7 +38,13 @@ class KerasCallbacks:
         If one of them is something else.
     """
 
-    def __init__(self, callbacks: Sequence[Any], owner: Any):
+    def __init__(
+        self, callbacks: Any, model: SimulatorModel, owner: Any, verbose: int = 0
+    ):
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+        if callbacks is None:
+            callbacks = []
         if isinstance(callbacks, keras.callbacks.Callback):
             callbacks = [callbacks]
         for callback in callbacks:
@@ -42,94 +54,110 @@ class KerasCallbacks:
                     attr="callbacks",
                     obj=owner,
                 )
-        self.callbacks = list(callbacks)
-        self.owner = owner
-        self.model: _Model | None = None
+        self.model = model
+        self.verbose = verbose
+        self.sees_batches = any(map(_sees_batches, callbacks))
+        self._given: list[Any] = list(callbacks)
+        self._list: Any = None
+        self._last: dict[str, float] = {}
 
-    def begin(self, trainer: Any, optimizer: Any, data: Any, options: Any) -> None:
+    def begin(self, optimizer: Any, n_epochs: int, n_minibatches: int | None) -> None:
         """Announce the beginning of training."""
-        self.model = _Model(trainer, optimizer, self.owner)
-        params = {
-            "epochs": options.n_epochs,
-            "steps": data.n_minibatches,
-            "verbose": 0,
-        }
-        for callback in self.callbacks:
-            callback.set_params(params)
-            callback.set_model(self.model)
-            callback.on_train_begin()
+        self.model.use(optimizer)
+        self.model.stop_training = False
+        self._make_list(n_epochs, n_minibatches)
+        self._list.on_train_begin()
+
+    def begin_alone(self, n_minibatches: int | None) -> None:
+        """Get ready for an evaluation or a prediction that is no part of training."""
+        self._make_list(1, n_minibatches)
+
+    def _make_list(self, n_epochs: int, n_minibatches: int | None) -> None:
+        self._list = keras.callbacks.CallbackList(
+            self._given,
+            add_history=True,
+            add_progbar=self.verbose != 0,
+            model=self.model,
+            verbose=self.verbose,
+            epochs=n_epochs,
+            steps=n_minibatches,
+        )
 
     def begin_epoch(self, epoch: int) -> None:
         """Announce the beginning of an epoch."""
-        for callback in self.callbacks:
-            callback.on_epoch_begin(epoch)
+        self._list.on_epoch_begin(epoch)
 
     def begin_batch(self, number: int) -> None:
         """Announce the beginning of a minibatch."""
-        for callback in self.callbacks:
-            callback.on_train_batch_begin(number)
+        self._list.on_train_batch_begin(number)
 
     def end_batch(self, number: int, logs: Mapping[str, float]) -> bool:
         """Announce the end of a minibatch; return whether to stop."""
-        for callback in self.callbacks:
-            callback.on_train_batch_end(number, dict(logs))
+        self._list.on_train_batch_end(number, dict(logs))
         return self.model.stop_training
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> bool:
         """Announce the end of an epoch; return whether to stop."""
-        for callback in self.callbacks:
-            callback.on_epoch_end(epoch, dict(logs))
+        self._last = dict(logs)
+        self._list.on_epoch_end(epoch, self._last)
         return self.model.stop_training
 
-    def end(self, history: TrainingHistory) -> None:
+    def end(self) -> None:
         """Announce the end of training."""
-        for callback in self.callbacks:
-            callback.on_train_end()
+        self._list.on_train_end(self._last)
+
+    def begin_test(self) -> None:
+        """Announce the beginning of an evaluation."""
+        self._list.on_test_begin()
+
+    def begin_test_batch(self, number: int) -> None:
+        """Announce the beginning of a minibatch that is evaluated."""
+        self._list.on_test_batch_begin(number)
+
+    def end_test_batch(self, number: int, logs: Mapping[str, float]) -> None:
+        """Announce the end of a minibatch that is evaluated."""
+        self._list.on_test_batch_end(number, dict(logs))
+
+    def end_test(self, logs: Mapping[str, float]) -> None:
+        """Announce the end of an evaluation."""
+        self._list.on_test_end(dict(logs))
+
+    def begin_predict(self) -> None:
+        """Announce the beginning of a prediction."""
+        self._list.on_predict_begin()
+
+    def begin_predict_batch(self, number: int) -> None:
+        """Announce the beginning of a minibatch that is predicted."""
+        self._list.on_predict_batch_begin(number)
+
+    def end_predict_batch(self, number: int, outputs: Sequence[Any]) -> None:
+        """Announce the end of a minibatch that is predicted."""
+        self._list.on_predict_batch_end(number, {"outputs": outputs})
+
+    def end_predict(self) -> None:
+        """Announce the end of a prediction."""
+        self._list.on_predict_end()
 
 
-class _Model:
-    """What callbacks may ask of the model that is trained."""
-
-    def __init__(self, trainer: Any, optimizer: Any, simulator: Any):
-        self.optimizer = optimizer
-        self.simulator = simulator
-        self.stop_training = False
-        self.metrics: list[Any] = []
-        self.compiled = True
-        self._trainer = trainer
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return the values of all trainable variables."""
-        return [
-            variable.numpy()
-            for variable in self._trainer.engine.storage.trained_variables
-        ]
-
-    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Replace the values of all trainable variables."""
-        for variable, value in zip(
-            self._trainer.engine.storage.trained_variables, weights, strict=True
-        ):
-            variable.assign(value)
-
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write a file of parameters (see ``Simulator.save_params``).
-
-        Keras asks for names of its own formats; ours end in ``.npz`` instead.
-        """
-        self._trainer.publish()
-        self.simulator.save_params(_parameter_file(filepath))
-
-    save = save_weights
-
-    def load_weights(self, filepath: Any) -> None:
-        """Load a file of parameters (see ``Simulator.load_params``)."""
-        self.simulator.load_params(_parameter_file(filepath))
+#: Those of Keras that look at losses only.
+_BLIND = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.History,
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ProgbarLogger,
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.RemoteMonitor,
+    keras.callbacks.SwapEMAWeights,
+    keras.callbacks.TerminateOnNaN,
+)
 
 
-def _parameter_file(filepath: Any) -> str:
-    """Return the name of a parameter file for one that a Keras callback wants."""
-    path = str(filepath)
-    for ending in _KERAS_ENDINGS:
-        path = path.removesuffix(ending)
-    return path
+def _sees_batches(callback: keras.callbacks.Callback) -> bool:
+    if type(callback) in _BLIND:
+        return False
+    base = keras.callbacks.Callback
+    return isinstance(callback, keras.callbacks.LambdaCallback) or any(
+        getattr(type(callback), name) is not getattr(base, name)
+        for name in ("on_train_batch_begin", "on_train_batch_end")
+    )

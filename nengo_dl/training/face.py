@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.data_forms import DataChecker
 from nengo_dl.training.gradient_checks import GradientReport, compare_gradients
 from nengo_dl.training.history import TrainingHistory
+from nengo_dl.training.keras_data import names_of
+from nengo_dl.training.keras_model import SimulatorModel
+from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.summaries import TrainingSummaries
 from nengo_dl.training.terms import Term, find_terms
 from nengo_dl.training.trainer import Trainer, TrainingOptions
@@ -74,27 +78,42 @@ class Training:
             owner,
         )
 
+    @functools.cached_property
+    def node_names(self) -> dict[str, nengo.Node]:
+        """The nodes that can be fed, by label, else ``node``, ``node_1``..."""
+        return names_of(self.signals, "node")
+
+    @functools.cached_property
+    def probe_names(self) -> dict[str, nengo.Probe]:
+        """The probes, by label, else ``probe``, ``probe_1``..."""
+        return names_of(self.model.probes, "probe")
+
+    @functools.cached_property
+    def keras_model(self) -> SimulatorModel:
+        """What is trained, as a Keras model."""
+        return SimulatorModel(
+            self.owner, self.trainer.parameters, self.node_names, self.probe_names
+        )
+
     def train(
         self,
         inputs: Any,
         targets: Any,
-        optimizer: Any,
+        recipe: TrainingRecipe,
         n_epochs: int,
-        objective: Any,
         shuffle: bool,
-        truncation: int | None,
         extra_feeds: Mapping[tf.Variable, np.ndarray] | None,
         validation: Any,
-        metrics: Any,
         callbacks: Any,
-        segment: int | None,
         progress_bar: Any,
         summaries: TrainingSummaries | None = None,
         validation_rates: bool | None = None,
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
-        self._check_not_inference_only("train")
-        inputs, targets, optimizer = self.checker.separate(inputs, targets, optimizer)
+        self.check_not_inference_only("train")
+        inputs, targets, optimizer = self.checker.separate(
+            inputs, targets, recipe.optimizer
+        )
         n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
         if optimizer is None:
             raise ValidationError(
@@ -102,15 +121,14 @@ class Training:
                 attr="optimizer",
                 obj=self.owner,
             )
-        if truncation is not None:
-            truncation = check_positive(truncation, "truncation", self.owner)
-        data, terms = self._data(inputs, targets, objective)
+        data, terms = self.read(inputs, targets, recipe.objective)
+        truncation = self.check_truncation(recipe.truncation, data)
         options = TrainingOptions(
             n_epochs,
             check_flag(shuffle, "shuffle", self.owner),
             truncation,
-            self._segment(segment, data, truncation),
-            self._metrics(metrics, data, terms),
+            self.segment(recipe.recompute, data, truncation),
+            self.metrics(recipe.metrics, data, terms),
             summaries=summaries,
             validation_rates=check_flag(
                 validation_rates, "validation_rates", self.owner, or_none=True
@@ -119,9 +137,7 @@ class Training:
         if validation is not None:
             options.validation = self._validation(validation, terms)
         if callbacks is not None:
-            options.callbacks = KerasCallbacks(callbacks, self.owner)
-        if truncation is not None:
-            self._check_truncation(data, truncation)
+            options.callbacks = KerasCallbacks(callbacks, self.keras_model, self.owner)
         count = data.n_minibatches
         total = None if count is None else count * n_epochs
         with (
@@ -150,7 +166,7 @@ class Training:
         """Return the loss; see ``Simulator.loss``."""
         inputs, targets, given = self.checker.separate(inputs, targets)
         objective = objective if given is None else given
-        data, terms = self._data(inputs, targets, objective, keeps_rest=True)
+        data, terms = self.read(inputs, targets, objective, keeps_rest=True)
         with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
             training = check_flag(training, "training", self.owner)
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
@@ -159,7 +175,7 @@ class Training:
         self, outputs: Any, atol: float, rtol: float, inputs: Any
     ) -> GradientReport:
         """Compare gradients; see ``Simulator.check_gradients``."""
-        self._check_not_inference_only("check gradients")
+        self.check_not_inference_only("check gradients")
         if outputs is None:
             outputs = self.model.probes
         elif isinstance(outputs, nengo.Probe):
@@ -198,7 +214,8 @@ class Training:
 
     # -- checks
 
-    def _check_not_inference_only(self, action: str) -> None:
+    def check_not_inference_only(self, action: str) -> None:
+        """Raise if the network was configured for inference only."""
         if self.trainer.engine.plan.settings.inference_only:
             raise ValidationError(
                 f"Cannot {action}: {self.model.toplevel} was configured with "
@@ -208,7 +225,8 @@ class Training:
                 obj=self.owner,
             )
 
-    def _data(self, inputs, targets, objective, keeps_rest=False):
+    def read(self, inputs, targets, objective, keeps_rest=False):
+        """Return data, and the terms of a loss of it."""
         if not self.model.probes:
             raise ValidationError(
                 "The network has no probes, so it has no output to compare with",
@@ -251,9 +269,15 @@ class Training:
                         obj=self.owner,
                     )
 
-    def _check_truncation(self, data: ArrayData | StreamData, truncation: int) -> None:
+    def check_truncation(
+        self, truncation: int | None, data: ArrayData | StreamData
+    ) -> int | None:
+        """Return a number of steps, after which gradients end, if it is possible."""
+        if truncation is None:
+            return None
+        truncation = check_positive(truncation, "truncation", self.owner)
         if not isinstance(data, ArrayData):
-            return
+            return truncation
         for probe, array in data.targets.items():
             if probe in self.trainer.only_last:
                 continue
@@ -264,8 +288,10 @@ class Training:
                     attr="truncation",
                     obj=self.owner,
                 )
+        return truncation
 
-    def _segment(self, segment, data, truncation) -> int | None:
+    def segment(self, segment, data, truncation) -> int | None:
+        """Return a number of steps whose results are kept, if it is possible."""
         if segment is None:
             return None
         segment = check_positive(segment, "recompute", self.owner)
@@ -278,7 +304,8 @@ class Training:
             )
         return segment
 
-    def _metrics(self, metrics, data, terms) -> dict[str, Term]:
+    def metrics(self, metrics, data, terms) -> dict[str, Term]:
+        """Return the terms of metrics by name."""
         if metrics is None:
             return {}
         if not isinstance(metrics, Mapping):

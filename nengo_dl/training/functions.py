@@ -58,6 +58,8 @@ class Computation:
         Which of the trained parameters have a gradient.
     layers_train : bool
         False keeps layers as they are in simulations, where ``training`` is True.
+    shows : bool
+        Whether to return what all probes show.
     """
 
     terms: Sequence[Term]
@@ -67,6 +69,7 @@ class Computation:
     training: bool = False
     reached: tuple[bool, ...] = ()
     layers_train: bool = True
+    shows: bool = False
 
     def without(self, probes: Collection[nengo.Probe]) -> Computation:
         """Return what is left without the terms and metrics that see some probes."""
@@ -93,6 +96,7 @@ class Computation:
             self.training,
             self.reached,
             self.layers_train,
+            self.shows,
         )
 
 
@@ -314,15 +318,16 @@ class TrainingFunctions:
         def call(*tensors):
             state, pieces, targets = tf.nest.pack_sequence_as(structure, tensors)
             if update is None:
-                state, losses, measured = forward(state, pieces, targets)
+                state, losses, measured, shown = forward(state, pieces, targets)
                 return {
                     "state": state,
                     "losses": tf.stack(losses) if losses else tf.zeros(0),
                     "metrics": measured,
+                    "shown": shown if computation.shows else [],
                 }
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                state, losses, measured = forward(state, pieces, targets)
+                state, losses, measured, _ = forward(state, pieces, targets)
                 total = tf.add_n(losses)
                 scaled = update.scale_loss(total)
             gradients = tape.gradient(
@@ -341,13 +346,15 @@ class TrainingFunctions:
         return call
 
     def _make_forward(self, computation, stages, minibatch, starts):
-        """Return a function of tensors that returns state, losses, and metrics."""
+        """Return a function that returns state, losses, metrics and outputs."""
         n_steps, n_items = minibatch.n_steps, minibatch.n_items
         storage = self.engine.storage
         uniform = {} if self.compiles(stages) else storage.uniform_constants()
         terms, metrics = computation.terms, computation.metrics
         used = [*terms, *metrics.values()]
         probes = list(dict.fromkeys(probe for term in used for probe in term.probes))
+        if computation.shows:
+            probes = list(self.probes)
         numbers = [self.probes.index(probe) for probe in probes]
 
         def forward(state, pieces, targets):
@@ -379,7 +386,7 @@ class TrainingFunctions:
 
             losses = [value_of(term) for term in terms]
             measured = {name: value_of(term) for name, term in metrics.items()}
-            return state, losses, measured
+            return state, losses, measured, values
 
         return forward
 

@@ -106,6 +106,21 @@ class Optimizers:
         update.follow()
         return optimizer, update
 
+    def check(self, optimizer: Any) -> Any:
+        """Return an optimizer object that `prepare` will take; a name makes a new one.
+
+        Raises
+        ------
+        ValidationError
+            As `prepare`.
+        """
+        if isinstance(optimizer, str):
+            return self._from_name(optimizer)
+        known = self._updates.get(id(optimizer))
+        if known is None or known.optimizer is not optimizer:
+            self._check_new(optimizer)
+        return optimizer
+
     def reset(self) -> None:
         """Let all optimizers start anew, as if they had not been used."""
         self._by_name.clear()
@@ -181,7 +196,7 @@ class Optimizers:
                 obj=self.owner,
             ) from None
 
-    def _make_update(self, optimizer: Any) -> Update:
+    def _check_new(self, optimizer: Any) -> None:
         if not isinstance(
             optimizer, keras.optimizers.Optimizer | tf.compat.v1.train.Optimizer
         ):
@@ -191,10 +206,6 @@ class Optimizers:
                 attr="optimizer",
                 obj=self.owner,
             )
-        by_parameter = sees_variables(optimizer)
-        parameters = self.parameters
-        if by_parameter and not parameters.has_variables:
-            self._warn_of_many(optimizer)
         if getattr(optimizer, "built", False):
             raise ValidationError(
                 f"This {type(optimizer).__name__} optimizer belongs to other "
@@ -202,6 +213,13 @@ class Optimizers:
                 attr="optimizer",
                 obj=self.owner,
             )
+
+    def _make_update(self, optimizer: Any) -> Update:
+        self._check_new(optimizer)
+        by_parameter = sees_variables(optimizer)
+        parameters = self.parameters
+        if by_parameter:
+            self._warn_of_many(optimizer)
         build = _build if isinstance(optimizer, keras.optimizers.Optimizer) else _create
         slots = build(optimizer, parameters.of_optimizer(by_parameter))
         return Update(optimizer, parameters, slots, by_parameter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from nengo_dl.compiler.trainability import name_of_parameter
 from nengo_dl.execution.session import Session
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.user_warnings import warn_user
+from nengo_dl.training.averages import Averages
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.delays import delay_warning, find_reach
 from nengo_dl.training.finite_checks import bad_inputs, bad_targets
@@ -54,8 +55,15 @@ class TrainingOptions:
     validation_rates : bool or None
         Whether validation uses the rates that training uses, or spikes; None: rates for
         data of one step.
-    callbacks : sequence
+    callbacks : KerasCallbacks or None
         Objects whose methods are called between minibatches and epochs.
+    first_epoch : int
+        Number of the first epoch; those before count towards ``n_epochs``.
+    finalizes : bool
+        Whether the optimizer may replace trained values at the end, such as by their
+        averages.
+    validated : callable
+        Whether an epoch ends with validation.
     summaries : TrainingSummaries or None
         Records losses and parameters after each update.
     report : callable
@@ -71,6 +79,9 @@ class TrainingOptions:
     validation_rates: bool | None = None
     callbacks: Any = None
     summaries: TrainingSummaries | None = None
+    first_epoch: int = 0
+    finalizes: bool = True
+    validated: Callable[[int], bool] = lambda epoch: True
     report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
 
 
@@ -225,32 +236,49 @@ class Trainer:
         )
         history = TrainingHistory()
         callbacks = options.callbacks
+        first_epoch = options.first_epoch
         if callbacks is not None:
-            callbacks.begin(self, optimizer, data, options)
+            callbacks.model.first_epoch = first_epoch
+            self._tell(callbacks.begin, optimizer, options.n_epochs, data.n_minibatches)
+            # which one it is may have been saved with the weights
+            first_epoch = callbacks.model.first_epoch
         try:
             with DeferredInterrupt() as interrupt:
-                for epoch in range(options.n_epochs):
+                for epoch in range(first_epoch, options.n_epochs):
                     values = self._epoch(
                         epoch, data, computation, options, history, interrupt
                     )
                     history.add_epoch(values)
                     if options.summaries is not None:
                         options.summaries.after_epoch(self.n_updates, values)
-                    if callbacks is not None and callbacks.end_epoch(epoch, values):
+                    if callbacks is not None and self._tell(
+                        callbacks.end_epoch, epoch, values
+                    ):
                         break
         finally:
             self.publish()
-        update.finalize()
+        if options.finalizes:
+            update.finalize()
         if callbacks is not None:
-            callbacks.end(history)
-            self.publish()
+            self._tell(callbacks.end)
         return history
+
+    def _tell(self, method: Callable, *args: Any) -> Any:
+        """Call a method of callbacks, which see parameters and may change them."""
+        self.publish()
+        result = method(*args)
+        self.engine.storage.take_changes()
+        return result
+
+    def _tell_of_batch(self, callbacks: Any, method: Callable, *args: Any) -> Any:
+        """Call a method of callbacks, with parameters only where they look at them."""
+        return self._tell(method, *args) if callbacks.sees_batches else method(*args)
 
     def _epoch(self, epoch, data, computation, options, history, interrupt):
         callbacks = options.callbacks
         if callbacks is not None:
-            callbacks.begin_epoch(epoch)
-        found = _Averages(computation.metrics)
+            self._tell(callbacks.begin_epoch, epoch)
+        found = Averages(computation.metrics)
         minibatches = data.epoch(self.rng if options.shuffle else None)
         prepared = self.inputs.prepare(
             minibatches, self.rng, options.truncation, data.in_memory
@@ -259,7 +287,7 @@ class Trainer:
         with contextlib.closing(prepared):
             for number, parts in enumerate(prepared):
                 if callbacks is not None:
-                    callbacks.begin_batch(number)
+                    self._tell_of_batch(callbacks, callbacks.begin_batch, number)
                 if epoch == number == 0:
                     n_steps = parts[0].minibatch.n_steps
                     self._warn_of_delays(computation.terms, n_steps)
@@ -267,8 +295,8 @@ class Trainer:
                 results = self._update(parts, computation, options, history, where)
                 loss = found.add(results, parts[0].minibatch.n_items)
                 options.report(epoch, options.n_epochs, loss)
-                if callbacks is not None and callbacks.end_batch(
-                    number, {"loss": loss}
+                if callbacks is not None and self._tell_of_batch(
+                    callbacks, callbacks.end_batch, number, found.running
                 ):
                     break
                 interrupt.check()
@@ -282,10 +310,14 @@ class Trainer:
         terms, metrics = computation.terms, computation.metrics
         history.add_probe_losses([term.probes for term in terms], found.of_terms())
         values = found.values()
-        if options.validation is not None:
+        if options.validation is not None and options.validated(epoch):
             self.publish()
             others = self.evaluate(
-                options.validation, terms, metrics, rates=options.validation_rates
+                options.validation,
+                terms,
+                metrics,
+                rates=options.validation_rates,
+                callbacks=callbacks,
             )
             values.update((f"val_{name}", value) for name, value in others.items())
         return values
@@ -319,6 +351,7 @@ class Trainer:
         metrics: Mapping[str, Term],
         training: bool = False,
         rates: bool | None = False,
+        callbacks: Any = None,
     ) -> dict[str, float]:
         """Return the mean loss and metrics over data.
 
@@ -334,13 +367,17 @@ class Trainer:
             Whether neurons do, and layers do not. None: if the data has one step.
         """
         self.engine.storage.take_changes()
-        found = _Averages(metrics)
+        found = Averages(metrics)
         state = list(self.state)
         prepared = self.inputs.prepare(
             data.epoch(None), self.observing_rng(), in_memory=data.in_memory
         )
+        if callbacks is not None:
+            self._tell(callbacks.begin_test)
         with contextlib.closing(prepared):
-            for parts in prepared:
+            for number, parts in enumerate(prepared):
+                if callbacks is not None:
+                    callbacks.begin_test_batch(number)
                 minibatch = parts[0].minibatch
                 if rates is None:
                     rates = self._uses_rates(minibatch.n_steps)
@@ -351,7 +388,44 @@ class Trainer:
                 )
                 results = list(self._steps(parts, computation, state))
                 found.add(results, minibatch.n_items)
+                if callbacks is not None:
+                    callbacks.end_test_batch(number, found.running)
+        if not found.losses:
+            raise ValidationError(
+                "There is no minibatch to evaluate; give data that can be iterated "
+                "again, such as a function that returns a generator",
+                attr="inputs",
+                obj=self.owner,
+            )
+        if callbacks is not None:
+            self._tell(callbacks.end_test, found.values())
         return found.values()
+
+    def predict(
+        self, data: ArrayData | StreamData, callbacks: Any
+    ) -> dict[nengo.Probe, np.ndarray]:
+        """Return what all probes show, for each item from the initial state."""
+        self.engine.storage.take_changes()
+        state = list(self.state)
+        shown: list[list[np.ndarray]] = [[] for _ in self.probes]
+        prepared = self.inputs.prepare(
+            data.epoch(None), self.observing_rng(), in_memory=data.in_memory
+        )
+        self._tell(callbacks.begin_predict)
+        for number, parts in enumerate(prepared):
+            callbacks.begin_predict_batch(number)
+            rates = self._uses_rates(parts[0].minibatch.n_steps)
+            computation = Computation(
+                (), training=rates, layers_train=False, shows=True
+            )
+            (result,) = self._steps(parts, computation, state)
+            outputs = [value.numpy() for value in result["shown"]]
+            for values, output in zip(shown, outputs, strict=True):
+                values.append(output)
+            callbacks.end_predict_batch(number, outputs)
+        self._tell(callbacks.end_predict)
+        found = zip(self.probes, shown, strict=True)
+        return {probe: np.concatenate(values) for probe, values in found}
 
     def _uses_rates(self, n_steps: int) -> bool:
         """Return whether to validate with rates, and say so once."""
@@ -444,67 +518,9 @@ class Trainer:
                 all_losses[~waiting] = losses
                 losses = all_losses
             state = result["state"]
-            if not waiting.all():
+            if computation.shows or not waiting.all():
                 # not the state, which would be kept as long as the results
                 measured = {k: v for k, v in result.items() if k != "state"}
                 yield {**measured, "losses": losses, "part": part}
         for number in self.engine.storage.lasting.carried:
             start[number] = state[number]
-
-
-class _Averages:
-    """Losses and metrics over the minibatches of a pass through data.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Names of the metrics.
-
-    Attributes
-    ----------
-    losses : list of ndarray
-        For each minibatch, the values of all terms.
-    """
-
-    def __init__(self, names: Iterable[str]):
-        self.losses: list[np.ndarray] = []
-        self._counts: list[int] = []
-        self._metrics: dict[str, list[tuple[float, int]]] = {n: [] for n in names}
-
-    def add(self, results: Sequence[Mapping[str, Any]], n_items: int) -> float:
-        """Add a minibatch, given part by part; return its loss.
-
-        Parameters
-        ----------
-        results : sequence of dict
-            What `TrainingFunctions.run` returned for the parts.
-        n_items : int
-            How many items there were: the weight of the minibatch.
-        """
-        parts = [result["losses"] for result in results]
-        mean = parts[0] if len(parts) == 1 else np.ma.mean(np.ma.stack(parts), axis=0)
-        self.losses.append(mean)
-        self._counts.append(n_items)
-        for result in results:
-            for name, value in result["metrics"].items():
-                self._metrics[name].append((float(value), n_items))
-        return float(mean.sum())
-
-    def of_terms(self) -> np.ndarray:
-        """Return the mean of each term."""
-        return _mean(self.losses, self._counts)
-
-    def values(self) -> dict[str, float]:
-        """Return the means of loss and metrics."""
-        means = {
-            name: float(_mean(*zip(*found, strict=True)))
-            for name, found in self._metrics.items()
-        }
-        return {"loss": float(self.of_terms().sum()), **means}
-
-
-def _mean(values: Sequence[Any], counts: Sequence[int]) -> Any:
-    """Return the mean over items of what are means of some of them each."""
-    if len(set(counts)) == 1:
-        return np.mean(values, axis=0)
-    return np.average(values, axis=0, weights=counts)

@@ -1,0 +1,375 @@
+"""Keras's way to train and to predict: compile, fit, evaluate, predict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import nengo
+import numpy as np
+from nengo.exceptions import ValidationError
+
+from nengo_dl.simulator.training import TrainingFace
+from nengo_dl.training.keras_face import KerasTraining
+from nengo_dl.training.keras_model import SimulatorModel
+
+__all__ = ["KerasFace"]
+
+
+class KerasFace(TrainingFace):
+    """Methods with the names and arguments of `keras.Model`."""
+
+    @property
+    def keras_model(self) -> SimulatorModel:
+        """The trained parameters as a Keras model, for whatever works on one.
+
+        It has a layer for each object of the network that is trained, named after the
+        object. What is assigned to its weights is what the simulator uses next.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ens = nengo.Ensemble(10, 1, label="ens")
+        ...     probe = nengo.Probe(ens)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     for layer in sim.keras_model.layers:
+        ...         print(layer.name, layer.count_params())
+        ens 20
+        """
+        return self._get_training().keras_model
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        jit_compile: Any = "auto",
+    ) -> None:
+        """Choose how `fit` trains, and what `fit` and `evaluate` measure.
+
+        Parameters
+        ----------
+        optimizer : keras.optimizers.Optimizer or str
+            Optimizer, or the name of one; a name makes a new one.
+        loss : str or callable or keras.losses.Loss or dict or list
+            Loss, or one for each Probe (by Probe, label or name). Functions are
+            ``f(y_true, y_pred)``, with outputs of shape ``(minibatch, n_steps, size)``.
+        loss_weights : float or dict or list, optional
+            Factors of the losses in their sum.
+        metrics : list or dict, optional
+            What to measure besides: names, functions ``f(y_true, y_pred)``, or Keras
+            metrics, whose values for each minibatch are averaged.
+        weighted_metrics : list or dict, optional
+            The same: without weights of items, they are metrics like others.
+        run_eagerly : bool
+            Must be False.
+        jit_compile : bool or "auto"
+            Must be what the simulator was made with, or ``"auto"``.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If an argument is of the wrong kind, or the optimizer belongs to other
+            variables.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     node, out = nengo.Node([0], label="x"), nengo.Node(size_in=1)
+        ...     connection = nengo.Connection(node, out, transform=0, synapse=None)
+        ...     probe = nengo.Probe(out, label="y")
+        >>> x = np.linspace(-1, 1, 8).reshape(8, 1, 1)  # items, steps, size
+        >>> with nengo_dl.Simulator(net, minibatch_size=4, progress_bar=False) as sim:
+        ...     sim.compile(keras.optimizers.SGD(0.1), loss="mse", metrics=["mae"])
+        ...     history = sim.fit(x, 2 * x, epochs=100, verbose=0)
+        ...     print(sorted(history.history), sim.data[connection].weights.round(2))
+        ['loss', 'mae'] 2.0
+        """
+        self._check_open("compile")
+        if run_eagerly:
+            raise ValidationError(
+                "A simulator runs compiled functions; for looking at values within a "
+                "step, make it with jit_compile=False and probe them",
+                attr="run_eagerly",
+                obj=self,
+            )
+        if jit_compile != "auto" and jit_compile != self.jit_compile:
+            raise ValidationError(
+                f"The simulator was made with jit_compile={self.jit_compile} (got "
+                f"{jit_compile!r})",
+                attr="jit_compile",
+                obj=self,
+            )
+        if metrics is None:
+            metrics = weighted_metrics
+        elif weighted_metrics is not None:
+            raise ValidationError(
+                "Give all metrics as metrics: items have no weights",
+                attr="weighted_metrics",
+                obj=self,
+            )
+        self._keras.compile(optimizer, loss, metrics, loss_weights)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+        n_steps: int | None = None,
+        stateful: bool = False,
+        truncation: int | None = None,
+        recompute: int | None = None,
+    ) -> keras.callbacks.History:
+        """Train, with the arguments of `keras.Model.fit`.
+
+        It is the training of `train`: each minibatch starts from the initial state,
+        and the state of the simulation stays as it is.
+
+        Parameters
+        ----------
+        x : dict or ndarray or list or iterable or int, optional
+            Values of input Nodes, shape ``(n_items, n_steps, node.size_out)``: by Node,
+            label or name; one array; a list in the order of the Nodes. A
+            `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator gives pairs of x
+            and y, one minibatch at a time. None, or a number of steps, if nothing is
+            fed.
+        y : dict or ndarray or list, optional
+            Targets, by Probe, label or name, as x.
+        batch_size : int, optional
+            Must be the simulator's ``minibatch_size``, or be left out. Items that do
+            not fill the last minibatch count, too.
+        epochs : int
+            Number of the last epoch.
+        verbose : "auto" or int
+            What to print: 0 nothing, 1 a progress bar, 2 a line for each epoch.
+        callbacks : list of keras.callbacks.Callback, optional
+            Objects to call.
+        validation_split : float
+            Share of the items, at the end, with which to evaluate after each epoch.
+        validation_data : tuple of (x, y), or iterable, optional
+            Data with which to evaluate after each epoch.
+        shuffle : bool
+            Whether items are divided into different minibatches in each epoch.
+        class_weight, sample_weight
+            Not supported: weigh in the loss, or use NaN in targets.
+        initial_epoch : int
+            Number of epochs that were trained before.
+        steps_per_epoch : int, optional
+            Minibatches in each epoch; the next epoch goes on behind them.
+        validation_steps : int, optional
+            Minibatches to evaluate.
+        validation_batch_size : int, optional
+            As ``batch_size``.
+        validation_freq : int or list of int
+            After how many epochs, or after which ones, to evaluate.
+        n_steps : int, optional
+            Number of time steps, if nothing is fed.
+        stateful : bool
+            Must be False: each minibatch starts from the initial state.
+        truncation, recompute : int, optional
+            As for `train`.
+
+        Returns
+        -------
+        keras.callbacks.History
+            ``history.history`` has a number for each epoch: ``"loss"``, the losses of
+            several probes (``"<probe>_loss"``), metrics, and with validation the same
+            with ``"val_"`` before the name.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If `compile` was not called before, or an argument is of the wrong kind.
+        SimulationError
+            If a loss or gradient is not finite.
+        """
+        self._check_open("fit")
+        face = self._keras
+        face.check_batch_size(batch_size)
+        face.check_batch_size(validation_batch_size, "validation_batch_size")
+        for name, value in (
+            ("class_weight", class_weight),
+            ("sample_weight", sample_weight),
+        ):
+            _refuse_weights(name, value, self)
+        _refuse_stateful(stateful, self)
+        validation = None
+        if validation_data is not None:
+            validation = (
+                validation_data
+                if isinstance(validation_data, (tuple, list))
+                else (validation_data, None)
+            )
+            if len(validation) > 2:
+                _refuse_weights("sample_weight", validation[2], self)
+                validation = validation[:2]
+        return face.fit(
+            x,
+            y,
+            n_steps=n_steps,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation=validation,
+            validation_split=validation_split,
+            validation_freq=validation_freq,
+            validation_steps=validation_steps,
+            shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch,
+            truncation=truncation,
+            recompute=recompute,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        n_steps: int | None = None,
+        stateful: bool = False,
+    ) -> dict[str, float]:
+        """Measure loss and metrics, as the network is simulated (with spikes).
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose, sample_weight, callbacks, n_steps, stateful
+            As for `fit`.
+        steps : int, optional
+            Number of minibatches.
+
+        Returns
+        -------
+        dict of {str: float}
+            Means over all items.
+        """
+        self._check_open("evaluate")
+        self._keras.check_batch_size(batch_size)
+        _refuse_weights("sample_weight", sample_weight, self)
+        _refuse_stateful(stateful, self)
+        return self._keras.evaluate(x, y, n_steps, verbose, steps, callbacks)
+
+    def predict(
+        self,
+        x: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        steps: int | None = None,
+        callbacks: Any = None,
+        n_steps: int | None = None,
+        stateful: bool = False,
+    ) -> dict[nengo.Probe, np.ndarray]:
+        """Return what probes show for any number of items, each from the initial state.
+
+        Nothing is changed: neither the state of the simulation nor probe data.
+
+        Parameters
+        ----------
+        x, batch_size, verbose, callbacks, n_steps, stateful
+            As for `fit`.
+        steps : int, optional
+            Number of minibatches.
+
+        Returns
+        -------
+        dict of {Probe: ndarray, shape (n_items, n_steps, size)}
+            All time steps, whatever the ``sample_every`` of a Probe.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     node = nengo.Node([0])
+        ...     probe = nengo.Probe(node)
+        >>> with nengo_dl.Simulator(net, minibatch_size=4, progress_bar=False) as sim:
+        ...     found = sim.predict(np.ones((6, 3, 1)))
+        >>> found[probe].shape
+        (6, 3, 1)
+        """
+        self._check_open("predict")
+        self._keras.check_batch_size(batch_size)
+        _refuse_stateful(stateful, self)
+        return self._keras.predict(x, n_steps, verbose, steps, callbacks)
+
+    def predict_on_batch(
+        self, x: Any = None, n_steps: int | None = None
+    ) -> dict[nengo.Probe, np.ndarray]:
+        """Return what probes show for one minibatch; see `predict`."""
+        return self.predict(x, n_steps=n_steps)
+
+    def train_on_batch(
+        self, x: Any = None, y: Any = None, n_steps: int | None = None
+    ) -> dict[str, float]:
+        """Update the parameters once.
+
+        Parameters
+        ----------
+        x, y, n_steps
+            As for `fit`: one minibatch.
+
+        Returns
+        -------
+        dict of {str: float}
+            Loss and metrics before the update.
+        """
+        self._check_open("train")
+        return self._keras.train_on_batch(x, y, n_steps)
+
+    def test_on_batch(
+        self, x: Any = None, y: Any = None, n_steps: int | None = None
+    ) -> dict[str, float]:
+        """Measure loss and metrics of one minibatch; see `evaluate`."""
+        self._check_open("evaluate")
+        return self._keras.test_on_batch(x, y, n_steps)
+
+    @property
+    def _keras(self) -> KerasTraining:
+        training = self._get_training()
+        if self._keras_training is None:
+            self._keras_training = KerasTraining(training)
+        return self._keras_training
+
+
+def _refuse_weights(name: str, value: Any, owner: object) -> None:
+    if value is not None:
+        raise ValidationError(
+            "Weights of items or classes are not supported. Weigh in the loss, a "
+            "function f(y_true, y_pred), or pass targets with NaN for what shall not "
+            "count",
+            attr=name,
+            obj=owner,
+        )
+
+
+def _refuse_stateful(value: Any, owner: object) -> None:
+    if value:
+        raise ValidationError(
+            "Each minibatch starts from the initial state. For gradients that end "
+            "after some steps while the state goes on, use truncation; for a "
+            "simulation that goes on, run_steps with input_feeds",
+            attr="stateful",
+            obj=owner,
+        )

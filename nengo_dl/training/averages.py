@@ -1,0 +1,81 @@
+"""Losses and metrics over the minibatches of a pass through data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Averages"]
+
+
+class Averages:
+    """Losses and metrics over the minibatches of a pass through data.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of the metrics.
+
+    Attributes
+    ----------
+    losses : list of ndarray
+        For each minibatch, the values of all terms.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self.losses: list[np.ndarray] = []
+        self._counts: list[int] = []
+        self._metrics: dict[str, list[tuple[float, int]]] = {n: [] for n in names}
+        self._total = (0.0, 0)
+        self._metric_totals = dict.fromkeys(self._metrics, (0.0, 0))
+
+    def add(self, results: Sequence[Mapping[str, Any]], n_items: int) -> float:
+        """Add a minibatch, given part by part; return its loss.
+
+        Parameters
+        ----------
+        results : sequence of dict
+            What `TrainingFunctions.run` returned for the parts.
+        n_items : int
+            How many items there were: the weight of the minibatch.
+        """
+        parts = [result["losses"] for result in results]
+        mean = parts[0] if len(parts) == 1 else np.ma.mean(np.ma.stack(parts), axis=0)
+        self.losses.append(mean)
+        self._counts.append(n_items)
+        total, count = self._total
+        self._total = total + n_items * float(mean.sum()), count + n_items
+        for result in results:
+            for name, value in result["metrics"].items():
+                self._metrics[name].append((float(value), n_items))
+                total, count = self._metric_totals[name]
+                total += n_items * float(value)
+                self._metric_totals[name] = total, count + n_items
+        return float(mean.sum())
+
+    @property
+    def running(self) -> dict[str, float]:
+        """Means of loss and metrics so far."""
+        totals = {"loss": self._total, **self._metric_totals}
+        return {name: total / count for name, (total, count) in totals.items() if count}
+
+    def of_terms(self) -> np.ndarray:
+        """Return the mean of each term."""
+        return _mean(self.losses, self._counts)
+
+    def values(self) -> dict[str, float]:
+        """Return the means of loss and metrics."""
+        means = {
+            name: float(_mean(*zip(*found, strict=True)))
+            for name, found in self._metrics.items()
+        }
+        return {"loss": float(self.of_terms().sum()), **means}
+
+
+def _mean(values: Sequence[Any], counts: Sequence[int]) -> Any:
+    """Return the mean over items of what are means of some of them each."""
+    if len(set(counts)) == 1:
+        return np.mean(values, axis=0)
+    return np.average(values, axis=0, weights=counts)

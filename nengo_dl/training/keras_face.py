@@ -1,0 +1,273 @@
+"""Keras's verbs, compile, fit, evaluate and predict, on the one trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import keras
+import nengo
+import numpy as np
+from nengo.exceptions import ValidationError
+from nengo.utils.numpy import is_integer
+
+from nengo_dl.support.arguments import check_positive
+from nengo_dl.training.callbacks import KerasCallbacks
+from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.face import Training
+from nengo_dl.training.keras_data import FirstMinibatches, KerasData
+from nengo_dl.training.keras_objectives import make_recipe
+from nengo_dl.training.recipe import TrainingRecipe
+from nengo_dl.training.trainer import TrainingOptions
+
+__all__ = ["KerasTraining"]
+
+
+class KerasTraining:
+    """Does what `keras.Model` does, with a simulator.
+
+    Parameters
+    ----------
+    training : Training
+        Trains.
+    """
+
+    def __init__(self, training: Training):
+        self.training = training
+        self.owner = training.owner
+        self.recipe: TrainingRecipe | None = None
+        self.data = KerasData(training.node_names, training.probe_names, self.owner)
+
+    def compile(self, optimizer: Any, loss: Any, metrics: Any, weights: Any) -> None:
+        """Keep how to train; see ``Simulator.compile``."""
+        optimizer = self.training.trainer.optimizers.check(optimizer)
+        self.recipe = make_recipe(
+            optimizer, loss, metrics, weights, self.training.probe_names, self.owner
+        )
+        self.training.keras_model.use(optimizer)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        n_steps: int | None,
+        epochs: int,
+        initial_epoch: int,
+        verbose: Any,
+        callbacks: Any,
+        validation: tuple[Any, Any] | None,
+        validation_split: float,
+        validation_freq: Any,
+        validation_steps: int | None,
+        shuffle: bool,
+        steps_per_epoch: int | None,
+        truncation: int | None,
+        recompute: int | None,
+    ) -> keras.callbacks.History:
+        """Train; see ``Simulator.fit``."""
+        recipe = self._compiled("fit")
+        training = self.training
+        training.check_not_inference_only("fit")
+        epochs = check_positive(epochs, "epochs", self.owner)
+        initial_epoch = check_positive(
+            initial_epoch, "initial_epoch", self.owner, least=0
+        )
+        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        held = None
+        if validation is not None:
+            held = self._read(recipe, *validation, n_steps)[0]
+        elif validation_split:
+            data, held = self._split(data, validation_split)
+        options = TrainingOptions(
+            epochs,
+            bool(shuffle),
+            training.check_truncation(truncation, data),
+            training.segment(recompute, data, truncation),
+            metrics,
+            first_epoch=initial_epoch,
+        )
+        if held is not None:
+            options.validation = self._first(held, validation_steps, "validation_steps")
+            options.validated = _frequency(validation_freq, self.owner)
+        options.callbacks = self._callbacks(callbacks, verbose)
+        limited = self._first(data, steps_per_epoch, "steps_per_epoch")
+        training.trainer.train(limited, recipe.optimizer, terms, options)
+        return training.keras_model.history
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        n_steps: int | None,
+        verbose: Any,
+        steps: int | None,
+        callbacks: Any,
+    ) -> dict[str, float]:
+        """Measure loss and metrics; see ``Simulator.evaluate``."""
+        recipe = self._compiled("evaluate")
+        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        data = self._first(data, steps, "steps")
+        bridge = self._callbacks(callbacks, verbose)
+        bridge.begin_alone(data.n_minibatches)
+        return self.training.trainer.evaluate(
+            data, terms, metrics, rates=None, callbacks=bridge
+        )
+
+    def predict(
+        self, x: Any, n_steps: int | None, verbose: Any, steps: int | None, callbacks
+    ) -> dict[nengo.Probe, np.ndarray]:
+        """Return what probes show; see ``Simulator.predict``."""
+        inputs, _ = self.data.read(x, None, n_steps)
+        data = self.training.checker.read(
+            _first_of_pairs(inputs), None, keeps_rest=True
+        )
+        data = self._first(data, steps, "steps")
+        bridge = self._callbacks(callbacks, verbose)
+        bridge.begin_alone(data.n_minibatches)
+        return self.training.trainer.predict(data, bridge)
+
+    def train_on_batch(self, x: Any, y: Any, n_steps: int | None) -> dict[str, float]:
+        """Update the parameters once; see ``Simulator.train_on_batch``."""
+        recipe = self._compiled("train_on_batch")
+        self.training.check_not_inference_only("train")
+        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        self._check_one(data)
+        options = TrainingOptions(1, False, metrics=metrics, finalizes=False)
+        history = self.training.trainer.train(
+            data, recipe.optimizer, terms, options
+        ).history
+        return {name: values[-1] for name, values in history.items()}
+
+    def test_on_batch(self, x: Any, y: Any, n_steps: int | None) -> dict[str, float]:
+        """Measure a minibatch; see ``Simulator.test_on_batch``."""
+        recipe = self._compiled("test_on_batch")
+        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        self._check_one(data)
+        return self.training.trainer.evaluate(data, terms, metrics, rates=None)
+
+    # -- checks
+
+    def check_batch_size(self, batch_size: Any, attribute: str = "batch_size") -> None:
+        """Raise if a batch size is not that of the simulator."""
+        minibatch = self.training.trainer.minibatch
+        if batch_size is not None and (
+            not is_integer(batch_size) or batch_size != minibatch
+        ):
+            raise ValidationError(
+                f"The simulator was made for minibatches of {minibatch} (got "
+                f"{batch_size}); leave {attribute} out, or make a simulator with "
+                f"minibatch_size={batch_size}",
+                attr=attribute,
+                obj=self.owner,
+            )
+
+    def _compiled(self, action: str) -> TrainingRecipe:
+        if self.recipe is None:
+            raise ValidationError(
+                f"Call compile(optimizer, loss) before {action}, or use train and "
+                "loss, which take an optimizer and an objective",
+                attr="compile",
+                obj=self.owner,
+            )
+        if not self.recipe.objective:
+            raise ValidationError(
+                f"There is nothing to {action}: compile was given no loss",
+                attr="loss",
+                obj=self.owner,
+            )
+        return self.recipe
+
+    def _read(self, recipe, x, y, n_steps):
+        """Return data, terms of the loss, and metrics."""
+        inputs, targets = self.data.read(x, y, n_steps)
+        objective = recipe.objective
+        if isinstance(targets, dict) and targets:
+            # as in Keras, a loss without a target is left out
+            objective = {p: f for p, f in objective.items() if p in targets}
+            if not objective:
+                raise ValidationError(
+                    "There is no loss for any of the targets; compile was given one "
+                    f"for {', '.join(map(str, recipe.objective))}",
+                    attr="y",
+                    obj=self.owner,
+                )
+            targets = {p: v for p, v in targets.items() if p in objective}
+        metrics = {
+            name: by_probe
+            for name, by_probe in recipe.metrics.items()
+            if set(by_probe) <= set(objective)
+        }
+        data, terms = self.training.read(inputs, targets, objective, keeps_rest=True)
+        return data, terms, self.training.metrics(metrics, data, terms)
+
+    def _split(self, data, share: float) -> tuple[ArrayData, ArrayData]:
+        """Divide data; what comes last is for validation."""
+        if not isinstance(data, ArrayData):
+            raise ValidationError(
+                "Only arrays can be divided; pass validation_data",
+                attr="validation_split",
+                obj=self.owner,
+            )
+        if not 0 < share < 1:
+            raise ValidationError(
+                f"Must be between 0 and 1 (got {share})",
+                attr="validation_split",
+                obj=self.owner,
+            )
+        count = int(data.n_items * (1 - share))
+        if count in (0, data.n_items):
+            raise ValidationError(
+                f"{share} of {data.n_items} items leaves one of the parts empty",
+                attr="validation_split",
+                obj=self.owner,
+            )
+        return _part(data, slice(0, count)), _part(data, slice(count, None))
+
+    def _first(
+        self, data: ArrayData | StreamData, count: int | None, attribute: str
+    ) -> Any:
+        if count is None:
+            return data
+        return FirstMinibatches(data, check_positive(count, attribute, self.owner))
+
+    def _check_one(self, data: ArrayData | StreamData) -> None:
+        minibatch = self.training.trainer.minibatch
+        if not isinstance(data, ArrayData) or data.n_items > minibatch:
+            count = data.n_items if isinstance(data, ArrayData) else "an iterable"
+            raise ValidationError(
+                f"Must be the arrays of one minibatch of {minibatch} items (got "
+                f"{count})",
+                attr="x",
+                obj=self.owner,
+            )
+
+    def _callbacks(self, callbacks: Any, verbose: Any) -> KerasCallbacks:
+        verbose = 1 if verbose == "auto" else int(verbose)
+        return KerasCallbacks(callbacks, self.training.keras_model, self.owner, verbose)
+
+
+def _part(data: ArrayData, where: slice) -> ArrayData:
+    n_items = len(range(*where.indices(data.n_items)))
+    return ArrayData(
+        {s: v[:, where] for s, v in data.inputs.items()},
+        {p: v[where] for p, v in data.targets.items()},
+        n_items,
+        data.n_steps,
+        data.minibatch,
+        keeps_rest=True,
+    )
+
+
+def _first_of_pairs(inputs: Any) -> Any:
+    """Return data without targets."""
+    if not callable(inputs):
+        return inputs
+    return lambda: ((x, {}) for x, _ in inputs())
+
+
+def _frequency(given: Any, owner: object):
+    """Return a function that tells after which epochs there is validation."""
+    if isinstance(given, Collection) and not isinstance(given, str):
+        return lambda epoch: epoch + 1 in given
+    count = check_positive(given, "validation_freq", owner)
+    return lambda epoch: (epoch + 1) % count == 0

@@ -1,0 +1,169 @@
+"""A Keras model that shows what a simulator trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import nengo
+from nengo.ensemble import Neurons
+from nengo.exceptions import ValidationError
+
+from nengo_dl.training.trained_parameters import Piece, TrainedParameters
+
+__all__ = ["SimulatorModel"]
+
+
+class _ObjectParameters(keras.layers.Layer):
+    """The trained parameters of one object of the network."""
+
+    def __init__(self, name: str, variables: Sequence[keras.Variable]):
+        super().__init__(name=name)
+        self.parameters = list(variables)
+        self.built = True
+
+
+class SimulatorModel(keras.Model):
+    """The trained parameters of a simulator as a Keras model.
+
+    There is a layer for each object that has some, named after it. What is assigned to
+    the weights is what the simulator uses next, and they show what it trained last.
+    ``fit``, ``evaluate`` and ``predict`` are those of the simulator.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Whose parameters they are.
+    parameters : TrainedParameters
+        The parameters.
+    inputs, outputs : dict of {str: object}
+        Nodes that can be fed, and probes, by name.
+    """
+
+    def __init__(
+        self,
+        simulator: Any,
+        parameters: TrainedParameters,
+        inputs: Mapping[str, nengo.Node],
+        outputs: Mapping[str, nengo.Probe],
+    ):
+        super().__init__(name="simulator")
+        # in tuples that Keras does not look into
+        object.__setattr__(self, "_owner", (simulator,))
+        object.__setattr__(self, "_names", (tuple(inputs), tuple(outputs)))
+        self.objects = _layers(parameters)
+        self.stop_training = False
+        self.built = True
+
+    @property
+    def simulator(self) -> Any:
+        """The simulator."""
+        return self._owner[0]
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the nodes that can be fed."""
+        return list(self._names[0])
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the probes."""
+        return list(self._names[1])
+
+    @property
+    def first_epoch(self) -> int:
+        """Number of the first epoch of a training.
+
+        Keras's `BackupAndRestore` has no other way to say where it goes on than to set
+        this attribute; a test tells if the name changes.
+        """
+        return int(getattr(self, "_initial_epoch", None) or 0)
+
+    @first_epoch.setter
+    def first_epoch(self, epoch: int) -> None:
+        self._initial_epoch = epoch
+
+    def use(self, optimizer: Any) -> None:
+        """Show an optimizer as that of the model."""
+        if getattr(self, "optimizer", None) is optimizer:
+            return
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            super().compile(optimizer=optimizer, jit_compile=False)
+        else:  # of TensorFlow 1
+            object.__setattr__(self, "optimizer", optimizer)
+
+    # -- what Keras would do, done by the simulator
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """See ``Simulator.compile``."""
+        self.simulator.compile(*args, **kwargs)
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """See ``Simulator.fit``."""
+        return self.simulator.fit(*args, **kwargs)
+
+    def evaluate(self, *args: Any, return_dict: bool = False, **kwargs: Any) -> Any:
+        """See ``Simulator.evaluate``; numbers as Keras returns them."""
+        found = self.simulator.evaluate(*args, **kwargs)
+        if return_dict:
+            return found
+        return found["loss"] if len(found) == 1 else list(found.values())
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """See ``Simulator.predict``; one array, or a dict by name."""
+        found = self.simulator.predict(*args, **kwargs)
+        if len(found) == 1:
+            return next(iter(found.values()))
+        return dict(zip(self.output_names, found.values(), strict=True))
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """See ``Simulator.predict_on_batch``."""
+        return self.predict(x, verbose=0)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """See ``Simulator.train_on_batch``."""
+        return self.simulator.train_on_batch(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """See ``Simulator.test_on_batch``."""
+        return self.simulator.test_on_batch(*args, **kwargs)
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Refuse: a network is more than Keras's files can describe."""
+        raise ValidationError(
+            f"Cannot save a Nengo network as the Keras model {str(filepath)!r}: its "
+            "files hold layers that Keras can make again. Save weights "
+            "(model.save_weights('x.weights.h5'), or ModelCheckpoint with "
+            "save_weights_only=True), or parameters and state (sim.save_params)",
+            attr="filepath",
+            obj=self.simulator,
+        )
+
+
+def _layers(parameters: TrainedParameters) -> list[_ObjectParameters]:
+    """Return a layer for each object, in the order of their first parameters."""
+    found: dict[Any, list[tuple[Piece, keras.Variable]]] = {}
+    for piece, variable in zip(parameters.pieces, parameters.variables, strict=True):
+        obj = piece.parameter.obj
+        obj = obj.ensemble if isinstance(obj, Neurons) else obj
+        found.setdefault(obj, []).append((piece, variable))
+    layers = []
+    taken: set[str] = set()
+    for obj, members in found.items():
+        place = members[0][0].name.rpartition(".")[0]
+        name = _unique(getattr(obj, "label", None) or place, taken)
+        layers.append(_ObjectParameters(name, [variable for _, variable in members]))
+    return layers
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """Return a name that Keras accepts for a layer, and that no other layer has."""
+    name = re.sub(r"[^\w.\-]+", "_", name).strip("_") or "object"
+    number, found = 0, name
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    taken.add(found)
+    return found
