@@ -47,8 +47,9 @@ class Surrogate:
     shape : str or callable
         A name from the list below, or a function of a tensor ``x`` that returns the
         derivative.
-    slope : float
-        How narrow the derivative is (not used by ``"straight_through"``).
+    slope : float, optional
+        How narrow the derivative is (not used by ``"straight_through"``). A function
+        gets ``x`` itself, and has no slope but its own.
 
     Raises
     ------
@@ -102,9 +103,18 @@ class Surrogate:
                 attr="shape",
                 obj=self,
             )
-        if not is_number(self.slope) or not self.slope > 0:
+        if isinstance(self.slope, bool) or not (
+            is_number(self.slope) and 0 < self.slope < np.inf
+        ):
             raise ValidationError(
                 f"Must be a positive number (got {self.slope!r})",
+                attr="slope",
+                obj=self,
+            )
+        if callable(self.shape) and self.slope != Surrogate.slope:
+            raise ValidationError(
+                "A function is given the distance from the threshold itself: put the "
+                f"slope into it, such as lambda x: f({self.slope:g} * x)",
                 attr="slope",
                 obj=self,
             )

@@ -7,6 +7,7 @@ import re
 import tensorflow as tf
 
 from nengo_dl.program.compile_cache import advice_on_damage
+from nengo_dl.support.surroundings import advice_on_numerics
 
 __all__ = ["describe_failure"]
 
@@ -39,4 +40,5 @@ def describe_failure(error: tf.errors.OpError) -> str:
     ]
     reason = " ".join(line for line in lines if line) or type(error).__name__
     where = "" if found is None else f" (at {found[1] or found[2]})"
-    return f"TensorFlow failed: {reason}{where}{advice_on_damage()}"
+    advice = advice_on_numerics(message) or advice_on_damage()
+    return f"TensorFlow failed: {reason}{where}{advice}"

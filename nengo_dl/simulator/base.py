@@ -26,6 +26,7 @@ from nengo_dl.simulator.options import check_options, choose_seed
 from nengo_dl.support.arguments import check_seed
 from nengo_dl.support.garbage import rare_collections
 from nengo_dl.support.progress import track
+from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.tensor_node import TensorNode
 from nengo_dl.tensorboard.board import Board
 from nengo_dl.tensorboard.step_graph import step_graph
@@ -53,6 +54,7 @@ class SimulatorBase:
         optimize: bool = True,
     ):
         self.closed = True  # until everything below has gone well
+        check_surroundings("make a simulator")
         options = check_options(
             network,
             dt,

@@ -25,6 +25,7 @@ from nengo_dl.support.arguments import (
 )
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.progress import track
+from nengo_dl.support.surroundings import check_surroundings
 
 __all__ = ["RunningFace"]
 
@@ -162,6 +163,7 @@ class RunningFace(SimulatorBase):
          [3. 4. 5.]]
         """
         self._check_open("run")
+        check_surroundings("run")
         n_steps = check_positive(n_steps, "n_steps", self, least=0)
         feeds = check_feeds(
             input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self

@@ -16,6 +16,8 @@ from nengo_dl.parameters.trainable import (
 )
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.support.other_names import arguments_of, raise_unknown
+from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.tensor_node import mark_trained
 from nengo_dl.training.face import Training
 from nengo_dl.training.gradient_checks import GradientReport
@@ -47,6 +49,7 @@ class TrainingFace(SimulatorBase):
         recompute: int | None = None,
         progress_bar: bool | ProgressBar | None = None,
         validation_rates: bool | None = None,
+        **unknown: Any,
     ) -> TrainingHistory:
         """Optimize the trainable parameters by gradient descent.
 
@@ -86,8 +89,9 @@ class TrainingFace(SimulatorBase):
         summaries : list, optional
             What to record for TensorBoard after each update: histograms of the weights
             of a Connection, the encoders of an Ensemble, the biases of Neurons;
-            ``"loss"`` for losses and metrics; what a function without arguments writes
-            with `tf.summary`. Needs the simulator's ``tensorboard``.
+            ``"loss"`` for losses and metrics; the value of a `tf.Variable`; what a
+            function without arguments writes with `tf.summary`. Needs the simulator's
+            ``tensorboard``.
         profile : bool or dict
             Record a profile, as in `run_steps`.
         extra_feeds : dict of {tf.Variable.ref(): ndarray}, optional
@@ -109,6 +113,8 @@ class TrainingFace(SimulatorBase):
             Whether validation uses the rates that neurons are trained with, or their
             spikes; layers always are as in simulations. Default: rates if the data has
             one time step, in which spikes would say nothing, else spikes.
+        **unknown
+            Other arguments raise; the message knows those of Keras.
 
         Returns
         -------
@@ -122,8 +128,9 @@ class TrainingFace(SimulatorBase):
         ValidationError
             If an argument is of the wrong kind or shape, or nothing can be trained.
         SimulationError
-            If a loss or gradient is not finite; parameters then are those before the
-            bad update.
+            If no objective has a gradient; if a loss or gradient is not finite
+            (parameters then are those before the bad update); inside of a graph or of
+            the scope of a strategy.
 
         Notes
         -----
@@ -145,7 +152,9 @@ class TrainingFace(SimulatorBase):
         >>> history.n_epochs
         500
         """
+        raise_unknown("train", unknown, arguments_of(TrainingFace.train))
         self._check_open("train")
+        check_surroundings("train")
         recorder = find_summaries(
             summaries, self._board, self.model, self.data.get_params, self
         )
@@ -175,6 +184,7 @@ class TrainingFace(SimulatorBase):
         objective: Any = "mse",
         extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
         training: bool = False,
+        **unknown: Any,
     ) -> float:
         """Compute a loss; nothing is changed.
 
@@ -184,6 +194,8 @@ class TrainingFace(SimulatorBase):
             As for `train`.
         training : bool
             Whether neurons behave as in training, or as in simulation (with spikes).
+        **unknown
+            Other arguments raise, as in `train`.
 
         Returns
         -------
@@ -206,7 +218,9 @@ class TrainingFace(SimulatorBase):
         ...     sim.loss({node: np.ones((1, 5, 1))}, {probe: np.zeros((1, 5, 1))})
         1.0
         """
+        raise_unknown("loss", unknown, arguments_of(TrainingFace.loss))
         self._check_open("compute a loss")
+        check_surroundings("compute a loss")
         return self._get_training().loss(
             inputs, targets, objective, extra_feeds, training
         )
@@ -225,8 +239,8 @@ class TrainingFace(SimulatorBase):
 
         Parameters
         ----------
-        outputs : Probe or list of Probe, optional
-            Whose gradients. Default: those of all probes.
+        outputs : Probe or str or list of these, optional
+            Probes or their labels, whose gradients are checked. Default: all probes.
         atol, rtol : float
             Tolerated is ``atol + rtol * abs(numeric)`` for each entry, and what the
             rounding of outputs may cause.
@@ -256,6 +270,7 @@ class TrainingFace(SimulatorBase):
         ...     _ = sim.check_gradients([probe])
         """
         self._check_open("check gradients")
+        check_surroundings("check gradients")
         return self._get_training().check_gradients(outputs, atol, rtol, inputs)
 
     @property

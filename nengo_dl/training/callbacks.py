@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -47,6 +47,12 @@ class KerasCallbacks:
             callbacks = []
         if isinstance(callbacks, keras.callbacks.Callback):
             callbacks = [callbacks]
+        if not isinstance(callbacks, Iterable):
+            raise ValidationError(
+                f"Must be a list of Keras callbacks (got {type(callbacks).__name__})",
+                attr="callbacks",
+                obj=owner,
+            )
         for callback in callbacks:
             if not isinstance(callback, keras.callbacks.Callback):
                 raise ValidationError(

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import keras
 import nengo
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,8 @@ from nengo_dl.support.arguments import (
     check_extra_feeds,
     check_flag,
     check_positive,
+    objects_named,
+    says_how_many,
     temporary_values,
 )
 from nengo_dl.support.progress import track
@@ -176,17 +179,7 @@ class Training:
     ) -> GradientReport:
         """Compare gradients; see ``Simulator.check_gradients``."""
         self.check_not_inference_only("check gradients")
-        if outputs is None:
-            outputs = self.model.probes
-        elif isinstance(outputs, nengo.Probe):
-            outputs = [outputs]
-        for probe in outputs:
-            if probe not in self.model.probes:
-                raise ValidationError(
-                    f"{probe} is not a probe of the simulated network",
-                    attr="outputs",
-                    obj=self.owner,
-                )
+        outputs = self._checked_outputs(outputs)
         if not outputs:
             raise ValidationError(
                 "The network has no probes", attr="outputs", obj=self.owner
@@ -211,6 +204,33 @@ class Training:
         return compare_gradients(
             self.trainer, minibatch, nodes, list(outputs), atol, rtol
         )
+
+    def _checked_outputs(self, outputs: Any) -> list[nengo.Probe]:
+        """Return the probes that `check_gradients` is asked for."""
+        if outputs is None:
+            return list(self.model.probes)
+        if not isinstance(outputs, list | tuple | set):
+            outputs = [outputs]
+        found = []
+        for output in outputs:
+            probes = objects_named(output, self.model.probes)
+            if tf.is_tensor(output) or isinstance(output, keras.KerasTensor):
+                raise ValidationError(
+                    "Must be probes, not tensors: with TensorFlow 2, a tensor does not "
+                    "belong to a simulation. Give what computes it a probe, "
+                    "nengo.Probe(node), and pass that",
+                    attr="outputs",
+                    obj=self.owner,
+                )
+            if len(probes) != 1:
+                raise ValidationError(
+                    f"{output!r} is not a probe of the simulated network"
+                    f"{says_how_many(probes)}",
+                    attr="outputs",
+                    obj=self.owner,
+                )
+            found += probes
+        return found
 
     # -- checks
 

@@ -28,7 +28,7 @@ from nengo_dl.program.rollout import run_segments, run_stages
 from nengo_dl.program.schedule import Stages
 from nengo_dl.program.step import StepProgram
 from nengo_dl.training.inputs import Part
-from nengo_dl.training.terms import Term
+from nengo_dl.training.terms import Term, check_dependence
 from nengo_dl.training.updates import Update
 
 __all__ = ["Computation", "TrainingFunctions"]
@@ -327,13 +327,21 @@ class TrainingFunctions:
                 }
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                state, losses, measured, _ = forward(state, pieces, targets)
+                shown: dict[nengo.Probe, tf.Tensor] = {}
+                state, losses, measured, _ = forward(
+                    state, pieces, targets, tape.watch, shown
+                )
                 total = tf.add_n(losses)
                 scaled = update.scale_loss(total)
-            gradients = tape.gradient(
-                scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-            gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+            found = tape.gradient(scaled, [*variables, *shown.values()])
+            gradients = [
+                tf.zeros_like(variable)
+                if gradient is None
+                else tf.convert_to_tensor(gradient)
+                for variable, gradient in zip(variables, found)
+            ]
+            for_shown = dict(zip(shown, found[len(variables) :], strict=True))
+            check_dependence(computation.terms, for_shown)
             fine, ok = update(total, gradients, jit, computation.reached)
             return {
                 "state": state,
@@ -357,7 +365,7 @@ class TrainingFunctions:
             probes = list(self.probes)
         numbers = [self.probes.index(probe) for probe in probes]
 
-        def forward(state, pieces, targets):
+        def forward(state, pieces, targets, watch=None, seen=None):
             if starts:
                 learned = storage.learned.variables.values()
                 state = storage.learned.put_tensors(
@@ -376,6 +384,9 @@ class TrainingFunctions:
             # objectives do not see what only fills a minibatch up
             if n_items < self.engine.placement.minibatch_size:
                 values = [value[:n_items] for value in values]
+            if watch is not None:
+                watch(values)
+                seen.update(zip(probes, values, strict=True))
             shown = dict(zip(probes, values, strict=True))
             wanted = {probe: targets.get(self.probes.index(probe)) for probe in probes}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import keras
 import nengo
 import numpy as np
+import tensorflow as tf
 from nengo.base import NengoObject
 from nengo.builder import Model
 from nengo.ensemble import Neurons
@@ -32,7 +35,7 @@ _ATTRIBUTES: dict[type, str] = {
 
 _KNOWN = (
     "Connections and TensorNodes (weights), Ensembles (encoders), Neurons (biases), "
-    "'loss', and functions without arguments that write tf.summary entries"
+    "'loss', variables, and functions without arguments that write tf.summary entries"
 )
 
 Lookup = Callable[..., Sequence[Any]]
@@ -151,7 +154,8 @@ def find_summaries(
     if summaries is None:
         return None
     if (
-        isinstance(summaries, (str, NengoObject, Neurons))
+        isinstance(summaries, (str, NengoObject, Neurons, tf.Variable))
+        or tf.is_tensor(summaries)
         or callable(summaries)
         or not isinstance(summaries, Iterable)
     ):
@@ -165,7 +169,7 @@ def find_summaries(
     }
     names = ObjectNames(model, parameters)
     has_loss, wanted, functions = False, [], []
-    for summary in dict.fromkeys(summaries):
+    for summary in _without_repetitions(summaries):
         kind = next((k for k in _ATTRIBUTES if isinstance(summary, k)), None)
         if isinstance(summary, str) and summary == "loss":
             has_loss = True
@@ -179,6 +183,16 @@ def find_summaries(
                     obj=owner,
                 )
             wanted.append(pair)
+        elif isinstance(summary, tf.Variable | keras.Variable):
+            functions.append(partial(_record_variable, summary))
+        elif tf.is_tensor(summary) or isinstance(summary, keras.KerasTensor):
+            raise ValidationError(
+                "A tensor has one value for ever, with TensorFlow 2: pass a variable, "
+                "which is recorded after each update, or a function without arguments "
+                "that computes something and calls tf.summary.scalar or histogram",
+                attr="summaries",
+                obj=owner,
+            )
         elif callable(summary) and _takes_nothing(summary):
             functions.append(summary)
         else:
@@ -201,6 +215,24 @@ def find_summaries(
     return TrainingSummaries(
         board, has_loss, dict(zip(tags, wanted, strict=True)), functions, lookup
     )
+
+
+def _without_repetitions(summaries: Iterable[Any]) -> list[Any]:
+    """Return each summary once; variables and tensors have no equality."""
+    found: dict[Any, Any] = {}
+    for summary in summaries:
+        try:
+            found.setdefault(summary, summary)
+        except TypeError:
+            found.setdefault(id(summary), summary)
+    return list(found.values())
+
+
+def _record_variable(variable: tf.Variable | keras.Variable) -> None:
+    """Write the value of a variable: a number, or a histogram of several."""
+    value = tf.convert_to_tensor(variable)
+    write = tf.summary.histogram if value.shape.rank else tf.summary.scalar
+    write(readable(variable.name.removesuffix(":0"), "variable"), value)
 
 
 def _takes_nothing(function: Callable[..., Any]) -> bool:

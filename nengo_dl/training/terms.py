@@ -13,9 +13,10 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.objectives import Regularize, mse
+from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.masking import masked_function, masked_keras, masked_metric
 
-__all__ = ["Term", "find_terms", "first_line"]
+__all__ = ["Term", "check_dependence", "find_terms", "first_line"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,39 @@ class Term:
                 f"(got {value!r} of type {type(value).__name__})"
             ) from error
         return tf.reduce_mean(value)
+
+
+def check_dependence(
+    terms: Sequence[Term], gradients: Mapping[nengo.Probe, Any]
+) -> None:
+    """Raise if the loss does not depend on any output, warn of terms that do not.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        The summands.
+    gradients : mapping of {Probe: tf.Tensor or None}
+        With respect to what the probes show; None where there is no path.
+
+    Raises
+    ------
+    SimulationError
+        If nothing can be learned.
+    """
+    constant = [
+        term for term in terms if all(gradients.get(p) is None for p in term.probes)
+    ]
+    if not constant:
+        return
+    names = ", ".join(f"{t.name} of {t.probes[0]}" for t in constant)
+    message = (
+        f"The objective {names} has no gradient: its value does not depend on the "
+        "output, or is computed outside of TensorFlow (numpy(), tf.argmax, a "
+        "comparison, tf.stop_gradient)"
+    )
+    if len(constant) == len(terms):
+        raise SimulationError(message)
+    warn_user(message)
 
 
 def first_line(error: BaseException) -> str:

@@ -223,15 +223,34 @@ def test_outputs_of_gradients_must_be_probes_of_the_network():
             sim.check_gradients(inputs=generator)
 
 
-def test_objective_that_returns_no_gradient_trains_nothing():
+@pytest.mark.parametrize(
+    "objective",
+    [
+        lambda output, target: tf.constant(1.0),
+        lambda output, target: tf.stop_gradient(output),
+        lambda output, target: tf.cast(tf.argmax(output, -1), tf.float32),
+    ],
+    ids=["constant", "stop_gradient", "argmax"],
+)
+def test_objective_without_gradient_raises_before_the_first_update(objective):
     net = network()
     with simulator(net) as sim:
         before = [variable.numpy() for variable in sim.trainable_variables]
-        sim.train(
-            INPUTS, TARGETS, "sgd", objective=lambda output, target: tf.constant(1.0)
-        )
+        with pytest.raises(SimulationError, match=r"<lambda> of <Probe.*no gradient"):
+            sim.train(INPUTS, TARGETS, "sgd", objective=objective)
         for variable, value in zip(sim.trainable_variables, before, strict=True):
             assert np.array_equal(variable.numpy(), value)
+
+
+def test_one_of_several_objectives_without_gradient_is_named():
+    net = network()
+    with simulator(net) as sim, pytest.warns(UserWarning, match="same.*no gradient"):
+        sim.train(
+            INPUTS,
+            TARGETS,
+            "sgd",
+            objective={net.sum: "mse", net.same: lambda output, target: 1.0},
+        )
 
 
 def test_ctrl_c_waits_for_the_end_of_the_minibatch(interruptible):

@@ -36,7 +36,7 @@ def derivative(surrogate: Surrogate, x: tf.Tensor) -> tf.Tensor:
         Values of the shape of ``x``.
     """
     if callable(surrogate.shape):
-        return tf.cast(surrogate.shape(surrogate.slope * x), x.dtype)
+        return tf.cast(surrogate.shape(x), x.dtype)
     return _SHAPES[surrogate.shape](surrogate.slope * x)
 
 
