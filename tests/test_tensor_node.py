@@ -599,7 +599,7 @@ def test_training_changes_the_weights_of_one_simulator():
         assert sim.loss(inputs, targets) < 0.9 * loss
         assert other.loss(inputs, targets) == pytest.approx(loss)
         names = " ".join(v.name for v in sim.trainable_variables)
-        assert ".weights[0].kernel" in names and ".weights[1].bias" in names
+        assert ".weights.0.kernel" in names and ".weights.1.bias" in names
     for variable, value in zip(layer.weights, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 

@@ -31,6 +31,7 @@ from nengo_dl.training.data_forms import DataChecker
 from nengo_dl.training.gradient_checks import GradientReport, compare_gradients
 from nengo_dl.training.history import TrainingHistory
 from nengo_dl.training.keras_data import names_of
+from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.keras_model import SimulatorModel
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.summaries import TrainingSummaries
@@ -95,7 +96,11 @@ class Training:
     def keras_model(self) -> SimulatorModel:
         """What is trained, as a Keras model."""
         return SimulatorModel(
-            self.owner, self.trainer.parameters, self.node_names, self.probe_names
+            self.owner,
+            self.trainer.parameters,
+            self.node_names,
+            self.probe_names,
+            SimulatorFunction(self.trainer, self.signals, self.owner),
         )
 
     def train(

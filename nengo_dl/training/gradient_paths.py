@@ -11,7 +11,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl.builders.base import find_builder
 from nengo_dl.support.user_warnings import warn_user
 
-__all__ = ["check_paths", "has_gradient", "list_names"]
+__all__ = ["check_paths", "has_gradient", "list_names", "with_gradient"]
 
 
 def check_paths(
@@ -54,7 +54,7 @@ def check_paths(
             obj=owner,
         )
     reached = _upstream(operators, outputs, lambda op: True)
-    smooth = _upstream(operators, outputs, has_gradient)
+    smooth = with_gradient(operators, outputs)
     if not smooth & set(parameters):
         raise ValidationError(
             "No trainable parameter has a gradient: between all of them and the probes "
@@ -72,6 +72,13 @@ def check_paths(
             "the objective lead through functions in Python, which have no gradient",
         )
     return smooth & set(parameters)
+
+
+def with_gradient(
+    operators: Sequence[Operator], outputs: Collection[Signal]
+) -> set[Signal]:
+    """Return the base signals to which gradients of outputs flow."""
+    return _upstream(operators, outputs, has_gradient)
 
 
 def has_gradient(op: Operator) -> bool:

@@ -11,6 +11,7 @@ import nengo
 from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 
+from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.trained_parameters import Piece, TrainedParameters
 
 __all__ = ["SimulatorModel"]
@@ -40,6 +41,8 @@ class SimulatorModel(keras.Model):
         The parameters.
     inputs, outputs : dict of {str: object}
         Nodes that can be fed, and probes, by name.
+    function : SimulatorFunction
+        What the simulator computes, as a function of tensors.
     """
 
     def __init__(
@@ -48,11 +51,12 @@ class SimulatorModel(keras.Model):
         parameters: TrainedParameters,
         inputs: Mapping[str, nengo.Node],
         outputs: Mapping[str, nengo.Probe],
+        function: SimulatorFunction,
     ):
-        super().__init__(name="simulator")
+        super().__init__(name="simulator", dtype=function.dtype)
         # in tuples that Keras does not look into
-        object.__setattr__(self, "_owner", (simulator,))
-        object.__setattr__(self, "_names", (tuple(inputs), tuple(outputs)))
+        object.__setattr__(self, "_owner", (simulator, function))
+        object.__setattr__(self, "_names", (dict(inputs), dict(outputs)))
         self.objects = _layers(parameters)
         self.stop_training = False
         self.built = True
@@ -94,6 +98,74 @@ class SimulatorModel(keras.Model):
         else:  # of TensorFlow 1
             object.__setattr__(self, "optimizer", optimizer)
 
+    # -- as a layer of another model
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Check inputs, before Keras would wrap what is wrong with them, and call."""
+        self._owner[1].check(self._by_node(inputs))
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        """Return what probes show: one tensor, or a dict by name.
+
+        Gradients flow to inputs and parameters. Each call starts from the initial
+        state.
+
+        Parameters
+        ----------
+        inputs : tensor or list or dict of tensors
+            Values of the nodes, shapes ``(minibatch, n_steps, size)``: of the only one,
+            in their order, or by name.
+        training : bool
+            Whether neurons are those of training.
+        """
+        function = self._owner[1]
+        return self._shown(function(self._by_node(inputs), bool(training)))
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = False) -> Any:
+        """Return shapes and types of what `call` returns."""
+        function = self._owner[1]
+        known = self._by_node(inputs)
+        self._leave_out_unreached()
+        n_steps = next(iter(known.values())).shape[1]
+        shapes = function.output_shapes(n_steps)
+        return self._shown([keras.KerasTensor(s, function.dtype) for s in shapes])
+
+    def _by_node(self, inputs: Any) -> dict[nengo.Node, Any]:
+        names = self._names[0]
+        if not isinstance(inputs, Mapping):
+            given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+            if len(given) != len(names):
+                raise ValidationError(
+                    f"There are {len(given)} inputs, but the network has {len(names)} "
+                    f"nodes that can be fed: {', '.join(names) or 'none'}; pass a dict "
+                    "by name to feed some of them",
+                    attr="inputs",
+                    obj=self.simulator,
+                )
+            inputs = dict(zip(names, given, strict=True))
+        for name in inputs:
+            if name not in names:
+                raise ValidationError(
+                    f"{name!r} is no node that can be fed; there are "
+                    f"{', '.join(names) or 'none'}",
+                    attr="inputs",
+                    obj=self.simulator,
+                )
+        return {names[name]: value for name, value in inputs.items()}
+
+    def _shown(self, values: Sequence[Any]) -> Any:
+        if len(values) == 1:
+            return values[0]
+        return dict(zip(self._names[1], values, strict=True))
+
+    def _leave_out_unreached(self) -> None:
+        """Tell Keras of parameters that no probe shows: they have no gradient."""
+        variables = self._owner[1].trainer.parameters.variables
+        reached = self._owner[1].reached()
+        for variable, is_reached in zip(variables, reached, strict=True):
+            variable.trainable = is_reached
+
     # -- what Keras would do, done by the simulator
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -130,13 +202,19 @@ class SimulatorModel(keras.Model):
         """See ``Simulator.test_on_batch``."""
         return self.simulator.test_on_batch(*args, **kwargs)
 
+    def get_config(self) -> dict[str, Any]:
+        """Refuse, as `save`: models around a simulator cannot be saved either."""
+        self.save("simulator.keras")
+        return {}
+
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Refuse: a network is more than Keras's files can describe."""
         raise ValidationError(
             f"Cannot save a Nengo network as the Keras model {str(filepath)!r}: its "
             "files hold layers that Keras can make again. Save weights "
             "(model.save_weights('x.weights.h5'), or ModelCheckpoint with "
-            "save_weights_only=True), or parameters and state (sim.save_params)",
+            "save_weights_only=True), parameters and state (sim.save_params), or what "
+            "is computed (model.export)",
             attr="filepath",
             obj=self.simulator,
         )

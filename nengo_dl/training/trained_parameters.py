@@ -9,6 +9,7 @@ from then on blocks and variables follow each other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,8 @@ class Piece:
     parameter : Parameter
         What it is of.
     name : str
-        Its place in the network, such as ``net.ensembles[0].bias``.
+        Its place in the network, such as ``net.ensembles.0.bias``: in graphs of
+        TensorFlow, names have no brackets.
     shape : tuple of int
         Its shape; ``(n_values,)`` of sparse weights.
     block : int
@@ -171,6 +173,11 @@ class TrainedParameters:
         return masks
 
 
+def _legal(name: str) -> str:
+    """Return a name that TensorFlow and Keras accept."""
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "_", name.replace("[", ".").replace("]", ""))
+
+
 def _find_pieces(
     engine: Session, model: Model, blocks: Sequence[tf.Variable]
 ) -> list[Piece]:
@@ -198,7 +205,7 @@ def _find_pieces(
         found.append(
             Piece(
                 parameter,
-                f"{names[obj]}.{parameter.attribute}".replace("/", "_"),
+                _legal(f"{names[obj]}.{parameter.attribute}"),
                 (size,) if signal.sparse else tuple(signal.shape),
                 block_number,
                 start,

@@ -300,7 +300,7 @@ def test_model_shows_the_users_objects():
     with simulator(net) as sim:
         model = sim.keras_model
         assert model is sim.keras_model and model.simulator is sim
-        assert [layer.name for layer in model.layers] == ["dense", "net.connections_1"]
+        assert [layer.name for layer in model.layers] == ["dense", "net.connections.1"]
         assert [tuple(w.shape) for w in model.trainable_weights] == [(2, 3), (1, 3)]
         assert model.count_params() == 9
         assert model.input_names == ["x"] and model.output_names == ["y", "z"]

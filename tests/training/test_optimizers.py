@@ -214,10 +214,10 @@ def test_optimizers_that_look_at_variables_get_those_of_parameters():
     with simulator(net) as sim:
         sim.train({net.x: X[:, None]}, {net.probe: Y[:, None]}, optimizer)
         names = [variable.name for variable in optimizer.variables]
-        assert "net.ensembles[1].bias_momentum" in names
+        assert "net.ensembles.1.bias_momentum" in names
         shapes = {v.name: tuple(v.shape) for v in sim.trainable_variables}
-        assert shapes["net.connections[0].weights"] == (6, 4)
-        assert shapes["net.ensembles[1].bias"] == (6,)
+        assert shapes["net.connections.0.weights"] == (6, 4)
+        assert shapes["net.ensembles.1.bias"] == (6,)
 
 
 def test_optimizers_that_work_by_element_see_blocks():
@@ -276,15 +276,15 @@ def test_trainable_variables_follow_and_lead_the_parameters():
     _, ens, readout = net.parts[1]
     with simulator(net) as sim:
         variables = {v.name: v for v in sim.trainable_variables}
-        bias = variables["net.ensembles[1].bias"]
+        bias = variables["net.ensembles.1.bias"]
         sim.train({net.x: X[:, None]}, {net.probe: Y[:, None]}, "adam")
         np.testing.assert_array_equal(bias.numpy(), sim.data[ens].bias)
         assert not np.allclose(bias.numpy(), WEIGHTS[4])
         bias.assign(np.full(6, 3.0))
         np.testing.assert_array_equal(sim.data[ens].bias, 3.0)
-        variables["net.connections[2].weights"].assign(np.zeros((6, 4)))
-        variables["net.connections[0].weights"].assign(np.zeros((6, 4)))
-        variables["net.ensembles[0].bias"].assign(np.zeros(6))
+        variables["net.connections.2.weights"].assign(np.zeros((6, 4)))
+        variables["net.connections.0.weights"].assign(np.zeros((6, 4)))
+        variables["net.ensembles.0.bias"].assign(np.zeros(6))
         sim.run_steps(1)
         expected = 3.0 * sim.data[readout].weights.sum(axis=1)
         np.testing.assert_allclose(sim.data[net.probe][0, 0], expected)

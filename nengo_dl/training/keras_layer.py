@@ -1,0 +1,158 @@
+"""A simulator as a function of tensors, for Keras models that contain it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder.signal import Signal
+from nengo.exceptions import ValidationError
+
+from nengo_dl.program.schedule import Stages
+from nengo_dl.training.data import Minibatch
+from nengo_dl.training.gradient_paths import with_gradient
+from nengo_dl.training.trainer import Trainer
+
+__all__ = ["SimulatorFunction"]
+
+
+class SimulatorFunction:
+    """Computes what probes show; gradients flow to inputs and parameters.
+
+    Each call starts from the initial state, and nothing is changed.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Trains the simulator's parameters.
+    signals : mapping of {Node: Signal}
+        The nodes that can be fed.
+    owner : object
+        For error messages.
+    """
+
+    def __init__(
+        self, trainer: Trainer, signals: Mapping[nengo.Node, Signal], owner: object
+    ):
+        self.trainer = trainer
+        self.signals = signals
+        self.owner = owner
+        self.dtype = trainer.engine.step.config.dtype.name
+        self.minibatch = trainer.minibatch
+
+    def reached(self) -> list[bool]:
+        """Return which trained parameters influence a probe."""
+        plan, model = self.trainer.engine.plan, self.trainer.model
+        shown = [model.sig[probe]["in"].base for probe in model.probes]
+        found = with_gradient(plan.split.device, shown)
+        return [piece.signal.base in found for piece in self.trainer.parameters.pieces]
+
+    def output_shapes(self, n_steps: int) -> list[tuple[int, int, int]]:
+        """Return the shapes of what all probes show."""
+        trainer = self.trainer
+        return [
+            (
+                self.minibatch,
+                1 if probe in trainer.only_last else n_steps,
+                trainer.model.sig[probe]["in"].size,
+            )
+            for probe in trainer.probes
+        ]
+
+    def check(self, inputs: Mapping[nengo.Node, Any]) -> None:
+        """Raise if inputs do not have the shape of a minibatch."""
+        for node, value in inputs.items():
+            shape = tuple(value.shape)
+            known = (self.minibatch, node.size_out)
+            if len(shape) != 3 or (shape[0], shape[2]) != known or shape[1] is None:
+                raise ValidationError(
+                    f"The input for {node} must have shape (minibatch, n_steps, size) "
+                    f"= ({known[0]}, n_steps, {known[1]}) (got {shape}); give the size "
+                    "of the minibatch: keras.Input(batch_shape=...)",
+                    attr="inputs",
+                    obj=self.owner,
+                )
+        lengths = sorted({int(value.shape[1]) for value in inputs.values()})
+        if len(lengths) != 1:
+            raise ValidationError(
+                f"Inputs must have the same number of steps, at least one (got "
+                f"{lengths})",
+                attr="inputs",
+                obj=self.owner,
+            )
+        if self.trainer.engine.step.has_callbacks:
+            raise ValidationError(
+                "A network that calls Python in each time step cannot be part of a "
+                "Keras model",
+                attr="network",
+                obj=self.owner,
+            )
+
+    def __call__(
+        self, inputs: Mapping[nengo.Node, tf.Tensor], training: bool
+    ) -> list[tf.Tensor]:
+        """Return what all probes show, shapes (minibatch, n_steps, size).
+
+        Parameters
+        ----------
+        inputs : mapping of {Node: tf.Tensor, shape (minibatch, n_steps, size)}
+            Values of nodes; the others have those that they have in simulations.
+        training : bool
+            Whether neurons are those of training (rates, or surrogate gradients).
+        """
+        trainer, functions = self.trainer, self.trainer.functions
+        fed = {self.signals[node]: value for node, value in inputs.items()}
+        n_steps = int(next(iter(fed.values())).shape[1])
+        with tf.init_scope():
+            program = functions.program(training)
+            pieces = self._pieces(fed, n_steps, program)
+            stages = Stages(
+                program, tuple(any(p.shape[0] > 1 for p in parts) for parts in pieces)
+            )
+            state = list(trainer.state)
+        for parts, block in zip(pieces, program.input_blocks, strict=True):
+            for number, signal in enumerate(block.signals):
+                if signal in fed:
+                    value = tf.cast(fed[signal], parts[number].dtype)
+                    parts[number] = tf.transpose(value, (1, 0, 2))
+        constants, state = self._values(state)
+        outputs = list(range(len(trainer.probes)))
+        _, values = functions.simulate(
+            stages, constants, state, pieces, n_steps, outputs, True
+        )
+        return values
+
+    def _pieces(self, fed, n_steps, program):
+        """Return the values of all inputs, zeros for those that are fed."""
+        minibatch = Minibatch(
+            {
+                signal: np.zeros((n_steps, self.minibatch, max(signal.size, 1)))
+                for signal in fed
+            },
+            {},
+            n_steps,
+            self.minibatch,
+            False,
+            np.arange(self.minibatch),
+        )
+        inputs = self.trainer.inputs
+        made = inputs.host_inputs(minibatch, self.trainer.observing_rng())
+        return inputs.pieces(minibatch, made, 0, n_steps, program)
+
+    def _values(self, state):
+        """Return constants and state, with trained parameters as they are now."""
+        parameters, storage = self.trainer.parameters, self.trainer.engine.storage
+        joined = parameters.join([v.value for v in parameters.variables])
+        now = {
+            id(block): value
+            for block, value in zip(parameters.blocks, joined, strict=True)
+        }
+        constants = [
+            now[id(variable)] if id(variable) in now else tf.convert_to_tensor(variable)
+            for variable in storage.variables.constants
+        ]
+        learned = [now[id(v)] for v in storage.learned.variables.values()]
+        return constants, storage.learned.put_tensors(state, learned)
