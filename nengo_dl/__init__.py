@@ -78,6 +78,18 @@ _MODULES = {
 }
 
 
+#: What took the place of modules of the older library.
+_INSTEAD = {
+    "callbacks": "keras.callbacks",
+    "graph_optimizer": "nengo_dl.configure_settings(planner=..., simplifications=...)",
+    "learning_rule_builders": "nengo_dl.builders",
+    "op_builders": "nengo_dl.builders",
+    "process_builders": "nengo_dl.builders",
+    "tensor_graph": "sim.summary()",
+    "transform_builders": "nengo_dl.builders",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
@@ -85,7 +97,8 @@ def __getattr__(name: str) -> Any:
         return value
     if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    instead = f"; see {_INSTEAD[name]}" if name in _INSTEAD else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{instead}")
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 from nengo.dists import Distribution
-from nengo.params import EnumParam, NumberParam, ShapeParam
+from nengo.params import EnumParam, ShapeParam
+
+from nengo_dl.support.finite import FiniteParam
 
 __all__ = ["Glorot", "He", "TruncatedNormal", "VarianceScaling"]
 
@@ -61,9 +63,9 @@ class TruncatedNormal(Distribution):
     True
     """
 
-    mean = NumberParam("mean")
-    stddev = NumberParam("stddev", low=0, low_open=True)
-    limit = NumberParam("limit", low=0, low_open=True, optional=True)
+    mean = FiniteParam("mean")
+    stddev = FiniteParam("stddev", low=0, low_open=True)
+    limit = FiniteParam("limit", low=0, low_open=True, optional=True)
 
     def __init__(
         self, mean: float = 0.0, stddev: float = 1.0, limit: float | None = None
@@ -147,7 +149,7 @@ class VarianceScaling(Distribution):
     True
     """
 
-    scale = NumberParam("scale", low=0, low_open=True)
+    scale = FiniteParam("scale", low=0, low_open=True)
     mode = EnumParam("mode", values=("fan_in", "fan_out", "fan_avg"))
     distribution = EnumParam("distribution", values=("uniform", "normal"))
     kernel_size = ShapeParam("kernel_size", low=1, optional=True)

@@ -14,6 +14,7 @@ from nengo.utils.numpy import is_integer, is_number
 
 __all__ = [
     "KINDS",
+    "MOST_UNROLLED",
     "PLANNERS",
     "SIMPLIFICATIONS",
     "SURROGATE_SHAPES",
@@ -21,6 +22,9 @@ __all__ = [
     "Surrogate",
     "floating_dtype",
 ]
+
+#: Most steps in the body of a loop: TensorFlow would take minutes to trace more.
+MOST_UNROLLED = 1000
 
 #: Names of the planners.
 PLANNERS = ("greedy", "none")
@@ -160,7 +164,7 @@ def _flag(name: str) -> Callable[[Any], bool | None]:
 def _check_smoothing(value: Any) -> float | None:
     if value is None:
         return None
-    if not is_number(value) or isinstance(value, bool) or not value > 0:
+    if not is_number(value) or isinstance(value, bool) or not 0 < value < np.inf:
         raise ValidationError(
             f"Must be a positive number, or None for no smoothing (got {value!r})",
             attr="lif_smoothing",
@@ -226,9 +230,10 @@ def _check_dtype(value: Any) -> np.dtype | None:
 def _check_unroll(value: Any) -> int | None:
     if value is None:
         return None
-    if not is_integer(value) or isinstance(value, bool) or value < 1:
+    fine = is_integer(value) and not isinstance(value, bool)
+    if not fine or not 1 <= value <= MOST_UNROLLED:
         raise ValidationError(
-            f"Must be an integer that is at least 1, or None (got {value!r})",
+            f"Must be an integer from 1 to {MOST_UNROLLED}, or None (got {value!r})",
             attr="unroll_simulation",
         )
     return int(value)

@@ -20,6 +20,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"version", "setting_kinds"},
     {"support"},
+    {"builder"},
+    {"neuron_builders"},
     {"config", "neurons", "dists", "objectives"},
     {"compiler"},
     {"builders", "building"},

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from nengo.builder import Model
-from nengo.builder.operator import Operator, TimeUpdate
+from nengo.builder.operator import Operator, Reset, TimeUpdate
 from nengo.builder.signal import Signal
 from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
@@ -71,7 +71,14 @@ def compile_model(
     watch = _Stopwatch()
     watch.start("order")
     order = _order(model)
-    split = split_inputs(order, lambda op: lookup(op).runs_user_code)
+    # a Node that passes on nothing is an input, of which nobody resets the value
+    left_alone = set(fixed_inputs)
+    used = [
+        op
+        for op in order
+        if not (isinstance(op, Reset) and left_alone.issuperset(op.sets))
+    ]
+    split = split_inputs(used, lambda op: lookup(op).runs_user_code)
 
     watch.start("simplify")
     outputs = [model.sig[probe]["in"] for probe in model.probes]

@@ -102,13 +102,16 @@ def _label(kind: str, paths: Iterable[tuple[str, ...]]) -> str:
     outer = _common([path[:-1] for path in distinct])
     names = list(dict.fromkeys(path[len(outer)] for path in distinct))
     more = len(names) - _MOST_NAMES
-    parts = [kind, *names[:_MOST_NAMES]]
+    parts = [readable(kind, "group"), *names[:_MOST_NAMES]]
     parts += [f"and_{more}_more"] if more > 0 else []
     return "/".join([*outer, ".".join(parts)])
 
 
 def readable(label: str | None, default: str) -> str:
-    """Return a label without the characters that TensorFlow does not allow in names."""
+    """Return a label without the characters that TensorFlow does not allow in names.
+
+    The one place where names of users and of Keras are made legal.
+    """
     found = re.sub(r"[^A-Za-z0-9_.>-]+", "_", label or "").strip("_.->")
     return found[:_MOST_CHARACTERS] or default
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import nengo
 from nengo.ensemble import Neurons
 
+from nengo_dl.compiler.labels import readable
 from nengo_dl.compiler.parameters import Parameter
 from nengo_dl.config import Settings
 from nengo_dl.support.user_warnings import warn_user
@@ -69,11 +69,10 @@ def variable_name(parameter: Parameter) -> str:
     else:
         name = _label(obj)
     attribute = parameter.attribute.replace("[", ".").replace("]", "")
-    name = re.sub(r"[^A-Za-z0-9_.\-/>]+", "_", f"{name}.{attribute}")
-    return name if re.match(r"[A-Za-z0-9.]", name) else f".{name}"
+    return f"{name}.{readable(attribute, 'weights')}"
 
 
 def _label(obj: Any) -> str:
     if isinstance(obj, Neurons):
         return f"{_label(obj.ensemble)}.neurons"
-    return getattr(obj, "label", None) or type(obj).__name__.lower()
+    return readable(getattr(obj, "label", None), type(obj).__name__.lower())

@@ -13,8 +13,10 @@ import numpy as np
 from nengo.dists import Choice
 from nengo.exceptions import ValidationError
 from nengo.neurons import NeuronType
-from nengo.params import EnumParam, NumberParam, Parameter
+from nengo.params import EnumParam, Parameter
 from nengo.utils.numpy import array_hash
+
+from nengo_dl.support.finite import FiniteParam
 
 __all__ = [
     "CubaLIF",
@@ -135,7 +137,7 @@ class _Membrane(NeuronType):
     """What types with a membrane share: its time constant, and how it is advanced."""
 
     tau_rc = PerNeuronParam("tau_rc", positive=True, infinite=True)
-    amplitude = NumberParam("amplitude", low=0, low_open=True)
+    amplitude = FiniteParam("amplitude", low=0, low_open=True)
     method = EnumParam("method", values=("euler", "exact"))
 
     def __init__(self, tau_rc: Any, amplitude: float, method: str, initial_state: Any):
@@ -488,7 +490,7 @@ class Heaviside(NeuronType):
     negative = False
 
     threshold = PerNeuronParam("threshold")
-    amplitude = NumberParam("amplitude", low=0, low_open=True)
+    amplitude = FiniteParam("amplitude", low=0, low_open=True)
 
     def __init__(
         self,

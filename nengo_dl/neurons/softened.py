@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 from nengo.dists import Uniform
 from nengo.neurons import LIFRate, RectifiedLinear
-from nengo.params import NumberParam
+
+from nengo_dl.support.finite import FiniteParam
 
 __all__ = ["LeakyReLU", "SoftLIFRate", "SpikingLeakyReLU", "soft_lif_rates"]
 
@@ -80,7 +81,7 @@ class SoftLIFRate(LIFRate):
     ...     ens = nengo.Ensemble(10, 1, neuron_type=nengo_dl.SoftLIFRate(sigma=0.1))
     """
 
-    sigma = NumberParam("sigma", low=0, low_open=True)
+    sigma = FiniteParam("sigma", low=0, low_open=True)
 
     def __init__(
         self,
@@ -163,7 +164,7 @@ class LeakyReLU(RectifiedLinear):
 
     negative = True
 
-    negative_slope = NumberParam("negative_slope", low=0)
+    negative_slope = FiniteParam("negative_slope", low=0)
 
     def __init__(
         self, negative_slope: float = 0.3, amplitude: float = 1, initial_state=None

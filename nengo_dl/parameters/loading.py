@@ -272,6 +272,12 @@ def _select(places: Places, objects: Any) -> dict[str, tuple[str, Place]]:
     """Return the places of some objects, and the names that they have in a file."""
     if isinstance(objects, nengo.Network | NengoObject | Neurons):
         objects = [objects]
+    if not isinstance(objects, Iterable) or isinstance(objects, str):
+        raise ValidationError(
+            "Must be objects of the simulated network, or a dict of {object: name in "
+            f"the file}} (got {objects!r})",
+            attr="objects",
+        )
     renamed = dict(objects) if isinstance(objects, Mapping) else {}
     selected: dict[str, tuple[str, Place]] = {}
     for obj in objects:

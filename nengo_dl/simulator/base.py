@@ -22,7 +22,8 @@ from nengo_dl.inspection.data import ProbeHistory, SimulationData
 from nengo_dl.inspection.signals import SignalValues
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.program.placement import Placement
-from nengo_dl.simulator.options import check_options, choose_seed
+from nengo_dl.simulator.old_names import OldNames
+from nengo_dl.simulator.options import check_memory, check_options, choose_seed
 from nengo_dl.support.arguments import check_seed
 from nengo_dl.support.garbage import rare_collections
 from nengo_dl.support.progress import track
@@ -35,7 +36,7 @@ from nengo_dl.training.face import Training
 __all__ = ["SimulatorBase"]
 
 
-class SimulatorBase:
+class SimulatorBase(OldNames):
     """Makes what all faces of the simulator work on; see `nengo_dl.Simulator`."""
 
     def __init__(
@@ -78,7 +79,8 @@ class SimulatorBase:
         self.progress_bar = options.progress_bar
         self.jit_compile = options.jit_compile
         self.optimize = options.optimize
-        self.seed = choose_seed(seed, network, self)
+        if seed is not None:
+            check_seed(seed, self)
         self._training: Training | None = None
         self._keras_training: Any = None
 
@@ -88,6 +90,8 @@ class SimulatorBase:
         ):
             if network is not None:
                 self.model.build(network, progress=tracker.next_stage("Building"))
+            # after the network's, as in Nengo: both may come from one stream
+            self.seed = choose_seed(seed, network, self)
             with tracker.next_stage("Compiling", "Compilation"):
                 self._compile(options.settings)
         self._board: Board | None = None
@@ -95,15 +99,16 @@ class SimulatorBase:
             self._board = Board(self.tensorboard)
             self._board.graph(step_graph(self._engine.step, self.model))
         self.closed = False
-        self.reset(seed=seed)
+        self.reset()
 
     def _compile(self, settings: NetworkSettings) -> None:
         model = self.model
+        check_memory(model.operators, self.dtype, self.minibatch_size or 1, self)
         self._input_signals = self._find_input_nodes()
         fixed = {
             signal: signal.initial_value
             for node, signal in self._input_signals.items()
-            if is_array_like(node.output)
+            if node.output is None or is_array_like(node.output)
         }
         placement = Placement.choose(
             self.device, self.jit_compile, self.minibatch_size or 1
@@ -148,12 +153,12 @@ class SimulatorBase:
         network = self.model.toplevel
         if network is None:
             return {}
+        targets = {conn.post_obj for conn in network.all_connections}
         return {
             node: self.model.sig[node]["out"]
             for node in network.all_nodes
-            if node.size_in == 0
-            and node.output is not None
-            and not isinstance(node, TensorNode)
+            if node not in targets
+            and _can_be_fed(node)
             and self.model.sig[node].get("out") is not None
         }
 
@@ -289,3 +294,13 @@ class SimulatorBase:
                 ResourceWarning,
                 stacklevel=2,
             )
+
+
+def _can_be_fed(node: nengo.Node) -> bool:
+    """Whether the output of a node without connections to it can be replaced."""
+    if isinstance(node, TensorNode):
+        return False
+    if node.size_in == 0:
+        return node.output is not None
+    # a process with an input is an operator of the device
+    return node.output is None or not isinstance(node.output, nengo.Process)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import nengo
 import numpy as np
 from nengo.builder import Model
+from nengo.builder.operator import Operator
 from nengo.cache import get_default_decoder_cache
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import maxint
@@ -16,6 +18,7 @@ from nengo.utils.progress import ProgressBar
 
 from nengo_dl.building.builder import FastBuilder
 from nengo_dl.config import NetworkSettings
+from nengo_dl.setting_kinds import MOST_UNROLLED
 from nengo_dl.support.arguments import (
     check_device,
     check_dtype,
@@ -25,7 +28,7 @@ from nengo_dl.support.arguments import (
 )
 from nengo_dl.tensorboard.board import check_folder
 
-__all__ = ["SimulatorOptions", "check_options", "choose_seed"]
+__all__ = ["SimulatorOptions", "check_memory", "check_options", "choose_seed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +109,7 @@ def check_options(
         "dtype": check_dtype(settings.dtype if dtype is None else dtype, owner),
         "device": check_device(device, owner),
         "unroll_simulation": check_positive(
-            unroll_simulation, "unroll_simulation", owner
+            unroll_simulation, "unroll_simulation", owner, most=MOST_UNROLLED
         ),
         "minibatch_size": None
         if minibatch_size is None
@@ -160,3 +163,51 @@ def choose_seed(seed: int | None, network: nengo.Network | None, owner: object) 
         else:
             seed = np.random.randint(maxint)
     return check_seed(seed, owner)
+
+
+def check_memory(
+    operators: Sequence[Operator], dtype: np.dtype, minibatch_size: int, owner: object
+) -> None:
+    """Raise if the state of a simulation does not fit into the computer's memory.
+
+    Parameters
+    ----------
+    operators : sequence of Operator
+        Of the built model.
+    dtype : numpy.dtype
+        Precision of the simulation.
+    minibatch_size : int
+        Number of items.
+    owner : object
+        For the error message.
+
+    Raises
+    ------
+    ValidationError
+        With an estimate of what would be needed. It counts what is kept from step to
+        step and the outputs of operators, once.
+    """
+    written = {
+        signal.base
+        for op in operators
+        for signal in (*op.sets, *op.incs, *op.updates)
+        if not signal.sparse
+    }
+    needed = sum(signal.size for signal in written) * minibatch_size * dtype.itemsize
+    existing = _memory()
+    if existing is not None and needed > existing:
+        raise ValidationError(
+            f"{minibatch_size} items need about {needed / 2**30:.4g} GiB of memory for "
+            f"one time step, but there are {existing / 2**30:.4g} GiB. Simulate fewer "
+            "at once",
+            attr="minibatch_size",
+            obj=owner,
+        )
+
+
+def _memory() -> int | None:
+    """Return the size of the computer's memory in bytes, if it is known."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on all systems
+        return None

@@ -9,7 +9,7 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.simulator.base import SimulatorBase
-from nengo_dl.support.arguments import check_seconds
+from nengo_dl.support.arguments import check_flag, check_seconds
 
 __all__ = ["ResettingFace"]
 
@@ -48,6 +48,8 @@ class ResettingFace(SimulatorBase):
         0
         """
         self._check_open("reset")
+        check_flag(include_trainable, "include_trainable", self)
+        check_flag(include_probes, "include_probes", self)
         if include_trainable:
             self._engine.storage.reset_parameters()
             self._parameters.forget()

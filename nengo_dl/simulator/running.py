@@ -29,6 +29,9 @@ from nengo_dl.support.surroundings import check_surroundings
 
 __all__ = ["RunningFace"]
 
+#: Longest run, in steps: more would take years.
+_MOST_STEPS = 1e12
+
 logger = logging.getLogger(__name__)
 
 
@@ -86,9 +89,11 @@ class RunningFace(SimulatorBase):
         ...     print(sim.data[probe].shape)
         (10, 1)
         """
-        if not is_number(time_in_seconds) or not 0 <= time_in_seconds < np.inf:
+        fine = is_number(time_in_seconds) and not isinstance(time_in_seconds, bool)
+        if not fine or not 0 <= time_in_seconds / self.dt <= _MOST_STEPS:
             raise ValidationError(
-                f"Must be a positive number of seconds, or 0 (got {time_in_seconds!r})",
+                "Must be a positive number of seconds, or 0, and at most "
+                f"{_MOST_STEPS:g} time steps (got {time_in_seconds!r})",
                 attr="time_in_seconds",
                 obj=self,
             )
@@ -124,7 +129,7 @@ class RunningFace(SimulatorBase):
         n_steps : int
             Number of time steps.
         input_feeds : dict of {Node or str: ndarray}, optional
-            Values that replace the output of input Nodes (those without input), by
+            Values that replace the output of Nodes to which nothing is connected, by
             Node or label, of shape ``(minibatch_size, n_steps, node.size_out)``. A
             first axis of length 1 stands for all items of the minibatch.
         profile : bool or dict
@@ -164,7 +169,7 @@ class RunningFace(SimulatorBase):
         """
         self._check_open("run")
         check_surroundings("run")
-        n_steps = check_positive(n_steps, "n_steps", self, least=0)
+        n_steps = check_positive(n_steps, "n_steps", self, 0, int(_MOST_STEPS))
         feeds = check_feeds(
             input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self
         )

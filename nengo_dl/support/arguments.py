@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 
+#: Longest time that is taken for one: of longer ones, single precision knows no more.
+_MOST_SECONDS = 1e9
+
+
 def check_dtype(dtype: Any, owner: object) -> np.dtype:
     """Return the NumPy type of a precision argument.
 
@@ -86,7 +90,9 @@ def check_device(device: str | None, owner: object) -> str | None:
     return existing[[name.lower() for name in short].index(wanted)]
 
 
-def check_positive(value: Any, name: str, owner: object, least: int = 1) -> int:
+def check_positive(
+    value: Any, name: str, owner: object, least: int = 1, most: int | None = None
+) -> int:
     """Return an integer argument.
 
     Parameters
@@ -97,19 +103,23 @@ def check_positive(value: Any, name: str, owner: object, least: int = 1) -> int:
         Its name, for the error message.
     owner : object
         For the error message.
-    least : int
-        Smallest value that is allowed.
+    least, most : int
+        Smallest and largest value that is allowed.
 
     Raises
     ------
     ValidationError
-        If it is not an integer, or too small.
+        If it is not an integer, too small or too large.
     """
     if not is_integer(value) or isinstance(value, bool) or value < least:
         raise ValidationError(
             f"Must be an integer of at least {least} (got {value!r})",
             attr=name,
             obj=owner,
+        )
+    if most is not None and value > most:
+        raise ValidationError(
+            f"Must be at most {most} (got {value!r})", attr=name, obj=owner
         )
     return int(value)
 
@@ -158,11 +168,13 @@ def check_seconds(value: Any, name: str, owner: object) -> float:
     Raises
     ------
     ValidationError
-        If it is not a finite number above zero.
+        If it is not a number above zero, or absurdly large.
     """
-    if not is_number(value) or not 0 < value < np.inf:
+    fine = is_number(value) and not isinstance(value, bool | np.bool_)
+    if not fine or not 0 < value <= _MOST_SECONDS:
         raise ValidationError(
-            f"Must be a number of seconds above 0 (got {value!r})",
+            "Must be a number of seconds above 0, and at most "
+            f"{_MOST_SECONDS:g} (got {value!r})",
             attr=name,
             obj=owner,
         )
@@ -238,7 +250,7 @@ def check_feeds(
         if len(found) != 1:
             raise ValidationError(
                 f"{key!r} is not an input node of the simulated network: keys must be "
-                "Node objects that have an output and no input (size_in=0), or their "
+                "Node objects with an output, to which nothing is connected, or their "
                 f"labels{says_how_many(found)}",
                 attr="input_feeds",
                 obj=owner,

@@ -44,7 +44,7 @@ def check_folder(folder: Any, owner: object) -> str | None:
     if folder is None:
         return None
     name = os.fspath(folder) if isinstance(folder, os.PathLike) else folder
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or "\0" in name:
         raise ValidationError(
             f"Must be the name of a folder, or None (got {folder!r})",
             attr="tensorboard",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -281,7 +282,7 @@ class TensorFunction(abc.ABC):
         given = ", ".join(f"{a.dtype.name} of shape {a.shape}" for a in args)
         return self.error(
             f"failed while TensorFlow traced it with {given or 'no arguments'}: "
-            f"{type(error).__name__}: {first_line(error)}"
+            f"{type(error).__name__}: {first_line(error)}{_hint(error)}"
         )
 
     def arguments(
@@ -428,6 +429,21 @@ class PlainFunction(TensorFunction):
 
     def _call(self, dtype, args, weights, training):
         return self.source(*args), []
+
+
+def _hint(error: Exception) -> str:
+    """Return what took the place of a name of TensorFlow 1, if that was missing."""
+    found = re.search(r"module 'tensorflow\S*' has no attribute '(\w+)'", str(error))
+    if found is None:
+        return ""
+    if found[1] in ("layers", "contrib", "get_variable", "variable_scope"):
+        return (
+            ". It belongs to TensorFlow 1; pass a Keras layer instead, such as "
+            "nengo_dl.Layer(keras.layers.Dense(10))"
+        )
+    if hasattr(tf.compat.v1, found[1]):
+        return f". It belongs to TensorFlow 1, and is tf.compat.v1.{found[1]} now"
+    return ""
 
 
 def first_line(error: Exception) -> str:
