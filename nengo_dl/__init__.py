@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nengo_dl import builders, dists, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
     from nengo_dl.interchange.keras import Converter
+    from nengo_dl.interchange.plain_nengo import export_network
     from nengo_dl.layers import Layer, reshaped, tensor_layer
     from nengo_dl.neurons import (
         CubaLIF,
@@ -49,6 +50,7 @@ __all__ = [
     "cache_compiled",
     "configure_settings",
     "dists",
+    "export_network",
     "get_setting",
     "objectives",
     "programs",
@@ -71,6 +73,7 @@ _MODULES = {
     "Surrogate": "config",
     "TensorNode": "tensor_node",
     "configure_settings": "config",
+    "export_network": "interchange.plain_nengo",
     "get_setting": "config",
     "programs": "program.pool",
     "reshaped": "layers",

@@ -172,6 +172,11 @@ class SimulationData(Mapping):
             )
         return found[0]
 
+    @property
+    def parameter_values(self) -> ParameterValues:
+        """The current parameters, for other parts of this package."""
+        return self._values
+
     def get_params(self, *obj_attrs: tuple[Any, str]) -> list[Any]:
         """Return current values of several parameters, read from the device at once.
 

@@ -18,7 +18,7 @@ from nengo_dl.parameters.arguments import (
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.tensor_node import TensorNode
 
-__all__ = ["Frozen", "freeze"]
+__all__ = ["Frozen", "freeze", "trained_copies"]
 
 _Change = tuple[Any, str, Any]
 
@@ -87,7 +87,10 @@ def freeze(values: ParameterValues, objs: Any, item: int = 0) -> Frozen:
     item = check_item(item, values.minibatch_size)
     chosen = _choose(values, objs)
     nodes = [obj for obj in chosen if isinstance(obj, TensorNode)]
-    new = _tensor_nodes(values, nodes, item)
+    new: list[_Change] = []
+    for node, code in trained_copies(values, nodes, item).items():
+        if code is not node.tensor_func:
+            new += [(node, "tensor_func", code), (node, "trained_elsewhere", False)]
     ensembles = [obj for obj in chosen if isinstance(obj, nengo.Ensemble)]
     for ens, arguments in zip(
         ensembles, nengo_arguments(values, ensembles, item), strict=True
@@ -127,28 +130,28 @@ def freeze(values: ParameterValues, objs: Any, item: int = 0) -> Frozen:
     return _assign(new)
 
 
-def _tensor_nodes(
-    values: ParameterValues, nodes: list[TensorNode], item: int
-) -> list[_Change]:
-    """Return changes that put trained copies in the place of layers.
+def trained_copies(
+    values: ParameterValues, nodes: Iterable[TensorNode], item: int = 0
+) -> dict[TensorNode, Any]:
+    """Return the code of TensorNodes, with copies of layers that have their weights.
 
     Nodes that share a layer share the copy, unless their moving averages differ.
     """
     copies: dict[tuple[int, tuple[bytes, ...]], Any] = {}
-    changes: list[_Change] = []
+    found: dict[TensorNode, Any] = {}
     for node in nodes:
         record = values.model.params[node]
         signals = list(record.signals.values())
         if not signals:
+            found[node] = node.tensor_func
             continue
         read = values.read(signals)
         arrays = [value[0 if len(value) == 1 else item] for value, _ in read.values()]
         key = (id(node.tensor_func), tuple(array.tobytes() for array in arrays))
         if key not in copies:
             copies[key] = record.function.trained(arrays)
-        changes.append((node, "tensor_func", copies[key]))
-        changes.append((node, "trained_elsewhere", False))
-    return changes
+        found[node] = copies[key]
+    return found
 
 
 def _assign(new: list[_Change]) -> Frozen:
