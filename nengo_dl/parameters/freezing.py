@@ -146,7 +146,8 @@ def trained_copies(
             found[node] = node.tensor_func
             continue
         read = values.read(signals)
-        arrays = [value[0 if len(value) == 1 else item] for value, _ in read.values()]
+        stacked = [read[signal][0] for signal in signals]
+        arrays = [value[0 if len(value) == 1 else item] for value in stacked]
         key = (id(node.tensor_func), tuple(array.tobytes() for array in arrays))
         if key not in copies:
             copies[key] = record.function.trained(arrays)
