@@ -24,7 +24,8 @@ from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.tensor_nodes import state_of_nodes
 from nengo_dl.compiler.trainability import find_trainable
 from nengo_dl.compiler.traits import Role, find_roles
-from nengo_dl.compiler.verify import verify_plan
+from nengo_dl.compiler.verify import verify_plan, verify_simplified, verify_split
+from nengo_dl.compiler.verify_layout import verify_layout
 from nengo_dl.config import NetworkSettings, Settings
 
 __all__ = ["compile_model"]
@@ -79,6 +80,7 @@ def compile_model(
         if not (isinstance(op, Reset) and left_alone.issuperset(op.sets))
     ]
     split = split_inputs(used, lambda op: lookup(op).runs_user_code)
+    verify_split(used, split)
 
     watch.start("simplify")
     outputs = [model.sig[probe]["in"] for probe in model.probes]
@@ -92,6 +94,7 @@ def compile_model(
     left, aliases, counts = simplify(
         split.device, roles, outputs, lookup, settings.simplifications
     )
+    verify_simplified(split.device, left, aliases, roles, outputs, lookup)
 
     watch.start("plan")
     before = dependencies(left, aliases, lookup)
@@ -103,6 +106,7 @@ def compile_model(
     trained = {p.signal.base for p in trainable if not p.learned}
     states = [base for base in roles if base not in aliases]
     layout = lay_out(groups, roles, aliases, outputs, states, trained)
+    verify_layout(layout)
 
     return Plan(
         dt=model.dt,

@@ -19,7 +19,8 @@ from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.planners import dependencies, plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import Role, find_roles
-from nengo_dl.compiler.verify import verify_plan
+from nengo_dl.compiler.verify import verify_plan, verify_simplified
+from nengo_dl.compiler.verify_layout import verify_layout
 
 # --------------------------------------------------------------------------------------
 # Operators that nengo has under other names, reduced to what matters to the compiler
@@ -211,11 +212,14 @@ def compile_operators(operators, outputs=(), inputs=()):
     """Run all passes; return roles and layout."""
     roles = find_roles(operators, inputs, outputs, builder_of)
     left, aliases, _ = simplify(operators, roles, outputs, builder_of)
+    verify_simplified(operators, left, aliases, roles, outputs, builder_of)
     before = dependencies(left, aliases, builder_of)
     groups = plan(left, before, builder_of)
     verify_plan(groups, left, before)
     states = [base for base in roles if base not in aliases]
-    return roles, lay_out(groups, roles, aliases, outputs, states)
+    layout = lay_out(groups, roles, aliases, outputs, states)
+    verify_layout(layout)
+    return roles, layout
 
 
 def core_steps(operators, n_steps, signals_to_record, feed=None):
