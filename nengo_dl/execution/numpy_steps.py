@@ -18,13 +18,14 @@ from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
 from nengo.exceptions import SimulationError
-from nengo.processes import FilteredNoise, Process, WhiteNoise
+from nengo.processes import Process
 from nengo.transforms import SparseMatrix
 from nengo.utils.numpy import maxint
 from numpy.random import RandomState
 
 from nengo_dl.compiler.operators import RandomSample, copy_stream, with_own_stream
 from nengo_dl.compiler.plan import Plan
+from nengo_dl.compiler.process_traits import of_nengo, traits_of
 from nengo_dl.compiler.sparse import coo
 
 __all__ = ["HostOperators"]
@@ -162,7 +163,7 @@ class HostOperators:
             own.process = watched = _WatchedProcess(op.process)
             step = own.make_step(signals, self.dt, rng)
             self.processes.setdefault(op, []).append(watched)
-            if watched.draws and watched.stream is not None:
+            if watched.traits.draws and watched.stream is not None:
                 self.streams.setdefault((op, "random"), []).append(watched.stream)
         else:
             own = with_own_stream(op, item)
@@ -339,18 +340,9 @@ class _WatchedProcess:
 
     def __init__(self, process: Process):
         self.process = process
+        self.traits = traits_of(process)
         self.stream: RandomState | None = None
         self.step: Any = None
-
-    @property
-    def keeps_more(self) -> bool:
-        """Whether steps may change something that is neither stream nor state."""
-        return not of_nengo(self.process)
-
-    @property
-    def draws(self) -> bool:
-        """Whether steps may draw random numbers."""
-        return self.keeps_more or isinstance(self.process, WhiteNoise | FilteredNoise)
 
     def get_rng(self, rng: RandomState) -> RandomState:
         """Return the stream of the process."""
@@ -364,11 +356,6 @@ class _WatchedProcess:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.process, name)
-
-
-def of_nengo(obj: object) -> bool:
-    """Whether the class of an object is Nengo's or ours, so that its ways are known."""
-    return type(obj).__module__.partition(".")[0] in ("nengo", "nengo_dl")
 
 
 def _init_signals(op: Operator, signals: SignalDict) -> None:

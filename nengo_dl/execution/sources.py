@@ -6,17 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
-from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
-from nengo.processes import (
-    FilteredNoise,
-    Piecewise,
-    PresentInput,
-    WhiteNoise,
-    WhiteSignal,
-)
 
-from nengo_dl.compiler.operators import RandomSample
+from nengo_dl.compiler.process_traits import is_random, is_restless
 from nengo_dl.execution.numpy_steps import (
     HostOperators,
     assign_result,
@@ -49,9 +41,9 @@ class Sources:
     @property
     def restless(self) -> set[Signal]:
         """Inputs that change in each step: the time, and random numbers."""
-        random = {source.output for source in self.sources if _is_random(source.op)}
+        found = {source.output for source in self.sources if is_restless(source.op)}
         clock = () if self._clock is None else self._clock.sets
-        return {*random, *clock}
+        return {*found, *clock}
 
     def reset(self) -> None:
         """Forget values that were made ahead."""
@@ -225,15 +217,6 @@ def _is_clock(op: Operator) -> bool:
     return isinstance(op, TimeUpdate)
 
 
-def _is_random(op: Operator) -> bool:
-    noise = isinstance(op, SimProcess) and type(op.process) in (
-        WhiteNoise,
-        FilteredNoise,
-        WhiteSignal,
-    )
-    return noise or isinstance(op, RandomSample)
-
-
 class Source:
     """One operator that produces an input signal.
 
@@ -260,7 +243,7 @@ class Source:
         self.output = op.sets[0] if op.sets else None
         self.shape = self.output.shape if self.output is not None else (0,)
         self.dtype = self.output.dtype if self.output is not None else float
-        self.shared = host.minibatch_size == 1 or _same_for_all_items(op)
+        self.shared = host.minibatch_size == 1 or not is_random(op)
         self.ahead: np.ndarray | None = None
         self.first = 0
         self.n_made = 0
@@ -349,13 +332,3 @@ class Source:
                 row[item] = value
 
         return make
-
-
-def _same_for_all_items(op: Operator) -> bool:
-    """Whether one row of values serves all items of a minibatch."""
-    if isinstance(op, SimProcess):
-        return op.process.seed is not None or type(op.process) in (
-            PresentInput,
-            Piecewise,
-        )
-    return not isinstance(op, RandomSample)

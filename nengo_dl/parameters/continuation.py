@@ -261,12 +261,12 @@ class Continuation:
     def _repeats(self, source: Source) -> bool:
         """Whether a process may keep more than its stream and state."""
         watched = self.engine.host.processes.get(source.op, ())
-        return any(process.keeps_more for process in watched)
+        return any(process.traits.keeps_more for process in watched)
 
     def _warn_of_hidden_streams(self) -> None:
         sources = {source.op for source in self.engine.sources.sources}
         for op, watched in self.engine.host.processes.items():
-            if op in sources or not any(p.keeps_more for p in watched):
+            if op in sources or not any(p.traits.keeps_more for p in watched):
                 continue  # those without input repeat what they did
             if any(p.stream is not s for p in watched for s in _streams_in(p.step)):
                 warn_user(

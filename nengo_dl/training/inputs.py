@@ -12,10 +12,9 @@ from typing import Any
 import nengo
 import numpy as np
 import tensorflow as tf
-from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
-from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 
+from nengo_dl.compiler.process_traits import is_random
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
 from nengo_dl.execution.sources import Sources
@@ -124,7 +123,7 @@ class TrainingInputs:
         # functions in Python share their state on the host with what is made ahead
         if self.step.has_callbacks:
             return prepared
-        draws = any(_is_random(op) for op in self.plan.split.host)
+        draws = any(is_random(op) for op in self.plan.split.host)
         return _in_batches(prepared) if in_memory and not draws else _ahead(prepared)
 
     def _parts(
@@ -167,7 +166,7 @@ class TrainingInputs:
         values, _, error = self.feeds.make(0, minibatch.n_steps, minibatch.inputs)
         if error is not None:
             raise error
-        if not any(_is_random(op) for op in self.plan.split.host):
+        if not any(is_random(op) for op in self.plan.split.host):
             self._made = (key, values)
         return values
 
@@ -245,13 +244,6 @@ def _cut(
 
 def _rows(values: np.ndarray, n_steps: int) -> np.ndarray:
     return np.broadcast_to(values, (n_steps, *values.shape[1:]))
-
-
-def _is_random(op: Operator) -> bool:
-    """Whether the values of an operator on the host differ between minibatches."""
-    if isinstance(op, SimPyFunc | TimeUpdate):
-        return False
-    return not (isinstance(op, SimProcess) and op.process.seed is not None)
 
 
 def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
