@@ -180,12 +180,16 @@ class NumpyExecutor:
         items = self.items()
         for item in items:
             item.start(values, host.overrides, self.plan.sampling)
-        with np.errstate(invalid="raise", divide="ignore"):
-            for n in range(n_steps):
-                number = first + n + 1
-                host.set_time(number)
-                for item in items:
-                    item.advance(n, number)
+        try:
+            with np.errstate(invalid="raise", divide="ignore"):
+                for n in range(n_steps):
+                    number = first + n + 1
+                    host.set_time(number)
+                    host.now = number - 1
+                    for item in items:
+                        item.advance(n, number)
+        finally:
+            host.now = None
         return [
             np.array(rows).swapaxes(0, 1)
             if rows[0]

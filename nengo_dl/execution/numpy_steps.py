@@ -69,6 +69,7 @@ class HostOperators:
         self.time_update = plan.clock
         self.dt = plan.dt
         self.minibatch_size = minibatch_size
+        self._ahead = frozenset(plan.split.host)
         self.on_host = {*plan.split.host, *plan.callbacks}
         self.replaced: dict[Operator, list[Operator]] = {}
         for new, original in plan.split.origin.items():
@@ -77,6 +78,8 @@ class HostOperators:
         self.constants: dict[Signal, Callable[[], np.ndarray]] = {}
         self._source: ConstantSource | None = None
         self._source_version = 0
+        #: while code of the user runs: number of steps before the one of which it is
+        self.now: int | None = None
         #: grows whenever arrays or step functions are new
         self.version = 0
         self.error: BaseException | None = None
@@ -262,6 +265,24 @@ class HostOperators:
         self._counts = {}
         self.overrides = overrides
 
+    def copy_streams(self) -> list[tuple[RandomState, Any]]:
+        """Return the random streams that steps of the device draw from, as they are.
+
+        Those of operators that run ahead are not among them: nothing that they make is
+        lost.
+        """
+        return [
+            (stream, stream.get_state())
+            for (op, _), streams in self.streams.items()
+            if op not in self._ahead
+            for stream in streams
+        ]
+
+    def restore_streams(self, states: Sequence[tuple[RandomState, Any]]) -> None:
+        """Return to what `copy_streams` found."""
+        for stream, state in states:
+            stream.set_state(state)
+
     def set_time(self, n_steps: int) -> None:
         """Set the step counter and the time in all items' arrays."""
         if self.time_update is None:
@@ -287,6 +308,7 @@ class HostOperators:
         count = self._counts.get(ops[0], 0) + 1
         self._counts[ops[0]] = count
         self.set_time(self._n_steps + count)
+        self.now = self._n_steps + count - 1
         try:
             items = [
                 self._run_item(ops, item, given, values, count - 1)
@@ -296,6 +318,8 @@ class HostOperators:
             # the graph turns errors into text; keep the original for the simulator
             self.error = error
             raise
+        finally:
+            self.now = None
         return [np.stack(column) for column in zip(*items, strict=True)]
 
     def _run_item(

@@ -12,11 +12,15 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from nengo.builder.operator import SimPyFunc
+from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
+from nengo.exceptions import SimulationError
 
 from nengo_dl.builders.base import BuildConfig
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
+from nengo_dl.compiler.process_traits import traits_of
 from nengo_dl.execution.compiled_executor import CompiledExecutor
 from nengo_dl.execution.executor import Executor, ExecutorChoice
 from nengo_dl.execution.numpy_executor import NumpyExecutor
@@ -69,11 +73,16 @@ class Session:
         Constants and state.
     executors : ExecutorChoice
         What advances the simulation.
+    shows_state : bool
+        Whether code of the user may read state and data in the middle of a run. The
+        first chunk then has one step, in which that is found out; if it does, all have.
 
     Attributes
     ----------
     n_steps : int
         Number of the current time step.
+    last_outputs : list of ndarray
+        Outputs of the last call of `run_one`.
     kernel_seconds : float
         How long it took to make the kernels.
     """
@@ -89,6 +98,7 @@ class Session:
         sources: Sources,
         storage: StateStore,
         executors: ExecutorChoice,
+        shows_state: bool = False,
     ):
         self.plan = plan
         self.placement = placement
@@ -100,8 +110,44 @@ class Session:
         self.loop = executors.compiled
         self.interpreter = executors.numpy
         self.n_steps = 0
+        self.last_outputs: list[np.ndarray] = []
         self._seconds_per_step = 0.0
         self._single_steps: SingleSteps | None = None
+        self._executor: Executor | None = None  # while it runs in this thread
+        self._is_watched = False
+        self._watches_first = shows_state and _has_user_code(plan)
+        storage.before_reading = self.note_reading
+
+    @property
+    def shown_steps(self) -> int:
+        """Number of the time step, as code of the user sees it.
+
+        What runs ahead of the device, or in the middle of a chunk, sees the number of
+        steps before its own, as in Nengo's simulator.
+        """
+        now = self.host.now
+        return self.n_steps if now is None else now
+
+    def note_reading(self, of_data: bool = False) -> None:
+        """Note that state (or probe data) is read; it may be in the middle of a run.
+
+        Raises
+        ------
+        SimulationError
+            If what code of the user is to see is not known on the host.
+        """
+        now = self.host.now
+        if now is None:
+            return
+        self._is_watched = True
+        live = self._executor is self.interpreter and not of_data
+        if now != self.n_steps and not live:
+            raise SimulationError(
+                f"Code of the model read the state of the simulation in step {now + 1},"
+                " while it ran ahead of the device or in the middle of compiled steps. "
+                "Read it in the first step of a simulation, too: then all steps are "
+                "simulated one by one"
+            )
 
     # -- where the simulation is
 
@@ -166,7 +212,7 @@ class Session:
             Results of some of the steps.
         """
         self.storage.take_changes()
-        executor = self.loop if compiled else self.executors.choose(n_steps)
+        executor = self._choose(n_steps, compiled)
         if self.plan.settings.stateful:
             yield from self._run(executor, n_steps, feeds)
             return
@@ -176,6 +222,14 @@ class Session:
             yield from self._run(executor, n_steps, feeds)
         finally:
             self.storage.restore_state(before)
+
+    def _choose(self, n_steps: int, compiled: bool) -> Executor:
+        choice = self.executors
+        if compiled:
+            return choice.compiled
+        if self._is_watched and choice.may_choose and choice.numpy.available:
+            return choice.numpy
+        return choice.choose(n_steps)
 
     def run_one(self) -> list[np.ndarray] | None:
         """Simulate one step without feeds, if there is a faster way than `run`.
@@ -205,9 +259,16 @@ class Session:
                 self.plan.sampling,
             )
             self._single_steps = steps
-        outputs = steps.advance(self.n_steps)
-        if outputs is not None:
-            self.n_steps += 1
+        before = self.n_steps
+        try:
+            outputs = steps.advance(before)
+            if outputs is not None:
+                self.last_outputs = outputs
+                self.n_steps = before + 1
+        except BaseException:
+            if self.n_steps == before:
+                steps.undo(before)
+            raise
         return outputs
 
     @functools.cached_property
@@ -245,11 +306,12 @@ class Session:
             while True:
                 inputs, count, error = batch
                 last = error is not None or self.n_steps + count >= end
-                beside = executor.runs_beside and not last
+                beside = executor.runs_beside and not (last or self._is_watched)
                 if count:
                     rows = self._rows(feeds, self.n_steps - first, count)
                     self.host.start_chunk(self.n_steps, rows)
-                    began, timed = time.perf_counter(), executor.is_warm
+                    timed = executor.is_warm and not self._watches_first
+                    began, self._watches_first = time.perf_counter(), False
                     if beside:
                         # the device's loop runs in another thread, so that user code
                         # stays in this one while it makes the inputs that follow
@@ -263,7 +325,7 @@ class Session:
                             batch = None, 0, problem
                         outputs = job.result()
                     else:
-                        outputs = executor.run(self.n_steps, count, inputs)
+                        outputs = self._run_here(executor, count, inputs)
                     self._advance(count, began, timed)
                     yield Chunk(count, outputs)
                 if error is not None:
@@ -272,6 +334,20 @@ class Session:
                     return
                 if not beside:
                     batch = self._make(executor, first, self.n_steps, end, feeds)
+
+    def _run_here(
+        self, executor: Executor, count: int, inputs: Any
+    ) -> list[np.ndarray]:
+        """Simulate some steps; after an error, random streams start them again."""
+        streams = self.host.copy_streams()
+        self._executor = executor
+        try:
+            return executor.run(self.n_steps, count, inputs)
+        except BaseException:
+            self.host.restore_streams(streams)
+            raise
+        finally:
+            self._executor = None
 
     def _make(
         self,
@@ -309,10 +385,21 @@ class Session:
             self._seconds_per_step = (time.perf_counter() - began) / n_steps
 
     def _steps_per_chunk(self, most: int) -> int:
+        if self._watches_first or self._is_watched:
+            return 1
         seconds = self._seconds_per_step or self.interpreter.estimated_seconds
         return (
             max(1, min(most, int(tuning.CHUNK_SECONDS / seconds))) if seconds else most
         )
+
+
+def _has_user_code(plan: Plan) -> bool:
+    """Whether functions or classes of users run in each step."""
+    return bool(plan.callbacks) or any(
+        isinstance(op, SimPyFunc)
+        or (isinstance(op, SimProcess) and traits_of(op.process).keeps_more)
+        for op in plan.split.host
+    )
 
 
 def open_session(
@@ -323,6 +410,7 @@ def open_session(
     fixed_inputs: Mapping[Signal, np.ndarray] = MappingProxyType({}),
     executor: str | None = None,
     most_steps: int = tuning.MOST_STEPS,
+    shows_state: bool = False,
 ) -> Session:
     """Make a session, of parts that fit each other.
 
@@ -342,6 +430,8 @@ def open_session(
         What runs all steps. None: what is faster, if the placement leaves the choice.
     most_steps : int
         Most steps of one chunk.
+    shows_state : bool
+        See `Session`.
 
     Returns
     -------
@@ -375,6 +465,6 @@ def open_session(
         [calls for _, calls in step.segments] if step.has_callbacks else (),
         {"compiled": compiled, "numpy": numpy, None: None}[executor],
     )
-    session = Session(plan, placement, step, host, sources, store, choice)
+    session = Session(plan, placement, step, host, sources, store, choice, shows_state)
     session.kernel_seconds = seconds
     return session

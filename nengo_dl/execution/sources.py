@@ -116,12 +116,15 @@ class Sources:
             with np.errstate(invalid="raise", divide="ignore"):
                 if any(type(source.op) is not SimPyFunc for source in sources):
                     self.host.set_time(first + 1)
+                self.host.now = first
                 for source in sources:
                     source.make_one(first, time)
         except Exception as error:
             return failed(source.op, time, error)
         except BaseException as error:
             return error
+        finally:
+            self.host.now = None
         return None
 
     def _ask(
@@ -152,6 +155,7 @@ class Sources:
                 ):
                     if sets_time:
                         self.host.set_time(step)
+                    self.host.now = step - 1
                     for have, make in turns:
                         if done >= have:
                             make(done - have, time)
@@ -161,6 +165,8 @@ class Sources:
             failure = failed(sources[position].op, times[done], error)
         except BaseException as error:
             failure = error
+        finally:
+            self.host.now = None
         for i, (have, source) in enumerate(zip(had, sources, strict=True)):
             source.end(max(done + (i < position) - have, 0))
         return failure

@@ -94,6 +94,8 @@ class StateStore:
         self._variables: Variables | None = None
         #: those who show parameters elsewhere; see `TrainedParameters`
         self.followers: list[Any] = []
+        #: called before the state is read for somebody else
+        self.before_reading: Callable[[], None] = lambda: None
         self.version = 0
         self._replaced: dict[Block, int] = {}
         self._uniform: tuple[int, dict[int, float]] | None = None
@@ -326,6 +328,7 @@ class StateStore:
         state_blocks = self.step.state_blocks
         values = {b: self._constant_values(b) for b in blocks - set(state_blocks)}
         if len(values) < len(blocks):
+            self.before_reading()
             values.update(zip(state_blocks, self.state_values(), strict=True))
         result = []
         for signal in signals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.parameters.values import ParameterValues, UnknownObjectError
 from nengo_dl.support.arguments import objects_named
 
-__all__ = ["ProbeHistory", "SimulationData"]
+__all__ = ["ProbeHistory", "ProbeRows", "SimulationData"]
 
 
 class ProbeHistory:
@@ -44,6 +44,8 @@ class ProbeHistory:
         self.dtype = dtype
         self.minibatched = minibatched
         self.only_last = only_last
+        #: called before data is read
+        self.before_reading: Callable[[], None] | None = None
         self._pieces: list[np.ndarray] = []
         self._joined: np.ndarray | None = None
 
@@ -54,6 +56,12 @@ class ProbeHistory:
                 self._pieces, values = [], values[-1:]
             self._pieces.append(values)
             self._joined = None
+
+    def append_missing(self, values: np.ndarray) -> None:
+        """Add values unless they were added last; to be sure after an interrupt."""
+        self._joined = None
+        if not self._pieces or self._pieces[-1] is not values:
+            self.append(values)
 
     def clear(self) -> None:
         """Forget all values."""
@@ -72,6 +80,8 @@ class ProbeHistory:
             Shape ``(n_kept, *shape)``, or ``(minibatch, n_kept, *shape)`` with
             minibatches.
         """
+        if self.before_reading is not None:
+            self.before_reading()
         if self._joined is None:
             if not self._pieces:
                 # as an empty list would look, which is what nengo starts from
@@ -88,6 +98,45 @@ class ProbeHistory:
     def recorded(self) -> np.ndarray | None:
         """Return all values, shape ``(n_kept, minibatch, size)``; None without any."""
         return np.concatenate(self._pieces) if self._pieces else None
+
+
+class ProbeRows(Sequence):
+    """What a probe recorded, as the list of values that Nengo's simulator keeps.
+
+    It is where that list is, in ``sim.model.params``, and shows what ``sim.data`` does.
+    A copy of the model, made by pickling, has an empty list there.
+
+    Parameters
+    ----------
+    history : ProbeHistory
+        The values.
+    """
+
+    def __init__(self, history: ProbeHistory):
+        self._history = history
+
+    def _rows(self) -> np.ndarray:
+        values = self._history.array()
+        if self._history.minibatched and len(self._history):
+            return np.moveaxis(values, 1, 0)
+        return values
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the value of one step, or a list of those of several."""
+        rows = self._rows()[index]
+        return list(rows) if isinstance(index, slice) else rows
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._rows(), dtype=dtype)
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return list, ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values of a probe>"
 
 
 class SimulationData(Mapping):

@@ -52,9 +52,9 @@ class SignalValues(Mapping):
         if not isinstance(signal, Signal):
             raise KeyError(f"{signal!r} is not a Signal of the model")
         if signal is self._model.step:
-            value = np.array(self._engine.n_steps, dtype=signal.dtype)
+            value = np.array(self._steps(), dtype=signal.dtype)
         elif signal is self._model.time:
-            value = np.array(self._engine.n_steps * self._model.dt, dtype=signal.dtype)
+            value = np.array(self._steps() * self._model.dt, dtype=signal.dtype)
         elif signal.sparse:
             return signal.initial_value
         else:
@@ -70,6 +70,11 @@ class SignalValues(Mapping):
             value = value.astype(signal.dtype)
         value.setflags(write=False)
         return value
+
+    def _steps(self) -> int:
+        """Return the step counter, which advances before other operators run."""
+        now = self._engine.host.now
+        return self._engine.n_steps if now is None else now + 1
 
     def __iter__(self) -> Iterator[Signal]:
         yield self._model.step

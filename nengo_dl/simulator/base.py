@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import warnings
+from collections.abc import Collection, Iterator
 from typing import Any, Self
 
 import nengo
+import numpy as np
 from nengo.builder import Model
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
@@ -18,14 +22,17 @@ from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
 from nengo_dl.config import NetworkSettings
 from nengo_dl.execution.session import open_session
-from nengo_dl.inspection.data import ProbeHistory, SimulationData
+from nengo_dl.inspection.data import ProbeHistory, ProbeRows, SimulationData
 from nengo_dl.inspection.signals import SignalValues
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.program.placement import Placement
 from nengo_dl.simulator.old_names import OldNames
 from nengo_dl.simulator.options import check_memory, check_options, choose_seed
 from nengo_dl.support.arguments import check_seed
+from nengo_dl.support.forks import check_not_forked, tensorflow_runs
 from nengo_dl.support.garbage import rare_collections
+from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.occupation import Occupation
 from nengo_dl.support.progress import track
 from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.tensor_node import TensorNode
@@ -33,7 +40,11 @@ from nengo_dl.tensorboard.board import Board
 from nengo_dl.tensorboard.step_graph import step_graph
 from nengo_dl.training.face import Training
 
-__all__ = ["SimulatorBase"]
+__all__ = ["TRAINING", "SimulatorBase"]
+
+#: Actions that call functions of the user, which may use the simulator meanwhile
+#: (callbacks of Keras save parameters, or run the network that is trained).
+TRAINING = ("train", "compute a loss", "check gradients")
 
 
 class SimulatorBase(OldNames):
@@ -55,6 +66,8 @@ class SimulatorBase(OldNames):
         optimize: bool = True,
     ):
         self.closed = True  # until everything below has gone well
+        check_not_forked()
+        self._occupation = Occupation()
         check_surroundings("make a simulator")
         options = check_options(
             network,
@@ -83,6 +96,9 @@ class SimulatorBase(OldNames):
             check_seed(seed, self)
         self._training: Training | None = None
         self._keras_training: Any = None
+        # values of inputs for the next call of `step`, if it is part of a run
+        self._step_feeds: dict[Signal, np.ndarray] | None = None
+        tensorflow_runs()
 
         with (
             rare_collections(),
@@ -129,7 +145,12 @@ class SimulatorBase(OldNames):
                 obj=self,
             )
         self._engine = open_session(
-            plan, placement, self.dtype, self.unroll_simulation, fixed
+            plan,
+            placement,
+            self.dtype,
+            self.unroll_simulation,
+            fixed,
+            shows_state=True,
         )
         self._histories = {
             probe: ProbeHistory(
@@ -140,6 +161,10 @@ class SimulatorBase(OldNames):
             )
             for probe, sampling in zip(model.probes, plan.sampling, strict=True)
         }
+        for probe, history in self._histories.items():
+            history.before_reading = functools.partial(self._engine.note_reading, True)
+            # where Nengo's simulator has its data
+            model.params[probe] = ProbeRows(history)
         self._parameters = ParameterValues(
             self._engine, model, self.minibatch_size is not None
         )
@@ -174,7 +199,7 @@ class SimulatorBase(OldNames):
     @property
     def n_steps(self) -> int:
         """Number of time steps simulated since the last reset."""
-        return self._engine.n_steps
+        return self._engine.shown_steps
 
     @n_steps.setter
     def n_steps(self, value: int) -> None:
@@ -183,7 +208,7 @@ class SimulatorBase(OldNames):
     @property
     def time(self) -> float:
         """Simulated time since the last reset, in seconds."""
-        return self._engine.n_steps * self.model.dt
+        return self._engine.shown_steps * self.model.dt
 
     @time.setter
     def time(self, value: float) -> None:
@@ -219,15 +244,15 @@ class SimulatorBase(OldNames):
         ...     print(np.array_equal(first, sim.data[probe]))
         True
         """
-        self._check_open("reset")
-        if seed is not None:
-            self.seed = check_seed(seed, self)
-        self._engine.storage.reset_parameters()
-        self._engine.reset(self.seed)
-        self._parameters.forget()
-        if self._training is not None:
-            self._training.trainer.reset(self.seed)
-        self.clear_probes()
+        with self._doing("reset", ()):
+            if seed is not None:
+                self.seed = check_seed(seed, self)
+            self._engine.storage.reset_parameters()
+            self._engine.reset(self.seed)
+            self._parameters.forget()
+            if self._training is not None:
+                self._training.trainer.reset(self.seed)
+            self.clear_probes()
 
     def clear_probes(self) -> None:
         """Forget all probe data.
@@ -260,12 +285,13 @@ class SimulatorBase(OldNames):
         >>> sim.data[probe].shape
         (2, 1)
         """
-        self.closed = True
-        self.signals = None
-        self._engine.loop.close()
-        self._close_training()
-        if self._board is not None:
-            self._board.close()
+        with self._occupation.during("close"):
+            self.closed = True
+            self.signals = None
+            self._engine.loop.close()
+            self._close_training()
+            if self._board is not None:
+                self._board.close()
 
     def _close_training(self) -> None:
         """Forget optimizers and what else training keeps; give its programs back."""
@@ -276,6 +302,14 @@ class SimulatorBase(OldNames):
     def _check_open(self, action: str) -> None:
         if self.closed:
             raise SimulatorClosed(f"Cannot {action}: the simulator is closed")
+        check_not_forked()
+
+    @contextlib.contextmanager
+    def _doing(self, action: str, within: Collection[str] = TRAINING) -> Iterator[None]:
+        """Return a context in which nothing else is done, and Ctrl-C waits."""
+        self._check_open(action)
+        with self._occupation.during(action, within), DeferredInterrupt():
+            yield
 
     def __enter__(self) -> Self:
         if self.closed:

@@ -82,10 +82,10 @@ class ParametersFace(KerasFace):
         ...         print(file["net.ensembles[0].bias"].shape)
         (10,)
         """
-        self._check_open("save parameters")
-        return save_parameters(
-            self._checkpoint(all_optimizers), path, include_global, include_local
-        )
+        with self._doing("save parameters"):
+            return save_parameters(
+                self._checkpoint(all_optimizers), path, include_global, include_local
+            )
 
     def load_params(
         self,
@@ -145,19 +145,19 @@ class ParametersFace(KerasFace):
         >>> report.skipped
         {}
         """
-        self._check_open("load parameters")
-        report = load_parameters(
-            self._checkpoint(),
-            path,
-            include_global,
-            include_local,
-            objects,
-            item,
-            only_finite,
-        )
-        if include_global:
-            mark_trained(self.model)
-        return report
+        with self._doing("load parameters"):
+            report = load_parameters(
+                self._checkpoint(),
+                path,
+                include_global,
+                include_local,
+                objects,
+                item,
+                only_finite,
+            )
+            if include_global:
+                mark_trained(self.model)
+            return report
 
     def _checkpoint(self, all_optimizers: bool = False) -> Checkpoint:
         """Return all that is saved of this simulation, in files and in copies."""
@@ -223,8 +223,8 @@ class ParametersFace(KerasFace):
         >>> ensemble.bias is None
         True
         """
-        self._check_open("freeze parameters")
-        return freeze(self._parameters, objs, item)
+        with self._doing("freeze parameters"):
+            return freeze(self._parameters, objs, item)
 
     def get_nengo_params(
         self, nengo_objs: Any, as_dict: bool = False, item: int = 0

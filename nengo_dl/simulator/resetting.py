@@ -47,15 +47,15 @@ class ResettingFace(SimulatorBase):
         0 5
         0
         """
-        self._check_open("reset")
-        check_flag(include_trainable, "include_trainable", self)
-        check_flag(include_probes, "include_probes", self)
-        if include_trainable:
-            self._engine.storage.reset_parameters()
-            self._parameters.forget()
-        self._engine.soft_reset()
-        if include_probes:
-            self.clear_probes()
+        with self._doing("reset"):
+            check_flag(include_trainable, "include_trainable", self)
+            check_flag(include_probes, "include_probes", self)
+            if include_trainable:
+                self._engine.storage.reset_parameters()
+                self._parameters.forget()
+            self._engine.soft_reset()
+            if include_probes:
+                self.clear_probes()
 
     def trange(
         self, sample_every: float | None = None, dt: float | None = None

@@ -11,12 +11,13 @@ from typing import Any
 import nengo
 import numpy as np
 import tensorflow as tf
+from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_number
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.profiling.profiler import check_profile, recorded
-from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.simulator.base import TRAINING, SimulatorBase
 from nengo_dl.support.arguments import (
     check_extra_feeds,
     check_feeds,
@@ -55,14 +56,40 @@ class RunningFace(SimulatorBase):
         ...     print(sim.n_steps, sim.data[probe])
         1 [[0.001]]
         """
-        if not kwargs:
-            self._check_open("run")
-            outputs = self._engine.run_one()
+        self._check_open("run")
+        if kwargs:
+            kwargs.setdefault("progress_bar", False)
+            self._run_steps(1, **kwargs)
+            return
+        begun = self._occupation.begin("run", TRAINING)
+        try:
+            if self._step_feeds is not None or not self._take_single_step():
+                self._start_of_run()
+                self._run(1, self._step_feeds or {}, False)
+        finally:
+            if begun:
+                self._occupation.end()
+
+    def _take_single_step(self) -> bool:
+        """Simulate one step with as little around it as possible.
+
+        Returns
+        -------
+        bool
+            False, and nothing was done, if there is no such way.
+        """
+        session = self._engine
+        before = session.n_steps
+        try:
+            outputs = session.run_one()
             if outputs is not None:
                 self._record(outputs)
-                return
-        kwargs.setdefault("progress_bar", False)
-        self.run_steps(1, **kwargs)
+        except BaseException:
+            # Ctrl-C, at any moment: a step is recorded if it counts
+            if session.n_steps > before:
+                self._record_missing(session.last_outputs)
+            raise
+        return outputs is not None
 
     def run(self, time_in_seconds: float, **kwargs: Any) -> None:
         """Simulate for some time.
@@ -167,6 +194,20 @@ class RunningFace(SimulatorBase):
         [[0. 1. 2.]
          [3. 4. 5.]]
         """
+        self._run_steps(
+            n_steps, input_feeds, profile, progress_bar, extra_feeds, step_by_step=True
+        )
+
+    def _run_steps(
+        self,
+        n_steps,
+        input_feeds=None,
+        profile=False,
+        progress_bar=None,
+        extra_feeds=None,
+        step_by_step=False,
+    ) -> None:
+        """Do what `run_steps` does; it may be a part of `step`."""
         self._check_open("run")
         check_surroundings("run")
         n_steps = check_positive(n_steps, "n_steps", self, 0, int(_MOST_STEPS))
@@ -176,30 +217,56 @@ class RunningFace(SimulatorBase):
         given, profile = profile, check_profile(profile, self)
         if extra_feeds is not None:
             with temporary_values(check_extra_feeds(extra_feeds, self)):
-                return self.run_steps(n_steps, input_feeds, given, progress_bar)
+                return self._run_steps(
+                    n_steps, input_feeds, given, progress_bar, None, step_by_step
+                )
         if n_steps == 0:
             warnings.warn(
                 f"Running for 0 timesteps. Simulator still at time {self.time}.",
                 stacklevel=2,
             )
             return
-        if not self._engine.plan.settings.stateful:
-            self.clear_probes()
         if progress_bar is None:
             progress_bar = self.progress_bar
-        if profile is None:
-            self._run(n_steps, feeds, progress_bar)
-        else:
-            self._engine.loop.show_labels()
-            with recorded(profile, self._engine.step.labels):
-                self._run(n_steps, feeds, progress_bar, compiled=True)
+        if (
+            step_by_step
+            and getattr(self.step, "__func__", None) is not RunningFace.step
+        ):
+            self._call_step(n_steps, feeds, progress_bar)
+            return
+        with self._occupation.during("run", TRAINING), contextlib.ExitStack() as stack:
+            if profile is not None:
+                self._engine.loop.show_labels()
+                stack.enter_context(recorded(profile, self._engine.step.labels))
+            self._start_of_run()
+            self._run(n_steps, feeds, progress_bar, compiled=profile is not None)
+
+    def _call_step(
+        self, n_steps: int, feeds: Mapping[Signal, np.ndarray], progress_bar: Any
+    ) -> None:
+        """Run by calls of `step`, which a subclass has overridden."""
+        with contextlib.ExitStack() as stack:
+            advance = None
+            if progress_bar is not False:
+                bar = track(progress_bar, "Simulating", "Simulation", n_steps)
+                advance = stack.enter_context(bar).total_progress.step
+            for n in range(n_steps):
+                self._step_feeds = {
+                    signal: rows[n : n + 1] for signal, rows in feeds.items()
+                } or None
+                try:
+                    self.step()
+                finally:
+                    self._step_feeds = None
+                if advance is not None:
+                    advance(1)
+
+    def _start_of_run(self) -> None:
+        """Forget data, if each run is one of its own."""
+        if not self._engine.plan.settings.stateful:
+            self.clear_probes()
 
     def _run(self, n_steps, feeds, progress_bar, compiled=False) -> None:
-        if progress_bar is False and n_steps == 1:
-            # too short for an interrupt to be worth handling
-            for chunk in self._engine.run(1, feeds, compiled):
-                self._record(chunk.outputs)
-            return
         with contextlib.ExitStack() as stack:
             advance = None
             if progress_bar is not False:
@@ -219,3 +286,8 @@ class RunningFace(SimulatorBase):
     def _record(self, outputs: Sequence[np.ndarray]) -> None:
         for history, values in zip(self._histories.values(), outputs, strict=True):
             history.append(values)
+
+    def _record_missing(self, outputs: Sequence[np.ndarray]) -> None:
+        """Record what an interrupted call of `_record` did not."""
+        for history, values in zip(self._histories.values(), outputs, strict=True):
+            history.append_missing(values)

@@ -1,0 +1,56 @@
+"""Processes that were forked after TensorFlow ran, in which it would hang."""
+
+from __future__ import annotations
+
+import os
+
+from nengo.exceptions import SimulationError
+
+__all__ = ["check_not_forked", "tensorflow_runs"]
+
+
+class _Process:
+    """What is known about this process.
+
+    Attributes
+    ----------
+    runs_tensorflow : bool
+        Whether TensorFlow has threads in this process.
+    lost_threads : bool
+        Whether it had some when this process was forked; they do not exist here.
+    """
+
+    runs_tensorflow = False
+    lost_threads = False
+
+
+def tensorflow_runs() -> None:
+    """Note that TensorFlow has started its threads in this process."""
+    _Process.runs_tensorflow = True
+
+
+def check_not_forked() -> None:
+    """Raise if TensorFlow would wait for threads that do not exist in this process.
+
+    Raises
+    ------
+    SimulationError
+        The message says how to start processes instead.
+    """
+    if _Process.lost_threads:
+        raise SimulationError(
+            "This process was forked from one in which TensorFlow had run, and "
+            "TensorFlow would wait for its threads for ever. Start processes with "
+            "multiprocessing.get_context('spawn') (or "
+            "multiprocessing.set_start_method('spawn')), or make the first simulator "
+            "after the fork"
+        )
+
+
+def _after_fork() -> None:
+    if _Process.runs_tensorflow:
+        _Process.lost_threads = True
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
