@@ -147,3 +147,24 @@ def test_index_describes_each_page_once():
     assert sorted(named) == sorted(
         pages - {"index"} | {"examples/index", "examples/tutorial"}
     )
+
+
+def architecture_files():
+    """The files of the package that the page on the architecture names."""
+    page = (DOCS / "architecture.rst").read_text(encoding="utf-8")
+    return sorted(set(re.findall(r"``([a-z_]+/[a-z_/]+\.py)``", page)))
+
+
+def test_architecture_names_files():
+    assert len(architecture_files()) > 25
+
+
+@pytest.mark.parametrize("name", architecture_files())
+def test_file_of_the_architecture_exists(name):
+    assert (ROOT / "nengo_dl" / name).exists()
+
+
+def test_architecture_has_a_row_for_each_folder():
+    page = (DOCS / "architecture.rst").read_text(encoding="utf-8")
+    folders = {p.parent.name for p in (ROOT / "nengo_dl").glob("*/__init__.py")}
+    assert {name for name in folders if f"``{name}/``" not in page} == set()
