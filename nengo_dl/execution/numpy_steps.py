@@ -260,7 +260,9 @@ class HostOperators:
             Values, for each step of the chunk, of signals whose functions are not to be
             called.
         """
-        self.refresh()
+        source = self._source
+        if source is not None and source.version != self._source_version:
+            self.refresh()
         self._n_steps = n_steps
         self._counts = {}
         self.overrides = overrides

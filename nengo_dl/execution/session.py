@@ -246,8 +246,12 @@ class Session:
         """
         if not self._has_single_steps:
             return None
-        self.storage.take_changes()
-        self.interpreter.prepare()
+        # without calls that change nothing: this is what `Simulator.step` waits for
+        store = self.storage
+        if store.followers:
+            store.take_changes()
+        if store.home is not self.interpreter:
+            self.interpreter.prepare()
         (item,) = self.interpreter.items()
         steps = self._single_steps
         if steps is None or steps.item is not item:

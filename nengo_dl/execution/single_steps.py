@@ -7,12 +7,14 @@ as long for one step as the operators of a hundred neurons.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.signal import Signal
 
+from nengo_dl.compiler.process_traits import traits_of
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.numpy_executor import Item
 from nengo_dl.execution.numpy_steps import HostOperators, assign_result, failed
@@ -20,15 +22,80 @@ from nengo_dl.execution.sources import Source
 
 __all__ = ["SingleSteps"]
 
+#: After how many steps random streams are copied again.
+_STEPS_BETWEEN_COPIES = 256
 
-class _Before(NamedTuple):
+
+@dataclass(slots=True)
+class _Before:
     """Copies of what a step changes, and which sources have made their value."""
 
     n_steps: int
     made: list[Source]
     state: list[np.ndarray]
     streams: Sequence[tuple[Any, Any]]
-    sources: list[tuple[Source, int, list[Any], list[Any]]]
+    inner: list[tuple[list[Any], list[Any]]]
+
+
+class _Inner:
+    """What a source changes besides its output: state, and random streams.
+
+    A copy of a random stream takes as long as some operators. Where a source is known
+    to do nothing but draw from its stream and change its state, a copy is made once in
+    a while, and the steps since then are repeated when it is needed.
+
+    Parameters
+    ----------
+    source : Source
+        The source.
+    item : Item
+        Live arrays and step functions.
+    host : HostOperators
+        Has the streams.
+    """
+
+    def __init__(self, source: Source, item: Item, host: HostOperators):
+        self.source = source
+        self.arrays = [item.signals[signal] for signal in source.op.updates]
+        self.streams = [
+            stream
+            for (op, _), streams in host.streams.items()
+            if op is source.op
+            for stream in streams
+        ]
+        process = getattr(source.op, "process", None)
+        keeps_more = process is not None and traits_of(process).keeps_more
+        self.repeats = bool(self.streams) and not keeps_more
+        self._step = host.step_function(source.op, item.number)
+        self._n_made = 0
+        self._copies: tuple[list[Any], list[Any]] | None = None
+
+    def copy(self, goes_on: bool) -> tuple[list[Any], list[Any]]:
+        """Return copies for `restore`.
+
+        Parameters
+        ----------
+        goes_on : bool
+            Whether the last step was the one before.
+        """
+        if self.repeats and goes_on and self._copies is not None:
+            if self.source.n_made - self._n_made < _STEPS_BETWEEN_COPIES:
+                return self._copies
+        self._n_made = self.source.n_made
+        self._copies = (
+            [(live, live.copy()) for live in self.arrays],
+            [(stream, stream.get_state()) for stream in self.streams],
+        )
+        return self._copies
+
+    def restore(self, copies: tuple[list[Any], list[Any]]) -> None:
+        """Return to where a step began, given what `copy` returned then."""
+        for live, copy in copies[0]:
+            live[...] = copy
+        for stream, state in copies[1]:
+            stream.set_state(state)
+        for _ in range(self.source.n_made - self._n_made):
+            self._step()
 
 
 class SingleSteps:
@@ -66,20 +133,15 @@ class SingleSteps:
         self._sources = sources
         self._makers = [(self._maker(source), source) for source in self._sources]
         self._before: _Before | None = None
-        #: what sources change besides their output
-        self._kept = [
-            (
-                source,
-                [item.signals[s] for s in source.op.updates],
-                [
-                    stream
-                    for (op, _), streams in host.streams.items()
-                    if op is source.op
-                    for stream in streams
-                ],
-            )
-            for source in self._sources
+        self._inner = [
+            _Inner(source, item, host)
+            for source in sources
+            if source.op.updates or any(op is source.op for op, _ in host.streams)
         ]
+        # number of the last step, and what sources had made before the first of those
+        # that followed each other
+        self._last = -2
+        self._start: tuple[int, list[int]] = (0, [])
         self._draws = bool(host.copy_streams())
         self._fixed = [
             (live, np.reshape(fixed_inputs[signal], live.shape))
@@ -164,32 +226,28 @@ class SingleSteps:
         self.item.restore_state(before.state)
         for stream, state in before.streams:
             stream.set_state(state)
-        for source, n_made, arrays, streams in before.sources:
-            source.n_made = n_made
-            if source in before.made:
-                source.keep(n_steps, self.item.signals)
-                continue
-            for live, copy in arrays:
-                live[...] = copy
-            for stream, state in streams:
-                stream.set_state(state)
+        start, counts = self._start
+        for source, count in zip(self._sources, counts, strict=True):
+            source.n_made = count + n_steps - start
+        for inner, copies in zip(self._inner, before.inner, strict=True):
+            if inner.source not in before.made:
+                inner.restore(copies)
+        for source in before.made:
+            source.keep(n_steps, self.item.signals)
+        self._last = -2
 
     def _copy(self, n_steps: int, made: list[Source]) -> _Before:
         """Copy everything that a step changes."""
+        goes_on = n_steps == self._last + 1
+        if not goes_on:
+            self._start = n_steps, [source.n_made for source in self._sources]
+        self._last = n_steps
         return _Before(
             n_steps,
             made,
             self.item.copy_state(),
             self._host.copy_streams() if self._draws else (),
-            [
-                (
-                    source,
-                    source.n_made,
-                    [(live, live.copy()) for live in arrays],
-                    [(stream, stream.get_state()) for stream in streams],
-                )
-                for source, arrays, streams in self._kept
-            ],
+            [inner.copy(goes_on) for inner in self._inner] if self._inner else [],
         )
 
     def _maker(self, source: Source) -> Callable[[float], None]:

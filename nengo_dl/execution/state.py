@@ -75,6 +75,8 @@ class StateStore:
         State that training carries on.
     streams : NodeStreams
         Random generators of TensorNodes.
+    home : StateHome
+        Where the state is.
     version : int
         Grows whenever constants are replaced; see `replaced_since`.
     """
@@ -104,7 +106,7 @@ class StateStore:
             np.repeat(values, minibatch, axis=0)
             for values in step.initial_values(step.state_blocks)
         ]
-        self._home: StateHome = _Arrays(self._initial_state)
+        self.home: StateHome = _Arrays(self._initial_state)
         self.lasting = LastingState(plan, step, self._initial_state)
         self.streams = NodeStreams(plan, step)
 
@@ -128,11 +130,11 @@ class StateStore:
 
     def state_values(self) -> list[np.ndarray]:
         """Return the current values of the state blocks, shapes (minibatch, size)."""
-        return self._home.read_state()
+        return self.home.read_state()
 
     def set_state_values(self, values: Sequence[np.ndarray]) -> None:
         """Replace the values of the state blocks."""
-        self._home = _Arrays([np.asarray(value) for value in values])
+        self.home = _Arrays([np.asarray(value) for value in values])
 
     def move_state_to(self, home: StateHome) -> list[np.ndarray] | None:
         """Let the state live in another place, from which it is read from now on.
@@ -147,11 +149,11 @@ class StateStore:
         list of ndarray, shapes (minibatch, size), or None
             The values that were written there. None if they were there already.
         """
-        if self._home is home:
+        if self.home is home:
             return None
         values = self.state_values()
         home.write_state(values)
-        self._home = home
+        self.home = home
         return values
 
     @property

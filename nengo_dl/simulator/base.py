@@ -29,7 +29,7 @@ from nengo_dl.program.placement import Placement
 from nengo_dl.simulator.old_names import OldNames
 from nengo_dl.simulator.options import check_memory, check_options, choose_seed
 from nengo_dl.support.arguments import check_seed
-from nengo_dl.support.forks import check_not_forked, tensorflow_runs
+from nengo_dl.support.forks import PROCESS, check_not_forked, tensorflow_runs
 from nengo_dl.support.garbage import rare_collections
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.occupation import Occupation
@@ -302,7 +302,8 @@ class SimulatorBase(OldNames):
     def _check_open(self, action: str) -> None:
         if self.closed:
             raise SimulatorClosed(f"Cannot {action}: the simulator is closed")
-        check_not_forked()
+        if PROCESS.lost_threads:
+            check_not_forked()
 
     @contextlib.contextmanager
     def _doing(self, action: str, within: Collection[str] = TRAINING) -> Iterator[None]:

@@ -61,14 +61,18 @@ class RunningFace(SimulatorBase):
             kwargs.setdefault("progress_bar", False)
             self._run_steps(1, **kwargs)
             return
-        begun = self._occupation.begin("run", TRAINING)
+        # taken without a call in the usual case: a step of a small network is short
+        lock = self._occupation.lock
+        taken = lock.acquire(blocking=False)
+        if not taken:  # it is a part of training, or an error
+            self._occupation.begin("run", TRAINING)
         try:
             if self._step_feeds is not None or not self._take_single_step():
                 self._start_of_run()
                 self._run(1, self._step_feeds or {}, False)
         finally:
-            if begun:
-                self._occupation.end()
+            if taken:
+                lock.release()
 
     def _take_single_step(self) -> bool:
         """Simulate one step with as little around it as possible.

@@ -6,7 +6,7 @@ import os
 
 from nengo.exceptions import SimulationError
 
-__all__ = ["check_not_forked", "tensorflow_runs"]
+__all__ = ["PROCESS", "check_not_forked", "tensorflow_runs"]
 
 
 class _Process:
@@ -24,9 +24,12 @@ class _Process:
     lost_threads = False
 
 
+PROCESS = _Process()
+
+
 def tensorflow_runs() -> None:
     """Note that TensorFlow has started its threads in this process."""
-    _Process.runs_tensorflow = True
+    PROCESS.runs_tensorflow = True
 
 
 def check_not_forked() -> None:
@@ -37,7 +40,7 @@ def check_not_forked() -> None:
     SimulationError
         The message says how to start processes instead.
     """
-    if _Process.lost_threads:
+    if PROCESS.lost_threads:
         raise SimulationError(
             "This process was forked from one in which TensorFlow had run, and "
             "TensorFlow would wait for its threads for ever. Start processes with "
@@ -48,8 +51,8 @@ def check_not_forked() -> None:
 
 
 def _after_fork() -> None:
-    if _Process.runs_tensorflow:
-        _Process.lost_threads = True
+    if PROCESS.runs_tensorflow:
+        PROCESS.lost_threads = True
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

@@ -16,10 +16,15 @@ class Occupation:
 
     One action at a time, of one thread. Whoever comes second gets an error instead of
     waiting: if it is called by the first, it would wait for ever.
+
+    Attributes
+    ----------
+    lock : threading.Lock
+        Held during an action. Whoever takes it without calling `begin` runs.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self.action = ""
         self.thread = 0
 
@@ -43,10 +48,10 @@ class Occupation:
         SimulationError
             If something else is being done.
         """
-        if self._lock.acquire(blocking=False):
+        if self.lock.acquire(blocking=False):
             self.action, self.thread = action, threading.get_ident()
             return True
-        current, same = self.action, self.thread == threading.get_ident()
+        current, same = self.action or "run", self.thread == threading.get_ident()
         if same and current in within:
             return False
         raise SimulationError(
@@ -59,7 +64,7 @@ class Occupation:
     def end(self) -> None:
         """End the action."""
         self.action, self.thread = "", 0
-        self._lock.release()
+        self.lock.release()
 
     @contextlib.contextmanager
     def during(self, action: str, within: Collection[str] = ()) -> Iterator[None]:

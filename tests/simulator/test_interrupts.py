@@ -97,6 +97,8 @@ def presses(delay, count, gap=1e-4):
         while not pressed.is_set():
             with contextlib.suppress(KeyboardInterrupt):
                 pressed.wait()
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(1e-3)  # the last one is handled in this thread
         thread.join()
 
 
@@ -141,7 +143,7 @@ def test_interrupted_steps_go_on_where_they_were(count):
         expected = data_of(net, sim)
 
     def steps():
-        for _ in range(n_steps - sim.n_steps):
+        for _ in range(n_steps - 1 - sim.n_steps):
             sim.step()
 
     with simulator(net) as sim:
