@@ -32,6 +32,7 @@ from nengo_dl.profiling.profiler import annotate
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
+from nengo_dl.support.interrupts import DeferredInterrupt
 
 __all__ = ["Chunk", "Session", "open_session"]
 
@@ -270,8 +271,9 @@ class Session:
                 self.last_outputs = outputs
                 self.n_steps = before + 1
         except BaseException:
-            if self.n_steps == before:
-                steps.undo(before)
+            with DeferredInterrupt():
+                if self.n_steps == before:
+                    steps.undo(before)
             raise
         return outputs
 

@@ -6,8 +6,8 @@ import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Collection, Iterator
-from typing import Any, Self
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, ParamSpec, Self, TypeVar
 
 import nengo
 import numpy as np
@@ -40,11 +40,39 @@ from nengo_dl.tensorboard.board import Board
 from nengo_dl.tensorboard.step_graph import step_graph
 from nengo_dl.training.face import Training
 
-__all__ = ["TRAINING", "SimulatorBase"]
+__all__ = ["TRAINING", "SimulatorBase", "doing"]
 
 #: Actions that call functions of the user, which may use the simulator meanwhile
 #: (callbacks of Keras save parameters, or run the network that is trained).
-TRAINING = ("train", "compute a loss", "check gradients")
+TRAINING = ("train", "evaluate", "predict", "compute a loss", "check gradients")
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def doing(
+    action: str, within: Collection[str] = TRAINING
+) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Return a decorator of methods, during which a simulator does nothing else.
+
+    Parameters
+    ----------
+    action : str
+        What the method does, as it reads after "Cannot".
+    within : collection of str
+        Actions that may call it.
+    """
+
+    def decorate(method: Callable[_P, _R]) -> Callable[_P, _R]:
+        @functools.wraps(method)
+        def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            simulator: Any = args[0]
+            with simulator._doing(action, within):
+                return method(*args, **kwargs)
+
+        return wrapped
+
+    return decorate
 
 
 class SimulatorBase(OldNames):

@@ -9,6 +9,7 @@ import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
 
+from nengo_dl.simulator.base import doing
 from nengo_dl.simulator.training import TrainingFace
 from nengo_dl.training.keras_face import KerasTraining
 from nengo_dl.training.keras_model import SimulatorModel
@@ -115,6 +116,7 @@ class KerasFace(TrainingFace):
             )
         self._keras.compile(optimizer, loss, metrics, loss_weights)
 
+    @doing("train", ())
     def fit(
         self,
         x: Any = None,
@@ -203,7 +205,6 @@ class KerasFace(TrainingFace):
         SimulationError
             If a loss or gradient is not finite.
         """
-        self._check_open("fit")
         face = self._keras
         face.check_batch_size(batch_size)
         face.check_batch_size(validation_batch_size, "validation_batch_size")
@@ -241,6 +242,7 @@ class KerasFace(TrainingFace):
             recompute=recompute,
         )
 
+    @doing("evaluate")
     def evaluate(
         self,
         x: Any = None,
@@ -267,12 +269,12 @@ class KerasFace(TrainingFace):
         dict of {str: float}
             Means over all items.
         """
-        self._check_open("evaluate")
         self._keras.check_batch_size(batch_size)
         _refuse_weights("sample_weight", sample_weight, self)
         _refuse_stateful(stateful, self)
         return self._keras.evaluate(x, y, n_steps, verbose, steps, callbacks)
 
+    @doing("predict")
     def predict(
         self,
         x: Any = None,
@@ -309,7 +311,6 @@ class KerasFace(TrainingFace):
         >>> found[probe].shape
         (6, 3, 1)
         """
-        self._check_open("predict")
         self._keras.check_batch_size(batch_size)
         _refuse_stateful(stateful, self)
         return self._keras.predict(x, n_steps, verbose, steps, callbacks)
@@ -320,6 +321,7 @@ class KerasFace(TrainingFace):
         """Return what probes show for one minibatch; see `predict`."""
         return self.predict(x, n_steps=n_steps)
 
+    @doing("train", ())
     def train_on_batch(
         self, x: Any = None, y: Any = None, n_steps: int | None = None
     ) -> dict[str, float]:
@@ -335,14 +337,13 @@ class KerasFace(TrainingFace):
         dict of {str: float}
             Loss and metrics before the update.
         """
-        self._check_open("train")
         return self._keras.train_on_batch(x, y, n_steps)
 
+    @doing("evaluate")
     def test_on_batch(
         self, x: Any = None, y: Any = None, n_steps: int | None = None
     ) -> dict[str, float]:
         """Measure loss and metrics of one minibatch; see `evaluate`."""
-        self._check_open("evaluate")
         return self._keras.test_on_batch(x, y, n_steps)
 
     @property

@@ -90,8 +90,9 @@ class RunningFace(SimulatorBase):
                 self._record(outputs)
         except BaseException:
             # Ctrl-C, at any moment: a step is recorded if it counts
-            if session.n_steps > before:
-                self._record_missing(session.last_outputs)
+            with DeferredInterrupt():
+                if session.n_steps > before:
+                    self._record_missing(session.last_outputs)
             raise
         return outputs is not None
 
