@@ -11,7 +11,23 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.support import tuning
 
-__all__ = ["Executor", "ExecutorChoice"]
+__all__ = ["Chunk", "Executor", "ExecutorChoice"]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What some steps gave.
+
+    Attributes
+    ----------
+    n_steps : int
+        Number of steps.
+    outputs : list of ndarray, shapes (n_kept, minibatch, size)
+        Values of the outputs at the steps that their sampling period keeps.
+    """
+
+    n_steps: int
+    outputs: list[np.ndarray]
 
 
 class Executor(Protocol):

@@ -20,8 +20,9 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
-from nengo_dl.execution.numpy_steps import HostOperators, failed
+from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import StateStore
+from nengo_dl.execution.user_code import failed
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
 

@@ -8,7 +8,6 @@ exactly its numbers.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -17,21 +16,18 @@ import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal, SignalDict
-from nengo.exceptions import SimulationError
-from nengo.processes import Process
 from nengo.transforms import SparseMatrix
 from nengo.utils.numpy import maxint
 from numpy.random import RandomState
 
 from nengo_dl.compiler.operators import RandomSample, copy_stream, with_own_stream
 from nengo_dl.compiler.plan import Plan
-from nengo_dl.compiler.process_traits import of_nengo, traits_of
+from nengo_dl.compiler.process_traits import of_nengo
 from nengo_dl.compiler.sparse import coo
+from nengo_dl.execution.user_code import assign_result, run_step
+from nengo_dl.execution.watched_process import WatchedProcess
 
 __all__ = ["HostOperators"]
-
-#: The type of most arrays; NumPy has one object for it.
-_FLOAT64 = np.dtype(np.float64)
 
 
 class ConstantSource(Protocol):
@@ -91,7 +87,7 @@ class HostOperators:
         #: For operators that draw random numbers in each step, by what they keep the
         #: stream for: the stream of each item. None: streams of the simulation itself.
         self.streams: dict[tuple[Operator | None, str], list[RandomState]] = {}
-        self.processes: dict[Operator, list[_WatchedProcess]] = {}
+        self.processes: dict[Operator, list[WatchedProcess]] = {}
         self.item_seeds: list[int] = []
         self._n_steps = 0
 
@@ -163,7 +159,7 @@ class HostOperators:
             step = op.step_from(stream, signals)
         elif isinstance(op, SimProcess) and op in self.on_host:
             own = copy.copy(op)
-            own.process = watched = _WatchedProcess(op.process)
+            own.process = watched = WatchedProcess(op.process)
             step = own.make_step(signals, self.dt, rng)
             self.processes.setdefault(op, []).append(watched)
             if watched.traits.draws and watched.stream is not None:
@@ -355,35 +351,6 @@ class HostOperators:
         ]
 
 
-class _WatchedProcess:
-    """A process that says which stream, and which step function, it is used with.
-
-    Parameters
-    ----------
-    process : Process
-        The original; it is not modified.
-    """
-
-    def __init__(self, process: Process):
-        self.process = process
-        self.traits = traits_of(process)
-        self.stream: RandomState | None = None
-        self.step: Any = None
-
-    def get_rng(self, rng: RandomState) -> RandomState:
-        """Return the stream of the process."""
-        self.stream = self.process.get_rng(rng)
-        return self.stream
-
-    def make_step(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the step function of the process."""
-        self.step = self.process.make_step(*args, **kwargs)
-        return self.step
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.process, name)
-
-
 def _init_signals(op: Operator, signals: SignalDict) -> None:
     """Give an operator its live arrays, at any time of a simulation.
 
@@ -419,102 +386,3 @@ def _make_function_step(op: SimPyFunc, signals: SignalDict) -> Callable[[], None
             assign_result(output, result)
 
     return step_function
-
-
-def assign_result(output: np.ndarray, returned: object) -> None:
-    """Store what a user's function returned.
-
-    Parameters
-    ----------
-    output : ndarray
-        Where to store it.
-    returned : object
-        What came back: numbers that broadcast to the output's shape.
-
-    Raises
-    ------
-    SimulationError
-        If it is None, not numbers, of a wrong shape, or not finite.
-    """
-    # the usual results are checked without NumPy's overhead
-    if isinstance(returned, float) and math.isfinite(returned):
-        output[...] = returned
-        return
-    if (
-        type(returned) is np.ndarray
-        and returned.dtype is _FLOAT64
-        and returned.ndim == 1
-        and returned.shape == output.shape
-        and math.isfinite(returned.dot(returned))
-    ):
-        output[...] = returned
-        return
-    if returned is None:
-        raise SimulationError(f"it returned None; {_needed(output)}")
-    result = returned
-    try:
-        # strings of digits, objects and complex numbers could be assigned, too
-        if type(result) is not float:
-            result = np.asarray(returned)
-            if result.dtype.kind not in "biuf":
-                raise TypeError(f"as an array it has the type {result.dtype}")
-        output[...] = result
-    except (TypeError, ValueError) as error:
-        raise SimulationError(
-            f"it returned {returned!r} of type {type(returned).__name__}; "
-            f"{_needed(output)} ({error})"
-        ) from error
-    # a finite sum of squares is the cheapest proof that nothing is infinite or NaN
-    if output.ndim == 1 and math.isfinite(output.dot(output)):
-        return
-    if not np.isfinite(output).all():
-        raise SimulationError(
-            f"it returned non-finite values, {returned!r}; {_needed(output)}"
-        )
-
-
-def _needed(output: np.ndarray) -> str:
-    if output.size == 1:
-        return "one finite number is needed"
-    return f"{output.size} finite numbers are needed"
-
-
-def run_step(step: Callable[[], None], op: Operator, time: float) -> None:
-    """Run one step function; name its owner, and the time, if it fails.
-
-    Raises
-    ------
-    SimulationError
-        If it raises anything but an exit or interrupt; the original is chained.
-    """
-    try:
-        step()
-    except Exception as error:
-        raise failed(op, time, error) from error
-
-
-def failed(op: Operator, time: float, error: Exception) -> SimulationError:
-    """Return an exception that says where a user's code failed, and why.
-
-    The cause is named by its type, too, if it has no message but, say, a key.
-    """
-    reason = str(error)
-    if not reason or isinstance(error, KeyError):
-        reason = repr(error)
-    failure = SimulationError(f"{describe(op)} failed at t={time:g}: {reason}")
-    failure.__cause__ = error
-    return failure
-
-
-def describe(op: Operator) -> str:
-    """Name the user's object behind an operator, for messages."""
-    if isinstance(op, SimPyFunc):
-        signal = op.output if op.output is not None else op.x
-        name = getattr(op.fn, "__name__", type(op.fn).__name__)
-        if signal is None:
-            return f"The function '{name}'"
-        owner = signal.name.rsplit(".", 1)[0]
-        return f"The function '{name}' of {owner}"
-    if isinstance(op, SimProcess):
-        return f"The process {op.process} (output {op.output.name})"
-    return f"The operator {op}"

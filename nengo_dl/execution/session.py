@@ -7,8 +7,6 @@ import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,13 +15,10 @@ from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
-from nengo_dl.builders.base import BuildConfig
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.process_traits import traits_of
-from nengo_dl.execution.compiled_executor import CompiledExecutor
-from nengo_dl.execution.executor import Executor, ExecutorChoice
-from nengo_dl.execution.numpy_executor import NumpyExecutor
+from nengo_dl.execution.executor import Chunk, Executor, ExecutorChoice
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.single_steps import SingleSteps
 from nengo_dl.execution.sources import Sources
@@ -34,23 +29,7 @@ from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
 from nengo_dl.support.interrupts import DeferredInterrupt
 
-__all__ = ["Chunk", "Session", "open_session"]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """What some steps gave.
-
-    Attributes
-    ----------
-    n_steps : int
-        Number of steps.
-    outputs : list of ndarray, shapes (n_kept, minibatch, size)
-        Values of the outputs at the steps that their sampling period keeps.
-    """
-
-    n_steps: int
-    outputs: list[np.ndarray]
+__all__ = ["Session"]
 
 
 class Session:
@@ -406,71 +385,3 @@ def _has_user_code(plan: Plan) -> bool:
         or (isinstance(op, SimProcess) and traits_of(op.process).keeps_more)
         for op in plan.split.host
     )
-
-
-def open_session(
-    plan: Plan,
-    placement: Placement,
-    dtype: np.dtype,
-    unroll: int = 1,
-    fixed_inputs: Mapping[Signal, np.ndarray] = MappingProxyType({}),
-    executor: str | None = None,
-    most_steps: int = tuning.MOST_STEPS,
-    shows_state: bool = False,
-) -> Session:
-    """Make a session, of parts that fit each other.
-
-    Parameters
-    ----------
-    plan : Plan
-        What to run.
-    placement : Placement
-        Where to run it.
-    dtype : numpy.dtype
-        Floating point type of the simulation.
-    unroll : int
-        Steps in the body of the compiled loop.
-    fixed_inputs : mapping of {Signal: ndarray}
-        Values of constant signals that a run can replace.
-    executor : "compiled" or "numpy" or None
-        What runs all steps. None: what is faster, if the placement leaves the choice.
-    most_steps : int
-        Most steps of one chunk.
-    shows_state : bool
-        See `Session`.
-
-    Returns
-    -------
-    Session
-        At its start, after a call of `Session.reset`.
-    """
-    minibatch = placement.minibatch_size
-    host = HostOperators(plan, minibatch)
-    sources = Sources(plan.split.host, host)
-    began = time.perf_counter()
-    config = BuildConfig(plan.dt, dtype, minibatch, host, processor=placement.processor)
-    step = StepProgram(plan.layout, config, plan.labels)
-    seconds = time.perf_counter() - began
-    store = StateStore(plan, step, placement, fixed_inputs)
-    host.follow(store)
-    compiled = CompiledExecutor(
-        step,
-        host,
-        sources.restless,
-        store,
-        plan.sampling,
-        placement,
-        unroll,
-        most_steps,
-    )
-    numpy = NumpyExecutor(plan, step, host, store, most_steps)
-    choice = ExecutorChoice(
-        compiled,
-        numpy,
-        placement.chooses,
-        [calls for _, calls in step.segments] if step.has_callbacks else (),
-        {"compiled": compiled, "numpy": numpy, None: None}[executor],
-    )
-    session = Session(plan, placement, step, host, sources, store, choice, shows_state)
-    session.kernel_seconds = seconds
-    return session

@@ -17,8 +17,9 @@ from nengo.builder.signal import Signal
 from nengo_dl.compiler.process_traits import traits_of
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.numpy_executor import Item
-from nengo_dl.execution.numpy_steps import HostOperators, assign_result, failed
+from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.sources import Source
+from nengo_dl.execution.user_code import assign_result, failed
 
 __all__ = ["SingleSteps"]
 

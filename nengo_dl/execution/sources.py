@@ -9,11 +9,8 @@ from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 from nengo.builder.signal import Signal, SignalDict
 
 from nengo_dl.compiler.process_traits import is_random, is_restless
-from nengo_dl.execution.numpy_steps import (
-    HostOperators,
-    assign_result,
-    failed,
-)
+from nengo_dl.execution.numpy_steps import HostOperators
+from nengo_dl.execution.user_code import assign_result, failed
 
 __all__ = ["Source", "Sources"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,34 +16,12 @@ from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.traits import Role
 from nengo_dl.execution.lasting_state import LastingState, NodeStreams
 from nengo_dl.execution.learned_weights import LearnedWeights
+from nengo_dl.execution.state_homes import ArraysHome, StateHome
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
 
-__all__ = ["StateHome", "StateStore"]
-
-
-class StateHome(Protocol):
-    """A place in which the state of a simulation can live."""
-
-    def read_state(self) -> list[np.ndarray]:
-        """Return the state, one array of shape (minibatch, size) for each block."""
-
-    def write_state(self, values: Sequence[np.ndarray]) -> None:
-        """Replace the state."""
-
-
-class _Arrays:
-    """State that nothing has used yet."""
-
-    def __init__(self, values: Sequence[np.ndarray]):
-        self.values = list(values)
-
-    def read_state(self) -> list[np.ndarray]:
-        return self.values
-
-    def write_state(self, values: Sequence[np.ndarray]) -> None:
-        self.values = list(values)
+__all__ = ["StateStore"]
 
 
 class StateStore:
@@ -106,7 +84,7 @@ class StateStore:
             np.repeat(values, minibatch, axis=0)
             for values in step.initial_values(step.state_blocks)
         ]
-        self.home: StateHome = _Arrays(self._initial_state)
+        self.home: StateHome = ArraysHome(self._initial_state)
         self.lasting = LastingState(plan, step, self._initial_state)
         self.streams = NodeStreams(plan, step)
 
@@ -134,7 +112,7 @@ class StateStore:
 
     def set_state_values(self, values: Sequence[np.ndarray]) -> None:
         """Replace the values of the state blocks."""
-        self.home = _Arrays([np.asarray(value) for value in values])
+        self.home = ArraysHome([np.asarray(value) for value in values])
 
     def move_state_to(self, home: StateHome) -> list[np.ndarray] | None:
         """Let the state live in another place, from which it is read from now on.

@@ -21,7 +21,7 @@ from nengo.utils.progress import ProgressBar
 from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
 from nengo_dl.config import NetworkSettings
-from nengo_dl.execution.session import open_session
+from nengo_dl.execution.opening import open_session
 from nengo_dl.inspection.data import ProbeHistory, ProbeRows, SimulationData
 from nengo_dl.inspection.signals import SignalValues
 from nengo_dl.parameters.values import ParameterValues

@@ -6,7 +6,7 @@ from nengo.builder import Model
 
 from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
-from nengo_dl.execution.session import open_session
+from nengo_dl.execution.opening import open_session
 from nengo_dl.program.placement import Placement
 from nengo_dl.support.tuning import MOST_STEPS
 
