@@ -15,7 +15,7 @@ from nengo_dl.parameters.trainable import (
     find_trainable_parameters,
 )
 from nengo_dl.profiling.profiler import check_profile, recorded
-from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.simulator.base import SimulatorBase, doing
 from nengo_dl.support.other_names import arguments_of, raise_unknown
 from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.tensor_node import mark_trained
@@ -31,6 +31,7 @@ __all__ = ["TrainingFace"]
 class TrainingFace(SimulatorBase):
     """Methods that train parameters, or measure what training would do."""
 
+    @doing("train", ())
     def train(
         self,
         inputs: Any,
@@ -153,7 +154,6 @@ class TrainingFace(SimulatorBase):
         500
         """
         raise_unknown("train", unknown, arguments_of(TrainingFace.train))
-        self._check_open("train")
         check_surroundings("train")
         recorder = find_summaries(
             summaries, self._board, self.model, self.data.get_params, self
@@ -177,6 +177,7 @@ class TrainingFace(SimulatorBase):
                 validation_rates,
             )
 
+    @doing("compute a loss")
     def loss(
         self,
         inputs: Any,
@@ -219,12 +220,12 @@ class TrainingFace(SimulatorBase):
         1.0
         """
         raise_unknown("loss", unknown, arguments_of(TrainingFace.loss))
-        self._check_open("compute a loss")
         check_surroundings("compute a loss")
         return self._get_training().loss(
             inputs, targets, objective, extra_feeds, training
         )
 
+    @doing("check gradients")
     def check_gradients(
         self,
         outputs: Any = None,
@@ -269,7 +270,6 @@ class TrainingFace(SimulatorBase):
         >>> with nengo_dl.Simulator(net, dtype="float64", progress_bar=False) as sim:
         ...     _ = sim.check_gradients([probe])
         """
-        self._check_open("check gradients")
         check_surroundings("check gradients")
         return self._get_training().check_gradients(outputs, atol, rtol, inputs)
 
