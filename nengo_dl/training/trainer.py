@@ -22,6 +22,7 @@ from nengo_dl.training.averages import Averages
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.delays import delay_warning, find_reach
 from nengo_dl.training.finite_checks import bad_inputs, bad_targets
+from nengo_dl.training.first_look import currents, idle_neurons
 from nengo_dl.training.functions import Computation, TrainingFunctions
 from nengo_dl.training.gradient_paths import check_paths
 from nengo_dl.training.history import TrainingHistory
@@ -133,6 +134,7 @@ class Trainer:
         self._state: list[tf.Tensor] = []
         self._version: int | None = None
         self._said: set[str] = set()
+        self._looked_at_neurons = False
 
     # -- what is trained
 
@@ -194,17 +196,34 @@ class Trainer:
         )
         return tuple(piece.signal.base in reached for piece in self.parameters.pieces)
 
-    def _warn_of_delays(self, terms: Sequence[Term], n_steps: int) -> None:
-        """Warn of parameters that cannot show in a loss of so few steps."""
+    def _look_first(self, terms: Sequence[Term], part: Part) -> None:
+        """Warn of what cannot be learned, before the first update."""
         outputs = self._outputs_of(terms)
         operators = self.engine.plan.split.device
+        reach = find_reach(operators, outputs.values(), self.model.dt)
         message = delay_warning(
-            find_reach(operators, outputs.values(), self.model.dt),
+            reach,
             self._parameter_names,
-            n_steps,
+            part.minibatch.n_steps,
             list(outputs),
             self.model,
         )
+        if message is not None:
+            warn_user(message)
+        if self._looked_at_neurons:
+            return
+        self._looked_at_neurons = True
+        program = self.functions.program(True)
+        with tf.device(self.engine.placement.device):
+            inputs = currents(
+                program,
+                list(
+                    map(tf.convert_to_tensor, self.engine.storage.variables.constants)
+                ),
+                self.state,
+                part,
+            )
+        message = idle_neurons(inputs, program.config, reach, self.model)
         if message is not None:
             warn_user(message)
 
@@ -288,9 +307,8 @@ class Trainer:
             for number, parts in enumerate(prepared):
                 if callbacks is not None:
                     self._tell_of_batch(callbacks, callbacks.begin_batch, number)
-                if epoch == number == 0:
-                    n_steps = parts[0].minibatch.n_steps
-                    self._warn_of_delays(computation.terms, n_steps)
+                if not history.batch_losses:
+                    self._look_first(computation.terms, parts[0])
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
                 results = self._update(parts, computation, options, history, where)
                 loss = found.add(results, parts[0].minibatch.n_items)
