@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from nengo.exceptions import SimulationError
 
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.terms import Term
 
-__all__ = ["bad_inputs", "bad_targets"]
+__all__ = ["bad_inputs", "bad_targets", "not_finite"]
+
+
+def not_finite(
+    result: Mapping[str, Any],
+    terms: Sequence[Term],
+    variables: Sequence[Any],
+    where: str,
+) -> SimulationError:
+    """Return an error that says what is to blame: the data, else what was computed.
+
+    Parameters
+    ----------
+    result : mapping
+        Losses, and which gradients are finite (see `TrainingFunctions.run`), with the
+        part of the minibatch that they are of.
+    terms : sequence of Term
+        The objective.
+    variables : sequence of tf.Variable
+        What is trained.
+    where : str
+        Epoch and minibatch.
+    """
+    minibatch, start = result["part"].minibatch, result["part"].start
+    what = bad_inputs(minibatch, start) or bad_targets(minibatch, start, terms)
+    if what is not None:
+        return SimulationError(f"{what} ({where}). Parameters are as they were before")
+    losses = np.ma.filled(result["losses"], 0)
+    bad = [(t, v) for t, v in zip(terms, losses, strict=True) if not np.isfinite(v)]
+    if bad:
+        probes = ", ".join(str(p) for term, _ in bad for p in term.probes)
+        what = f"The loss of {probes} is {bad[0][1]}"
+    else:
+        fine = result["fine"].numpy()
+        names = [v.name for v, is_fine in zip(variables, fine) if not is_fine]
+        what = f"The gradient of {', '.join(names)} is not finite, or too large,"
+    return SimulationError(
+        f"{what} in {where}. Parameters are as they were before. A smaller "
+        "learning rate, or clipping of gradients by the optimizer, may help"
+    )
 
 
 def bad_inputs(minibatch: Minibatch, start: int) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.signal import Signal
-from nengo.exceptions import SimulationError, ValidationError
+from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.trainability import name_of_parameter
 from nengo_dl.execution.session import Session
@@ -21,7 +21,7 @@ from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.delays import delay_warning, find_reach
-from nengo_dl.training.finite_checks import bad_inputs, bad_targets
+from nengo_dl.training.finite_checks import not_finite
 from nengo_dl.training.first_look import currents, idle_neurons
 from nengo_dl.training.functions import Computation, TrainingFunctions
 from nengo_dl.training.gradient_paths import check_paths
@@ -201,31 +201,23 @@ class Trainer:
         outputs = self._outputs_of(terms)
         operators = self.engine.plan.split.device
         reach = find_reach(operators, outputs.values(), self.model.dt)
-        message = delay_warning(
-            reach,
-            self._parameter_names,
-            part.minibatch.n_steps,
-            list(outputs),
-            self.model,
-        )
-        if message is not None:
-            warn_user(message)
-        if self._looked_at_neurons:
-            return
-        self._looked_at_neurons = True
-        program = self.functions.program(True)
-        with tf.device(self.engine.placement.device):
-            inputs = currents(
-                program,
-                list(
-                    map(tf.convert_to_tensor, self.engine.storage.variables.constants)
-                ),
-                self.state,
-                part,
-            )
-        message = idle_neurons(inputs, program.config, reach, self.model)
-        if message is not None:
-            warn_user(message)
+        names, n_steps = self._parameter_names, part.minibatch.n_steps
+        messages = [delay_warning(reach, names, n_steps, list(outputs), self.model)]
+        if not self._looked_at_neurons:
+            self._looked_at_neurons = True
+            program = self.functions.program(True)
+            constants = self.engine.storage.variables.constants
+            with tf.device(self.engine.placement.device):
+                inputs = currents(
+                    program,
+                    [tf.convert_to_tensor(constant) for constant in constants],
+                    self.state,
+                    part,
+                )
+            messages.append(idle_neurons(inputs, program.config, reach, self.model))
+        for message in messages:
+            if message is not None:
+                warn_user(message)
 
     def _outputs_of(self, terms: Sequence[Term]) -> dict[nengo.Probe, Signal]:
         """Return what the probes of terms show."""
@@ -345,7 +337,8 @@ class Trainer:
         results = []
         for result in self._steps(parts, computation, self.state):
             if not bool(result["ok"].numpy()):
-                self._raise_not_finite(result, computation.terms, where)
+                variables = self.engine.storage.trained_variables
+                raise not_finite(result, computation.terms, variables, where)
             self._record(result["losses"], computation.terms, options, history)
             results.append({k: result[k] for k in ("losses", "metrics")})
         return results
@@ -468,37 +461,6 @@ class Trainer:
         if message not in self._said:
             self._said.add(message)
             warn_user(message)
-
-    def _raise_not_finite(self, result, terms, where) -> None:
-        """Say what is to blame: the data, else what was computed of it."""
-        minibatch = result["part"].minibatch
-        start = result["part"].start
-        what = bad_inputs(minibatch, start) or bad_targets(minibatch, start, terms)
-        if what is not None:
-            raise SimulationError(
-                f"{what} ({where}). Parameters are as they were before"
-            )
-        losses = np.ma.filled(result["losses"], 0)
-        bad = [term for term, v in zip(terms, losses) if not np.isfinite(v)]
-        if bad:
-            probes = ", ".join(str(p) for term in bad for p in term.probes)
-            value = losses[[np.isfinite(v) for v in losses].index(False)]
-            what = f"The loss of {probes} is {value}"
-        else:
-            names = [
-                variable.name
-                for variable, fine in zip(
-                    self.engine.storage.trained_variables,
-                    result["fine"].numpy(),
-                    strict=True,
-                )
-                if not fine
-            ]
-            what = f"The gradient of {', '.join(names)} is not finite, or too large,"
-        raise SimulationError(
-            f"{what} in {where}. Parameters are as they were before. A smaller "
-            "learning rate, or clipping of gradients by the optimizer, may help"
-        )
 
     def publish(self) -> None:
         """Show trained values to whatever else holds them."""
