@@ -7,6 +7,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import nengo
 import numpy as np
@@ -86,7 +87,8 @@ def find_reach(
     what it is multiplied with is there, which filters before it may delay as well.
     """
     operators = [op for op in operators if has_gradient(op)]
-    own = {op: _own_delay(op, dt) for op in operators}
+    delay_of: dict[Any, int] = {}  # by process, since many synapses are equal
+    own = {op: _own_delay(op, dt, delay_of) for op in operators}
     arrivals = _find_arrivals(operators, own)
     writers: dict[Signal, list[tuple[Operator, bool]]] = {}
     for op in operators:
@@ -168,11 +170,17 @@ def _bases(signals: Iterable[Signal]) -> list[Signal]:
     return list(dict.fromkeys(signal.base for signal in signals))
 
 
-def _own_delay(op: Operator, dt: float) -> int:
+def _own_delay(op: Operator, dt: float, known: dict[Any, int]) -> int:
     """Return how many steps late an operator's result shows its input."""
     process = getattr(op, "process", None)
     if not isinstance(op, SimProcess) or not isinstance(process, LinearFilter):
         return 0
+    if process not in known:
+        known[process] = _delay_of_filter(process, dt)
+    return known[process]
+
+
+def _delay_of_filter(process: LinearFilter, dt: float) -> int:
     rng = np.random.RandomState(0)
     state = process.make_state((1,), (1,), dt, dtype=np.float64)
     order = len(state["X"])

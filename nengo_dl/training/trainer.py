@@ -20,7 +20,7 @@ from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.data import ArrayData, StreamData
-from nengo_dl.training.delays import delay_warning, find_reach
+from nengo_dl.training.delays import Reach, delay_warning, find_reach
 from nengo_dl.training.finite_checks import not_finite
 from nengo_dl.training.first_look import currents, idle_neurons
 from nengo_dl.training.functions import Computation, TrainingFunctions
@@ -135,6 +135,7 @@ class Trainer:
         self._version: int | None = None
         self._said: set[str] = set()
         self._looked_at_neurons = False
+        self._reach: dict[tuple[nengo.Probe, ...], dict[Signal, Reach]] = {}
 
     # -- what is trained
 
@@ -199,8 +200,11 @@ class Trainer:
     def _look_first(self, terms: Sequence[Term], part: Part) -> None:
         """Warn of what cannot be learned, before the first update."""
         outputs = self._outputs_of(terms)
-        operators = self.engine.plan.split.device
-        reach = find_reach(operators, outputs.values(), self.model.dt)
+        key = tuple(outputs)
+        if key not in self._reach:
+            operators = self.engine.plan.split.device
+            self._reach[key] = find_reach(operators, outputs.values(), self.model.dt)
+        reach = self._reach[key]
         names, n_steps = self._parameter_names, part.minibatch.n_steps
         messages = [delay_warning(reach, names, n_steps, list(outputs), self.model)]
         if not self._looked_at_neurons:
