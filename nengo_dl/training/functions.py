@@ -325,7 +325,7 @@ class TrainingFunctions:
                     "metrics": measured,
                     "shown": shown if computation.shows else [],
                 }
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
+            with tf.GradientTape() as tape:
                 tape.watch(variables)
                 shown: dict[nengo.Probe, tf.Tensor] = {}
                 state, losses, measured, _ = forward(
@@ -333,16 +333,24 @@ class TrainingFunctions:
                 )
                 total = tf.add_n(losses)
                 scaled = update.scale_loss(total)
-            found = tape.gradient(scaled, [*variables, *shown.values()])
-            gradients = [
-                tf.zeros_like(variable)
-                if gradient is None
-                else tf.convert_to_tensor(gradient)
-                for variable, gradient in zip(variables, found)
-            ]
-            for_shown = dict(zip(shown, found[len(variables) :], strict=True))
+            parameters = update.parameters
+            seen = parameters.accessed(tape.watched_variables())
+            by_name = [variable.value for variable in seen.values()]
+            found = tape.gradient(scaled, [*variables, *by_name, *shown.values()])
+            count = len(variables) + len(by_name)
+            gradients = parameters.added(
+                [
+                    tf.zeros_like(variable)
+                    if gradient is None
+                    else tf.convert_to_tensor(gradient)
+                    for variable, gradient in zip([*variables, *by_name], found)
+                ],
+                seen,
+            )
+            for_shown = dict(zip(shown, found[count:], strict=True))
             check_dependence(computation.terms, for_shown)
             fine, ok = update(total, gradients, jit, computation.reached)
+            parameters.follow(seen)
             return {
                 "state": state,
                 "losses": tf.stack(losses),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,9 +61,12 @@ def _key(given: Any) -> Hashable:
     if isinstance(given, Mapping):
         return tuple((name, _key(value)) for name, value in given.items())
     if isinstance(given, keras.losses.Loss):
-        try:
-            config = json.dumps(given.get_config(), sort_keys=True)
-        except (NotImplementedError, TypeError):
-            return given
-        return type(given), config
+        # not its configuration, from which Keras leaves out arguments such as delta
+        return type(given), _key(vars(given))
+    if isinstance(given, keras.DTypePolicy):
+        return given.name
+    try:
+        hash(given)
+    except TypeError:
+        return id(given)
     return given

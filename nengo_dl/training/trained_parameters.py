@@ -10,7 +10,7 @@ from then on blocks and variables follow each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -97,8 +97,9 @@ class TrainedParameters:
     def variables(self) -> list[keras.Variable]:
         """One variable for each parameter; made when first asked for."""
         if self._variables is None:
-            values = self.split([block.numpy() for block in self.blocks])
+            # eagerly, also if an objective asks for them while it is traced
             with tf.init_scope(), tf.device(self.device):
+                values = self.split([block.numpy() for block in self.blocks])
                 self._variables = [
                     keras.Variable(
                         # named here, since Keras's optimizers look at either name
@@ -142,6 +143,46 @@ class TrainedParameters:
             if not np.array_equal(new, value, equal_nan=True):
                 found[piece.signal] = new
         return found
+
+    # -- objectives that look at variables
+
+    def accessed(self, seen: Sequence[tf.Variable]) -> dict[int, keras.Variable]:
+        """Return which of the variables are among some, by number of the parameter."""
+        if self._variables is None:
+            return {}
+        known = {id(variable) for variable in seen}
+        return {
+            number: variable
+            for number, variable in enumerate(self._variables)
+            if id(variable.value) in known
+        }
+
+    def added(
+        self, gradients: Sequence[tf.Tensor], seen: Mapping[int, keras.Variable]
+    ) -> list[tf.Tensor]:
+        """Return gradients of blocks, to which those of variables were added.
+
+        Parameters
+        ----------
+        gradients : sequence of tf.Tensor
+            Of all blocks, and of the variables.
+        seen : dict of {int: keras.Variable}
+            The variables.
+        """
+        blocks = list(gradients[: len(self.blocks)])
+        if not seen:
+            return blocks
+        parts = self.split(blocks)
+        for number, gradient in zip(seen, gradients[len(blocks) :], strict=True):
+            parts[number] = parts[number] + gradient
+        return self.join(parts)
+
+    def follow(self, seen: Mapping[int, keras.Variable]) -> None:
+        """Show the new values of blocks in some variables."""
+        if seen:
+            values = self.split([tf.convert_to_tensor(block) for block in self.blocks])
+            for number, variable in seen.items():
+                variable.assign(values[number])
 
     # -- blocks to parameters, and back
 

@@ -18,6 +18,7 @@ from nengo_dl.training.optimizer_kinds import (
     optimizer_key,
     sees_variables,
 )
+from nengo_dl.training.recipe import TrainingRecipe
 
 MINIBATCH, N_MINIBATCHES = 4, 9
 RNG = np.random.RandomState(0)
@@ -433,3 +434,40 @@ def test_muon_with_scaling_by_size_gives_what_it_gives_in_keras():
     )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"clipnorm": 100.0}], ids=["blocks", "each"])
+def test_objectives_may_look_at_trainable_variables(options):
+    """A penalty on weights has a gradient, whatever the optimizer sees."""
+    net = branches()
+    zeros = {net.probe: np.zeros((MINIBATCH, 1, 2))}
+    with simulator(net) as sim:
+
+        def penalty(output, target):
+            return sum(
+                0.5 * tf.reduce_sum(variable.value**2)
+                for variable in sim.trainable_variables
+                if variable.name.endswith(".bias")
+            ) + 0 * tf.reduce_sum(output)
+
+        optimizer = keras.optimizers.SGD(0.1, **options)
+        data = {net.x: X[:MINIBATCH, None]}
+        sim.train(data, zeros, optimizer, n_epochs=3, objective=penalty)
+        first, ens, _ = net.parts[1]
+        np.testing.assert_allclose(sim.data[ens].bias, WEIGHTS[4] * 0.9**3)
+        np.testing.assert_array_equal(sim.data[first].weights.T, WEIGHTS[3])
+
+
+def test_recipes_of_equal_training_have_equal_keys():
+    adam, loss = keras.optimizers.Adam, keras.losses.Huber
+    one = TrainingRecipe(adam(0.1), {"y": loss(delta=2.0)}, truncation=5)
+    assert one.key == TrainingRecipe(adam(0.2), {"y": loss(delta=2.0)}, None, 5).key
+    for other in (
+        TrainingRecipe(adam(0.1, beta_1=0.5), {"y": loss(delta=2.0)}, truncation=5),
+        TrainingRecipe(adam(0.1), {"y": loss(delta=3.0)}, truncation=5),
+        TrainingRecipe(adam(0.1), {"y": loss(delta=2.0)}, truncation=6),
+        TrainingRecipe("adam", {"y": loss(delta=2.0)}, truncation=5),
+    ):
+        assert one.key != other.key
+    with pytest.raises(AttributeError):
+        one.truncation = 6
