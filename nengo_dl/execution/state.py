@@ -383,34 +383,3 @@ class StateStore:
         if block is None or block.role not in (Role.CONSTANT, Role.STATE):
             raise KeyError(base)
         return block
-
-    # -- all at once
-
-    def save(self) -> dict[str, object]:
-        """Return the values of all variables."""
-        self.take_changes()
-        constants = None
-        if self._variables is not None:
-            constants = [variable.numpy() for variable in self._variables.constants]
-        return {
-            "state": self.state_values(),
-            "constants": constants,
-            "learned": self.learned.values(),
-        }
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """Restore what was saved of the same program."""
-        if saved["constants"] is not None:
-            self._set_constants(
-                dict(
-                    zip(
-                        self.step.constant_blocks,
-                        saved["constants"],
-                        strict=True,
-                    )
-                )
-            )
-        self.learned.assign(saved["learned"])
-        self.set_state_values(saved["state"])
-        self.lasting.keep(saved["state"])
-        self._show()

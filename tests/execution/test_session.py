@@ -258,22 +258,6 @@ def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():
     assert not make_engine(net, jit_compile=False).executors.uses_numpy(1)
 
 
-def test_loaded_engine_has_the_values_of_the_saved_one():
-    first, second = (make_engine(mixed_network()) for _ in range(2))
-    run(first, 11)
-    second.storage.load(first.storage.save())
-    for one, two in zip(
-        first.storage.state_values(), second.storage.state_values(), strict=True
-    ):
-        np.testing.assert_array_equal(one, two)
-    for one, two in zip(
-        first.storage.variables.constants,
-        second.storage.variables.constants,
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one.numpy(), two.numpy())
-
-
 def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
     engine = make_engine(counting_network([]), most_steps=4)
     make, calls = engine.sources.make, []
