@@ -19,6 +19,7 @@ from nengo.neurons import Direct
 from nengo.solvers import NoSolver
 
 from nengo_dl.interchange.keras.converter import Converter
+from nengo_dl.neurons import LeakyReLU
 from nengo_dl.parameters.arguments import (
     FixedWeights,
     check_item,
@@ -328,28 +329,54 @@ def _add_converted(
     net: nengo.Network, entry: nengo.Node, probe: nengo.Probe, start: Any, node: Any
 ) -> Any:
     """Copy a converted model to behind a Node; return what holds its result."""
-    table: dict[Any, Any] = {entry: start}
+    sends: dict[Any, Any] = {entry: start}
+    receives: dict[Any, Any] = {}
 
-    def end(obj: Any) -> Any:
+    def end(obj: Any, table: dict[Any, Any]) -> Any:
         return table[obj.obj][obj.slice] if isinstance(obj, ObjView) else table[obj]
 
     with nengo.Network(label=str(node.label or node)):
         for ens in net.ensembles:
             given = {name: getattr(ens, name) for name in _ENSEMBLE}
-            table[ens] = nengo.Ensemble(ens.n_neurons, ens.dimensions, **given)
-            table[ens.neurons] = table[ens].neurons
+            if type(ens.neuron_type) is LeakyReLU:
+                receives[ens.neurons], sends[ens.neurons] = _add_leaky(ens, given)
+                continue
+            made = nengo.Ensemble(ens.n_neurons, ens.dimensions, **given)
+            receives[ens.neurons] = sends[ens.neurons] = made.neurons
         for other in net.nodes:
             if other is not entry:
                 sizes = {"size_in": other.size_in} if other.size_in else {}
-                table[other] = nengo.Node(other.output, label=other.label, **sizes)
+                made = nengo.Node(other.output, label=other.label, **sizes)
+                receives[other] = sends[other] = made
         for conn in net.connections:
             nengo.Connection(
-                end(conn.pre),
-                end(conn.post),
+                end(conn.pre, sends),
+                end(conn.post, receives),
                 synapse=conn.synapse,
                 transform=conn.transform,
             )
-    return end(probe.target)
+    return end(probe.target, sends)
+
+
+def _add_leaky(
+    ens: nengo.Ensemble, given: dict[str, Any]
+) -> tuple[nengo.Node, nengo.Node]:
+    """Make leaky rectifiers of rectifiers of both signs; return input and output."""
+    leaky = ens.neuron_type
+    start = nengo.Node(size_in=ens.n_neurons, label=ens.label)
+    result = nengo.Node(size_in=ens.n_neurons, label=ens.label)
+    for sign, slope in ((1, 1.0), (-1, leaky.negative_slope)):
+        if slope == 0:  # which Nengo's neurons do not have as an amplitude
+            continue
+        own = {
+            **given,
+            "neuron_type": nengo.RectifiedLinear(leaky.amplitude * slope),
+            "bias": sign * np.asarray(ens.bias),
+        }
+        part = nengo.Ensemble(ens.n_neurons, ens.dimensions, **own).neurons
+        nengo.Connection(start, part, transform=sign, synapse=None)
+        nengo.Connection(part, result, transform=sign, synapse=None)
+    return start, result
 
 
 class _Finder(pickle.Pickler):

@@ -198,6 +198,8 @@ MODELS = {
             keras.layers.Dense(8, activation="relu"),
             keras.layers.Dense(6, activation="tanh"),
             keras.layers.Dropout(0.5),
+            keras.layers.Dense(6, activation="leaky_relu", bias_initializer="uniform"),
+            keras.layers.LeakyReLU(0.1),
             keras.layers.Dense(3, activation="sigmoid"),
         ],
         (4,),
@@ -260,10 +262,6 @@ def test_chains_of_layers_become_transforms_and_neurons(tmp_path):
             "cannot become Nengo objects.*softmax.*strict=False leaves",
         ),
         (keras.layers.LayerNormalization(), "cannot become Nengo objects"),
-        (
-            keras.layers.Dense(3, activation="leaky_relu"),
-            r"neuron_type is LeakyReLU.*Nengo has no class",
-        ),
     ],
 )
 def test_what_has_no_form_in_nengo_is_refused_or_left(code, message):
