@@ -1,17 +1,23 @@
 """Progress bars for building and running simulations.
 
 Nengo's own machinery decides when a bar is drawn (`nengo.utils.progress`); this module
-adds a bar drawn by progressbar2, and accepts whatever Nengo's simulator accepts.
+adds a bar drawn by progressbar2, and accepts whatever Nengo's simulator accepts. In
+notebooks, Nengo's own bar shows it as HTML.
 """
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
+import threading
+import time
 from typing import Any, TextIO
 
 import progressbar
 from nengo.exceptions import ValidationError
 from nengo.rc import rc
+from nengo.utils.ipython import get_ipython
 from nengo.utils.progress import (
     AutoProgressBar,
     NoProgressBar,
@@ -24,19 +30,57 @@ from nengo.utils.progress import (
 __all__ = ["TextProgressBar", "track"]
 
 
+class _Above:
+    """Takes the place of standard output, and writes above a bar instead of into it.
+
+    Parameters
+    ----------
+    stream : file
+        Standard output.
+    """
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+        self.lock = threading.RLock()
+        self._line = ""  # the beginning of a line, without its end
+
+    def write(self, text: str) -> int:
+        """Write whole lines in the place of the bar, which is drawn again below."""
+        with self.lock:
+            *lines, self._line = (self._line + text).split("\n")
+            if lines:
+                width = shutil.get_terminal_size().columns - 1
+                rows = "".join(f"{line}\n" for line in lines)
+                self.stream.write(f"\r{' ' * width}\r{rows}")
+        return len(text)
+
+    def end(self) -> None:
+        """Write what was kept back."""
+        with self.lock:
+            if self._line:
+                self.stream.write(self._line)
+                self._line = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 class _StandardOutput:
-    """Whatever `sys.stdout` is at the moment.
+    """Whatever `sys.stdout` is at the moment, below what stands for it.
 
     Given `sys.stdout` itself, progressbar2 writes to the stream that had this name when
     it was imported, which may be closed by now.
     """
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stdout, name)
+        stream = sys.stdout
+        return getattr(stream.stream if isinstance(stream, _Above) else stream, name)
 
 
 class TextProgressBar(ProgressBar):
-    """A progress bar drawn by progressbar2 on a terminal or in a notebook.
+    """A progress bar drawn by progressbar2 on a terminal.
+
+    What is printed meanwhile appears above the bar.
 
     Parameters
     ----------
@@ -49,56 +93,99 @@ class TextProgressBar(ProgressBar):
         self.stream = stream
         self._bar: progressbar.ProgressBar | None = None
         self._shown: Progress | None = None
+        self._above: _Above | None = None
         self._name = progressbar.FormatCustomText("%(name)s ", {"name": ""})
+        self._left = progressbar.FormatCustomText(" %(left)s", {"left": ""})
+        # when the first steps were done, which may have had to wait for a compiler
+        self._start: tuple[float, int] | None = None
 
     def update(self, progress: Progress) -> None:
         """Draw the state of a stage; each new stage begins a line of its own."""
+        with self._above.lock if self._above is not None else contextlib.nullcontext():
+            self._update(progress)
+
+    def _update(self, progress: Progress) -> None:
         if progress is not self._shown:
-            self.close()
-            self._shown = progress
-            self._name.update_mapping(name=progress.name_during)
+            self._end_line()
+            self._shown, self._start = progress, None
+            self._describe(progress)
             self._bar = self._new_bar(progress)
             self._bar.start()
+            if self.stream is None and self._above is None:
+                self._above = _Above(sys.stdout)
+                sys.stdout = self._above
         if self._bar is None:
             return
-        self._name.update_mapping(name=progress.name_during)
+        self._describe(progress)
         if progress.finished:
-            self._bar.finish(dirty=not progress.success)
-            self._bar = None
+            self._end_line()
         elif progress.max_steps is None:
             self._bar.update()
         else:
-            self._bar.update(min(progress.n_steps, progress.max_steps))
+            self._bar.update(min(progress.n_steps, progress.max_steps), force=True)
 
     def close(self) -> None:
         """End the current line."""
+        self._end_line()
+        if self._above is not None:
+            if sys.stdout is self._above:
+                sys.stdout = self._above.stream
+            self._above.end()
+            self._above = None
+
+    def _end_line(self) -> None:
+        """End the line of the stage that is shown; at 100 % if it went well."""
         if self._bar is not None:
-            self._bar.finish(dirty=True)
-            self._bar = None
+            shown, self._shown = self._shown, None
+            went_well = shown.finished and shown.success
+            self._describe(shown)
+            self._bar.finish(dirty=not went_well)
+            self._bar, self._shown = None, shown
+
+    def _describe(self, progress: Progress) -> None:
+        """Set the texts of the bar: the name of the stage, and the time."""
+        self._name.update_mapping(name=progress.name_during)
+        self._left.update_mapping(left=self._time(progress).ljust(12))
+
+    def _time(self, progress: Progress) -> str:
+        if progress.finished or progress.max_steps is None:
+            return f"Time {_clock(progress.elapsed_seconds())}"
+        now = time.time(), progress.n_steps
+        if self._start is None and progress.n_steps:
+            self._start = now
+        if self._start is None or now[1] == self._start[1]:
+            return "ETA -:--:--"
+        rate = (now[0] - self._start[0]) / (now[1] - self._start[1])
+        return f"ETA {_clock(rate * (progress.max_steps - now[1]))}"
 
     def _new_bar(self, progress: Progress) -> progressbar.ProgressBar:
         if progress.max_steps is None:
-            widgets = [
-                self._name,
-                progressbar.AnimatedMarker(),
-                " ",
-                progressbar.Timer(),
-            ]
+            widgets = [self._name, progressbar.AnimatedMarker(), self._left]
             end = progressbar.UnknownLength
         else:
-            widgets = [
-                self._name,
-                progressbar.Percentage(),
-                " ",
-                progressbar.Bar(),
-                " ",
-                progressbar.ETA(),
-            ]
+            percentage = progressbar.Percentage()
+            widgets = [self._name, percentage, " ", progressbar.Bar(), self._left]
             end = progress.max_steps
-        stream = self.stream if self.stream is not None else _StandardOutput()
         return progressbar.ProgressBar(
-            max_value=end, widgets=widgets, fd=stream, line_breaks=False
+            max_value=end,
+            widgets=widgets,
+            fd=self.stream if self.stream is not None else _StandardOutput(),
+            line_breaks=False,
+            # their codes would count as characters of the line
+            enable_colors=False,
         )
+
+
+def _clock(seconds: float) -> str:
+    """Return a length of time as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def _in_notebook() -> bool:
+    """Whether this runs in the kernel of a notebook, which shows HTML."""
+    shell = get_ipython()
+    return shell is not None and getattr(shell, "kernel", None) is not None
 
 
 def track(
@@ -140,6 +227,6 @@ def _to_bar(progress_bar: bool | ProgressBar | None) -> ProgressBar:
             )
         return progress_bar
     configured = rc["progress"]["progress_bar"].lower()
-    if configured in ("auto", "true", "1", "yes", "on"):
+    if configured in ("auto", "true", "1", "yes", "on") and not _in_notebook():
         return AutoProgressBar(TextProgressBar())
     return get_default_progressbar()
