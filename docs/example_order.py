@@ -8,6 +8,7 @@ ORDER = [
     "spiking_digits",
     "train_digits",
     "train_mnist",
+    "keras_to_spikes",
     "spa_retrieval",
     "spiking_memory",
     "legendre_memory",
