@@ -8,8 +8,8 @@ neurons, which need some time to be right. How much, and how many spikes, is up 
 rates at which neurons fire: here they are chosen by looking at some of the images. At
 the end, the spiking network is trained a little more, so that fewer steps are enough.
 
-Run it as ``python examples/keras_to_spikes.py``, or cell by cell. The images are those of
-scikit-learn, unless ``--dataset`` names others.
+Run it as ``python examples/keras_to_spikes.py``, or cell by cell. The images are those
+of scikit-learn, unless ``--dataset`` names others.
 """
 
 # %%
@@ -60,8 +60,8 @@ keras.utils.set_random_seed(args.seed)
 # Training in Keras
 # -----------------
 # Two things make the conversion work well: rectified linear units, and pooling by
-# averages. Batch normalization and dropout cost nothing afterwards: the one becomes part
-# of the weights, the other is left out.
+# averages. Batch normalization and dropout cost nothing afterwards: the one becomes
+# part of the weights, the other is left out.
 
 
 def load_images():
@@ -266,7 +266,7 @@ axes = figure.add_subplot(grid[1, 4:])
 mean = np.cumsum(outputs[shown], axis=0) / np.arange(1, N_STEPS + 1)[:, None]
 axes.plot(range(1, N_STEPS + 1), mean, label=range(10))
 axes.set(title="Mean answer so far, by digit", xlabel="time step")
-axes.legend(ncols=2, fontsize="small", loc="lower left")
+axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 figure.savefig(args.output, dpi=110)
 print(f"picture: {args.output}")
 if args.quick and args.dataset == "digits" and not curves["fine-tuned"][-1] > 0.9:

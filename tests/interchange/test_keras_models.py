@@ -204,6 +204,24 @@ def test_maxima_become_averages_if_asked_for():
     assert_close(outputs(converter, arrays), keras_outputs(same, arrays))
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        L.Normalization(None, 1.5, 4.0),
+        L.Normalization(-1, [1.0, 2.0, 3.0], [4.0, 0.0, 1.0]),
+        L.Normalization(-1, [1.0, 2.0, 3.0], [4.0, 2.0, 1.0], invert=True),
+        L.Rescaling([1.0, 2.0, 3.0], offset=0.5),
+    ],
+)
+def test_channels_are_normalized_as_in_keras(layer):
+    model = randomized(chain(L.Conv2D(3, 2), layer, L.ReLU()))
+    converter = nengo_dl.Converter(model, allow_fallback=False)
+    assert len(converter.report) == 3
+    assert converter.report[1].folded_into == converter.report[0].name
+    assert converter.verify()
+    assert nengo_dl.Converter(chain(layer), allow_fallback=False).verify()
+
+
 def test_products_are_computed_by_neurons_if_asked_for():
     a, b = keras.Input((2,)), keras.Input((2,))
     model = keras.Model([a, b], L.Multiply()([a, b]))

@@ -32,6 +32,12 @@ def two_layers():
         (L.Dense(2, "softmax", name="it"), "there are no neurons for 'softmax'"),
         (L.Activation("gelu", name="it"), "there are no neurons for 'gelu'"),
         (L.BatchNormalization(axis=1, name="it"), "axis 1 is not the last one"),
+        (L.Softmax(axis=1, name="it"), "axis 1 is not the last one, -1"),
+        (L.Rescaling(np.ones((6, 3)), name="it"), "has more than one axis"),
+        (
+            L.Normalization(1, np.arange(6.0), np.ones(6), name="it"),
+            r"shape \(1, 6, 1\); only one axis",
+        ),
         (L.SimpleRNN(2, name="it"), "temporal_model=True computes one time step"),
         (L.TimeDistributed(L.LayerNormalization(), name="it"), "no LayerNormalization"),
         (

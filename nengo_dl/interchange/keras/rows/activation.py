@@ -86,17 +86,28 @@ class ConvertLeakyReLU(ConvertActivation):
         )
 
 
-def _function_row(layer_type: type, function: Callable) -> None:
-    """Make the row of a layer that is a function of `keras.activations`."""
+@register(keras.layers.ELU)
+class ConvertELU(ConvertActivation):
+    """Exponential linear units, if there are neurons that take their place."""
 
-    @register(layer_type)
-    class Row(ConvertActivation):
-        @classmethod
-        def activation(cls, layer: keras.Layer) -> Activation:
-            return Activation(function.__name__, layer.call, (function,))
-
-    Row.__name__ = Row.__qualname__ = f"Convert{layer_type.__name__}"
+    @classmethod
+    def activation(cls, layer: keras.Layer) -> Activation:
+        """Return the function with the layer's parameter."""
+        return Activation("elu", layer.call, (keras.activations.elu,))
 
 
-_function_row(keras.layers.ELU, keras.activations.elu)
-_function_row(keras.layers.Softmax, keras.activations.softmax)
+@register(keras.layers.Softmax)
+class ConvertSoftmax(ConvertActivation):
+    """Shares of the last axis, if there are neurons that take their place."""
+
+    @classmethod
+    def activation(cls, layer: keras.Layer) -> Activation:
+        """Return the function of the last axis."""
+        return Activation("softmax", layer.call, (keras.activations.softmax,))
+
+    @classmethod
+    def convertible(cls, layer: keras.Layer, converter: Any) -> bool | str:
+        """Return True if there are neurons for it."""
+        if layer.axis != -1:
+            return f"its axis {layer.axis} is not the last one, -1"
+        return super().convertible(layer, converter)

@@ -69,6 +69,13 @@ class ConvertRescaling(_Affine):
     """A factor and a summand that are not trained."""
 
     @classmethod
+    def convertible(cls, layer: keras.Layer, converter: Any) -> bool | str:
+        """Return True if factor and summand are numbers, or one for each channel."""
+        if np.ndim(layer.scale) > 1 or np.ndim(layer.offset) > 1:
+            return "its scale or offset has more than one axis"
+        return True
+
+    @classmethod
     def affine(cls, layer: keras.Layer) -> tuple[np.ndarray, np.ndarray] | None:
         """Return factor and summand, with an axis so that they are of channels."""
         return (
@@ -85,7 +92,7 @@ class ConvertNormalization(_Affine):
     def convertible(cls, layer: keras.Layer, converter: Any) -> bool | str:
         """Return True if there are mean and variance of each channel."""
         mean = np.asarray(layer.mean)
-        if mean.size != mean.shape[-1]:
+        if mean.size not in (1, *mean.shape[-1:]):
             return f"its mean has the shape {mean.shape}; only one axis is converted"
         return True
 
