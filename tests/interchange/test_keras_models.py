@@ -208,7 +208,7 @@ def test_maxima_become_averages_if_asked_for():
     "layer",
     [
         L.Normalization(None, 1.5, 4.0),
-        L.Normalization(-1, [1.0, 2.0, 3.0], [4.0, 0.0, 1.0]),
+        L.Normalization(-1, [1.0, 2.0, 3.0], [4.0, 0.5, 1.0]),
         L.Normalization(-1, [1.0, 2.0, 3.0], [4.0, 2.0, 1.0], invert=True),
         L.Rescaling([1.0, 2.0, 3.0], offset=0.5),
     ],
