@@ -47,7 +47,7 @@ def simulator(net, folder, minibatch_size=4, **kwargs):
 
 
 def train(sim, net, summaries, n_epochs=1, **kwargs):
-    kwargs.setdefault("optimizer", "sgd")
+    kwargs.setdefault("optimizer", "adam")  # "sgd" would diverge
     return sim.train(
         {net.stim: X},
         {net.probe: X**2},
