@@ -26,6 +26,7 @@ from nengo_dl.benchmarks.measure import (
     measure,
 )
 from nengo_dl.benchmarks.networks import NETWORKS, Benchmark
+from nengo_dl.benchmarks.pool import add_pool
 from nengo_dl.benchmarks.processes import FOLDER
 from nengo_dl.benchmarks.training.measure import (
     TrainingMeasurement,
@@ -149,6 +150,7 @@ def _make_parser() -> argparse.ArgumentParser:
     training.set_defaults(run=_train)
 
     add_command(commands)
+    add_pool(commands)
     commands.add_parser("list", help="list the standard networks").set_defaults(
         run=_list
     )

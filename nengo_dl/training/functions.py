@@ -27,6 +27,12 @@ from nengo_dl.program.pool import programs
 from nengo_dl.program.rollout import run_segments, run_stages
 from nengo_dl.program.schedule import Stages
 from nengo_dl.program.step import StepProgram
+from nengo_dl.training.function_signatures import (
+    facts_of_terms,
+    facts_of_update,
+    shapes_of,
+    variables_of_update,
+)
 from nengo_dl.training.inputs import Part
 from nengo_dl.training.terms import Term, check_dependence
 from nengo_dl.training.updates import Update
@@ -294,15 +300,50 @@ class TrainingFunctions:
                 computation, minibatch, moving, starts, given
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
+            facts = self._facts(computation, key, starts, given)
+            step = self.program(computation.training, computation.layers_train)
             with tf.device(self.engine.placement.device):
                 lease = programs.lease(
                     lambda: function.get_concrete_function(*tf.nest.flatten(given)),
-                    ("training", self.engine.placement),
+                    facts or ("training", self.engine.placement),
                     self.engine.step.labels,
                     self._own_labels,
+                    step.signature if facts else None,
+                    [
+                        *storage.variables.constants,
+                        *storage.learned.variables.values(),
+                        *variables_of_update(computation.update),
+                        *step.shared_variables,
+                    ],
                 )
             self._functions[key] = _Function(lease, computation.update)
         return self._functions[key].lease
+
+    def _facts(self, computation, key, starts, given) -> tuple[object, ...]:
+        """Return what a function depends on besides the step; nothing if unknown."""
+        terms = facts_of_terms(computation.terms, computation.metrics, self.probes)
+        update = facts_of_update(computation.update)
+        if terms is None or update is None:
+            return ()
+        layout = self.engine.step.layout
+        learned = [p.signal for p in self.engine.plan.trainable if p.learned]
+        places = [
+            (layout.block_of[s].number, layout.block_of[s].starts[s], s.size)
+            for s in learned
+            if s in layout.block_of
+        ]
+        _, n_steps, n_items, moving, *_, uniform = key
+        return (
+            "training",
+            self.engine.placement,
+            terms,
+            update,
+            (computation.segment, computation.training, computation.layers_train),
+            (computation.reached, computation.shows),
+            (n_steps, n_items, moving, starts, uniform, places),
+            [probe in self.only_last for probe in self.probes],
+            shapes_of(given),
+        )
 
     def _make_function(self, computation, minibatch, moving, starts, given):
         stages = Stages(
