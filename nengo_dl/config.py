@@ -108,6 +108,10 @@ def configure_settings(**settings: Any) -> None:
         Whether each run goes on where the last one ended (None: True). With False, each
         call of ``run``, ``run_steps`` or ``step`` starts at time 0 from the initial
         state, and leaves the state as it was; probes show the last call only.
+    shared_parameters : bool or None
+        Whether time constants, amplitudes, learning rates and the like are inputs of
+        compiled programs (None: False). Simulators that differ only in them then share
+        a program; its steps are a little slower. See `nengo_dl.programs`.
     jit_compile : bool or None
         Default of the argument of `Simulator`.
     unroll_simulation : int or None
@@ -232,7 +236,7 @@ class NetworkSettings:
         Names of the rules to apply.
     dtype : numpy.dtype
         Default precision.
-    inference_only, stateful : bool
+    inference_only, stateful, shared_parameters : bool
         As in `configure_settings`.
     jit_compile : bool or None
         Default of the simulator's argument.
@@ -245,6 +249,7 @@ class NetworkSettings:
     dtype: np.dtype = _SINGLE
     inference_only: bool = False
     stateful: bool = True
+    shared_parameters: bool = False
     jit_compile: bool | None = None
     unroll_simulation: int = 1
 

@@ -279,6 +279,7 @@ KINDS: dict[str, Kind] = {
     "dtype": Kind((nengo.Network,), _check_dtype),
     "inference_only": Kind((nengo.Network,), _flag("inference_only")),
     "stateful": Kind((nengo.Network,), _flag("stateful")),
+    "shared_parameters": Kind((nengo.Network,), _flag("shared_parameters")),
     "jit_compile": Kind((nengo.Network,), _flag("jit_compile")),
     "unroll_simulation": Kind((nengo.Network,), _check_unroll),
 }

@@ -95,6 +95,11 @@ class BuildConfig:
     training : callable or None
         For training, a function from the operators of neurons to `NeuronTraining`; None
         for simulation.
+    shared_parameters : bool
+        Whether scalar parameters are variables, which programs of other values can
+        share, instead of literals.
+    device : str or None
+        TensorFlow device of these variables.
     processor : str
         Kind of processor that runs the kernels, ``"CPU"`` or ``"GPU"``.
 
@@ -110,6 +115,8 @@ class BuildConfig:
     minibatch_size: int = 1
     host: HostSteps | None = None
     training: Callable[[Operator], NeuronTraining] | None = None
+    shared_parameters: bool = False
+    device: str | None = None
     processor: str = "CPU"
 
 
@@ -201,6 +208,9 @@ class OpBuilder(abc.ABC):
 
     #: Indices of the operands of `step` that are constant; set for each program.
     constant_reads: Collection[int] = frozenset()
+
+    #: Variables for parameters that are no literals of the program.
+    shared_variables: tuple[tf.Variable, ...] = ()
 
     #: True for builders whose step uses a routine of TensorFlow that is faster on CPUs
     #: than what XLA makes of it.
@@ -351,19 +361,38 @@ class OpBuilder(abc.ABC):
         -------
         float or tf.Tensor
             A Python float if all elements are equal (XLA then folds it into the
-            kernel), else a tensor of shape ``(1, n_elements)``.
+            kernel), else a tensor of shape ``(1, n_elements)``. With
+            `BuildConfig.shared_parameters`, a variable of that shape, or of shape
+            ``(1, 1)`` if all are equal, unless they are 0, 1 or infinite.
         """
         parts = [
             np.broadcast_to(np.asarray(value, dtype=self.config.dtype).ravel(), (size,))
             for value, size in zip(values, sizes, strict=True)
         ]
         spread = np.concatenate(parts) if parts else np.zeros(0, self.config.dtype)
-        if spread.size and (spread == spread[0]).all():
+        is_uniform = bool(spread.size and (spread == spread[0]).all())
+        is_special = is_uniform and spread[0] in (0, 1, np.inf, -np.inf)
+        if self.config.shared_parameters and not is_special:
+            return self.shared_variable(spread[None, : 1 if is_uniform else None])
+        if is_uniform:
             flat_values = {float(v) for value in values for v in np.ravel(value)}
             # the float64 original, so that a float64 product of constants is exact
             return flat_values.pop() if len(flat_values) == 1 else float(spread[0])
         with tf.init_scope():
             return tf.constant(spread[None, :])
+
+    def shared_variable(self, value: np.ndarray) -> tf.Variable:
+        """Return a variable for a parameter that is no literal of the program.
+
+        Parameters
+        ----------
+        value : ndarray
+            Its value.
+        """
+        with tf.init_scope(), tf.device(self.config.device):
+            variable = tf.Variable(value, trainable=False)
+        self.shared_variables = (*self.shared_variables, variable)
+        return variable
 
 
 #: One row for each operator, neuron or process type: its builder, and the names of the

@@ -43,6 +43,10 @@ class _LearningRuleBuilder(OpBuilder):
         result = self.per_element(list(values), [1] * len(self.ops))
         if isinstance(result, float):
             return result
+        if isinstance(result, tf.Variable):
+            self.shared_variables = self.shared_variables[:-1]
+            value = result.numpy()
+            return self.shared_variable(value.reshape(1, -1, *(1,) * n_axes))
         with tf.init_scope():
             return reshape(result, (1, len(self.ops)) + (1,) * n_axes)
 

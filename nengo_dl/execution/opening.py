@@ -65,7 +65,15 @@ def open_session(
     host = HostOperators(plan, minibatch)
     sources = Sources(plan.split.host, host)
     began = time.perf_counter()
-    config = BuildConfig(plan.dt, dtype, minibatch, host, processor=placement.processor)
+    config = BuildConfig(
+        plan.dt,
+        dtype,
+        minibatch,
+        host,
+        processor=placement.processor,
+        shared_parameters=plan.settings.shared_parameters,
+        device=placement.device,
+    )
     step = StepProgram(plan.layout, config, plan.labels)
     seconds = time.perf_counter() - began
     store = StateStore(plan, step, placement, fixed_inputs)

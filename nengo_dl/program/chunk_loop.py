@@ -310,6 +310,6 @@ def make_chunk_function(
         program.labels,
         own_labels,
         program.signature,
-        [*variables.constants, *variables.state],
+        [*variables.constants, *variables.state, *program.shared_variables],
     )
     return ChunkFunction(lease, stores, [plan.shape for plan in outputs])

@@ -115,6 +115,11 @@ class StepProgram:
                     shapes[block.number] = operand.shape
         return [shapes[block.number] for block in self.state_blocks]
 
+    @property
+    def shared_variables(self) -> list[tf.Variable]:
+        """Parameters of builders that are no literals, in a fixed order."""
+        return [v for kernel in self.kernels for v in kernel.shared_variables]
+
     @functools.cached_property
     def signature(self) -> Signature | None:
         """Equal for steps that one program serves; None if that cannot be known.
@@ -130,6 +135,7 @@ class StepProgram:
             np.dtype(config.dtype).str,
             config.minibatch_size,
             config.processor,
+            config.shared_parameters,
             config.training is not None,
             tuning.in_use(),
         )
@@ -399,6 +405,8 @@ def _encode_tensor(obj: object) -> bytes | None:
     """Return bytes for a tensor or its type; None for whatever else."""
     if isinstance(obj, tf.DType):
         return obj.name.encode()
+    if isinstance(obj, tf.Variable):
+        return f"variable {obj.dtype.name} {tuple(obj.shape)}".encode()
     if isinstance(obj, tf.Tensor) and hasattr(obj, "numpy"):
         value = obj.numpy()
         return f"{value.dtype.str} {value.shape} ".encode() + value.tobytes()

@@ -8,7 +8,7 @@ import nengo_dl
 from nengo_dl.compiler.signature import sign_plan
 from nengo_dl.program.pool import programs
 from tests.networks import FIXED, random_network
-from tests.program.pooled import drive, fresh_pool, simulator
+from tests.program.pooled import drive, fresh_pool, record, simulator
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -251,3 +251,82 @@ def test_checks_are_off_by_default_and_on_by_an_environment_variable(monkeypatch
     monkeypatch.delenv(CHECK_VARIABLE)
     assert not ProgramPool().checks
     assert isinstance(programs, ProgramPool)
+
+
+# Parameters that are no literals
+
+
+def swept(seed=0, tau=0.01, amplitude=0.5, rate=1e-3, shared=True, neurons=None):
+    with nengo.Network(seed=seed) as net:
+        nengo_dl.configure_settings(shared_parameters=shared)
+        node = nengo.Node(drive)
+        a = nengo.Ensemble(12, 1, neuron_type=neurons or nengo.LIF(amplitude=amplitude))
+        b = nengo.Ensemble(9, 1, neuron_type=nengo.LIFRate(tau_ref=tau / 10))
+        nengo.Connection(node, a, synapse=nengo.Alpha(tau))
+        nengo.Connection(b, a, synapse=2 * tau)
+        conn = nengo.Connection(a, b, synapse=tau, learning_rule_type=nengo.PES(rate))
+        nengo.Connection(node, conn.learning_rule, synapse=tau)
+        net.probe = nengo.Probe(b, synapse=tau)
+    return net
+
+
+SWEEP = [{"tau": 0.02}, {"tau": 0.013}, {"amplitude": 0.7}, {"rate": 2e-3}]
+
+
+def test_sweep_over_parameters_shares_a_program():
+    with fresh_pool() as pool:
+        for arguments in ({}, *SWEEP):
+            record(swept(**arguments), dtype="float64")
+        assert (pool.hits, pool.misses) == (4, 1)
+
+
+def test_literals_are_not_shared_in_a_sweep():
+    with fresh_pool() as pool:
+        for arguments in ({}, *SWEEP):
+            record(swept(shared=False, **arguments), dtype="float64")
+        assert pool.misses == 5
+
+
+@pytest.mark.parametrize("arguments", SWEEP, ids=str)
+def test_swept_data_are_those_with_literals(arguments):
+    with fresh_pool():
+        record(swept(), dtype="float64")
+        found = record(swept(**arguments), 200, dtype="float64")
+        expected = record(swept(shared=False, **arguments), 200, dtype="float64")
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "neurons",
+    [
+        nengo.LIFRate(tau_rc=0.03),
+        nengo.AdaptiveLIF(tau_n=0.3, inc_n=0.02),
+        nengo.AdaptiveLIFRate(tau_n=0.3),
+        nengo.SpikingRectifiedLinear(amplitude=0.3),
+        nengo.RectifiedLinear(amplitude=0.3),
+        nengo.Sigmoid(tau_ref=0.0015),
+        nengo.Tanh(tau_ref=0.0015),
+        nengo.Izhikevich(tau_recovery=0.03),
+        nengo.RegularSpiking(nengo.LIFRate(amplitude=0.4)),
+        nengo_dl.SoftLIFRate(sigma=0.05),
+        nengo_dl.LeakyReLU(negative_slope=0.2),
+        nengo_dl.SpikingLeakyReLU(negative_slope=0.2),
+    ],
+    ids=lambda neurons: type(neurons).__name__,
+)
+def test_neurons_with_shared_parameters_are_those_with_literals(neurons):
+    with fresh_pool():
+        found = record(swept(neurons=neurons), 100, dtype="float64")
+        expected = record(swept(neurons=neurons, shared=False), 100, dtype="float64")
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_shared_parameters_can_be_trained_around():
+    histories = []
+    for shared in (True, False):
+        net = swept(shared=shared, neurons=nengo.LIFRate(tau_rc=0.03))
+        with simulator(net, minibatch_size=2, dtype="float64") as sim:
+            history = sim.train(4, {net.probe: np.ones((2, 4, 1))}, "sgd", n_epochs=3)
+        histories.append(history.batch_losses)
+    np.testing.assert_allclose(*histories, rtol=1e-9)

@@ -79,6 +79,7 @@ class _JoinedBuilder(OpBuilder):
         self.state = state
         self.sizes = [sum(op.output.size for op in part.ops) for part in parts]
         self.ignores_state = all(part.ignores_state for part in parts)
+        self.shared_variables = tuple(v for p in parts for v in p.shared_variables)
 
     def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
         """Compute one time step, each part with its own builder."""
