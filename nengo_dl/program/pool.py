@@ -175,6 +175,7 @@ class ProgramPool:
         own_labels: bool = False,
         signature: Signature | None = None,
         variables: Sequence[tf.Variable] = (),
+        more_facts: Sequence[object] = (),
     ) -> Lease:
         """Return a function to call, traced and compiled by whoever needed it first.
 
@@ -195,6 +196,9 @@ class ProgramPool:
         variables : sequence of tf.Variable
             What the function may capture, in an order that is the same for equal
             signatures.
+        more_facts : sequence of object
+            What belongs to the signature besides. Functions that differ in it may have
+            the same graph.
 
         Returns
         -------
@@ -204,7 +208,7 @@ class ProgramPool:
         labels = tuple(labels)
         if signature is None or not private_tensorflow.is_available():
             return self._traced(trace, facts, labels, own_labels)[0]
-        key = f"{signature.key} {tuple(facts)!r}"
+        key = f"{signature.key} {(*facts, *more_facts)!r}"
         with self._lock:
             making = self._making.setdefault(key, _Making())
         with making.lock:  # if two threads need it, one of them traces it

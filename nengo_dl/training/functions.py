@@ -305,7 +305,7 @@ class TrainingFunctions:
             with tf.device(self.engine.placement.device):
                 lease = programs.lease(
                     lambda: function.get_concrete_function(*tf.nest.flatten(given)),
-                    facts or ("training", self.engine.placement),
+                    ("training", self.engine.placement),
                     self.engine.step.labels,
                     self._own_labels,
                     step.signature if facts else None,
@@ -315,6 +315,7 @@ class TrainingFunctions:
                         *variables_of_update(computation.update),
                         *step.shared_variables,
                     ],
+                    facts,
                 )
             self._functions[key] = _Function(lease, computation.update)
         return self._functions[key].lease
@@ -334,8 +335,6 @@ class TrainingFunctions:
         ]
         _, n_steps, n_items, moving, *_, uniform = key
         return (
-            "training",
-            self.engine.placement,
             terms,
             update,
             (computation.segment, computation.training, computation.layers_train),

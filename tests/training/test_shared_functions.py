@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import nengo_dl
+from nengo_dl.training.functions import TrainingFunctions
 from tests.program.pooled import fresh_pool
 
 
@@ -159,3 +160,103 @@ def test_trained_simulator_deleted_without_close_gives_its_programs_back(pool):
     del sim
     gc.collect()
     assert pool.in_use == 0
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """The training functions that were traced, one entry for each."""
+    found = []
+    make = TrainingFunctions._make_forward
+
+    def counted(self, *args):
+        forward = make(self, *args)
+
+        def traced(*tensors):
+            found.append(self)
+            return forward(*tensors)
+
+        return traced
+
+    monkeypatch.setattr(TrainingFunctions, "_make_forward", counted)
+    return found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: keras.optimizers.Adam(0.01), id="adam"),
+        pytest.param(lambda: keras.optimizers.Adam(clipnorm=1.0), id="clipnorm"),
+        pytest.param(lambda: keras.optimizers.Muon(0.01), id="muon"),
+    ],
+)
+def test_equal_training_is_found_without_tracing(pool, traces, make):
+    found = [train(network(seed), make(), n_epochs=2)[0] for seed in range(3)]
+    assert len(traces) == 1
+    assert (pool.hits, pool.misses) == (2, 1)
+    with fresh_pool():
+        assert train(network(2), make(), n_epochs=2)[0] == found[2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"objective": "mae"},
+        {"metrics": {"error": "mae"}},
+        {"optimizer": "adam"},
+        {"truncation": 1},
+        {"recompute": 1},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_other_training_is_traced(pool, traces, other):
+    train(network())
+    train(network(), **other)
+    assert len(traces) >= 2
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: network(size=11),
+        lambda: network(neuron_type=nengo.LIFRate(tau_ref=0.001)),
+        lambda: network(neuron_type=nengo.LIF()),
+    ],
+    ids=["size", "tau_ref", "type"],
+)
+def test_training_of_other_networks_is_traced(pool, traces, build):
+    train(network())
+    train(build())
+    assert len(traces) == 2
+    assert pool.misses == 2
+
+
+def test_smoothing_and_surrogates_are_part_of_the_signature(pool, traces):
+    for settings in (
+        {},
+        {"lif_smoothing": 0.01},
+        {"lif_smoothing": 0.02},
+        {"surrogate": "arctan"},
+        {"surrogate": nengo_dl.Surrogate("arctan", slope=2)},
+    ):
+        net = network(neuron_type=nengo.LIF())
+        with net:
+            nengo_dl.configure_settings(**settings)
+        train(net)
+    assert len(traces) == pool.misses == 5
+
+
+def test_trained_parameters_are_part_of_the_signature(pool, traces):
+    for trainable in (True, False):
+        net = network()
+        with net:
+            nengo_dl.configure_settings(trainable=None)
+        net.config[net.all_ensembles[0].neurons].trainable = trainable
+        train(net)
+    assert len(traces) == pool.misses == 2
+
+
+def test_signed_training_has_the_graph_that_tracing_gives(pool):
+    pool.checks = True
+    for seed in range(2):
+        train(network(seed), keras.optimizers.Adam(clipnorm=1.0))
+    assert (pool.hits, pool.misses) == (1, 1)
