@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import nengo
+import numpy as np
 import tensorflow as tf
 
 from nengo_dl.program.compile_cache import programs_folder
@@ -239,9 +240,13 @@ def _digest(data: bytes) -> bytes:
 @functools.cache
 def _versions() -> str:
     """Return what a trace depends on besides the plan: the code that makes it."""
-    names: Sequence[str] = ("numpy", "keras", "nengo")
-    versions = [f"{name} {metadata.version(name)}" for name in names]
-    versions += [f"nengo_dl {__version__}", f"tensorflow {tf.__version__}"]
+    versions = [
+        f"nengo_dl {__version__}",
+        f"tensorflow {tf.__version__}",
+        f"keras {metadata.version('keras')}",
+        f"numpy {np.__version__}",
+        f"nengo {nengo.__version__}",
+    ]
     package = Path(__file__).parents[1]
     for path in sorted(package.rglob("*.py")):
         facts = path.stat()

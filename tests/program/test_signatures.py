@@ -305,7 +305,6 @@ def test_swept_data_are_those_with_literals(arguments):
         nengo.AdaptiveLIFRate(tau_n=0.3),
         nengo.SpikingRectifiedLinear(amplitude=0.3),
         nengo.RectifiedLinear(amplitude=0.3),
-        nengo.Sigmoid(tau_ref=0.0015),
         nengo.Tanh(tau_ref=0.0015),
         nengo.Izhikevich(tau_recovery=0.03),
         nengo.RegularSpiking(nengo.LIFRate(amplitude=0.4)),
