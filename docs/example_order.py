@@ -17,6 +17,7 @@ ORDER = [
     "own_neuron_type",
     "save_and_freeze",
     "tensorboard_summaries",
+    "nir_exchange",
 ]
 
 

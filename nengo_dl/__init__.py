@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nengo_dl import builders, dists, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
     from nengo_dl.interchange.keras import Converter
+    from nengo_dl.interchange.nir.reading import from_nir
+    from nengo_dl.interchange.nir.writing import to_nir
     from nengo_dl.interchange.plain_nengo import export_network
     from nengo_dl.layers import Layer, reshaped, tensor_layer
     from nengo_dl.neurons import (
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
     )
     from nengo_dl.program.pool import programs
     from nengo_dl.simulator import Simulator
+    from nengo_dl.synapses import Delay
     from nengo_dl.tensor_node import TensorNode
 
 __all__ = [
     "Converter",
     "CubaLIF",
+    "Delay",
     "Heaviside",
     "Layer",
     "LeakyIntegrator",
@@ -51,17 +55,20 @@ __all__ = [
     "configure_settings",
     "dists",
     "export_network",
+    "from_nir",
     "get_setting",
     "objectives",
     "programs",
     "reshaped",
     "tensor_layer",
+    "to_nir",
 ]
 
 #: The modules of the names that are no modules themselves.
 _MODULES = {
     "Converter": "interchange.keras",
     "CubaLIF": "neurons",
+    "Delay": "synapses",
     "Heaviside": "neurons",
     "Layer": "layers",
     "LeakyIntegrator": "neurons",
@@ -74,10 +81,12 @@ _MODULES = {
     "TensorNode": "tensor_node",
     "configure_settings": "config",
     "export_network": "interchange.plain_nengo",
+    "from_nir": "interchange.nir.reading",
     "get_setting": "config",
     "programs": "program.pool",
     "reshaped": "layers",
     "tensor_layer": "layers",
+    "to_nir": "interchange.nir.writing",
 }
 
 

@@ -22,7 +22,7 @@ LAYERS = (
     {"support"},
     {"builder"},
     {"neuron_builders"},
-    {"config", "neurons", "dists", "objectives"},
+    {"config", "neurons", "synapses", "dists", "objectives"},
     {"compiler"},
     {"builders", "building"},
     {"tensor_node"},

@@ -16,8 +16,9 @@ from nengo.synapses import LinearFilter, Triangle
 from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.support import tuning
+from nengo_dl.synapses import Delay
 
-__all__ = ["LinearFilterBuilder", "TriangleBuilder"]
+__all__ = ["DelayBuilder", "LinearFilterBuilder", "TriangleBuilder"]
 
 
 class _SynapseBuilder(OpBuilder):
@@ -298,3 +299,56 @@ class TriangleBuilder(_SynapseBuilder):
         )
         X = tf.where(newest, with_axis(self.difference * u, 2), X)
         return self._writes(Y, Y=Y, X=X, Xi=Xi)
+
+
+@register(Delay, methods=("make_step", "make_state", "n_steps"))
+class DelayBuilder(_SynapseBuilder):
+    """Delays of whole steps, `nengo_dl.Delay`.
+
+    Delays with buffers of the same length merge.
+    """
+
+    def __init__(self, ops: Sequence[SimProcess], config: BuildConfig):
+        super().__init__(ops, config)
+        steps = np.array([op.process.n_steps(config.dt, op.input.size) for op in ops])
+        self.n_steps = ops[0].state["X"].shape[0]
+        self.elements = None
+        if not np.all(steps == self.n_steps):
+            size = steps.shape[1]
+            places = (np.arange(len(ops))[:, None] * self.n_steps + steps - 1) * size
+            with tf.init_scope():
+                self.elements = tf.constant(
+                    (places + np.arange(size)).ravel().astype(np.int32)
+                )
+
+    @classmethod
+    def merge_key(cls, op: SimProcess) -> Hashable:
+        """Return the mode; the length of the buffer is part of the state's shape."""
+        return op.mode
+
+    def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
+        """Delay the input.
+
+        Parameters
+        ----------
+        reads : sequence of tf.Tensor
+            The input, shape ``(batch, n_ops) + signal.shape``.
+        previous : sequence of tf.Tensor
+            The updated signals; the state is the last inputs ``X``, newest first, shape
+            ``(batch, n_ops, n_steps) + signal.shape``.
+
+        Returns
+        -------
+        Writes
+            The output as set, increment or update, according to the operators' mode,
+            and the new state as update.
+        """
+        (u,) = reads
+        X = previous[self.ops[0].state_idxs["X"]]
+        newest = with_axis(u, 2)
+        newest = tf.broadcast_to(newest, (X.shape[0], *newest.shape[1:]))
+        X = tf.concat([newest, X[:, :, :-1]], axis=2)
+        if self.elements is None:
+            return self._writes(X[:, :, -1], X=X)
+        output = tf.gather(reshape(X, (X.shape[0], -1)), self.elements, axis=1)
+        return self._writes(reshape(output, (X.shape[0], *u.shape[1:])), X=X)

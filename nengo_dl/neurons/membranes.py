@@ -13,124 +13,20 @@ import numpy as np
 from nengo.dists import Choice
 from nengo.exceptions import ValidationError
 from nengo.neurons import NeuronType
-from nengo.params import EnumParam, Parameter
-from nengo.utils.numpy import array_hash
+from nengo.params import EnumParam
 
+from nengo_dl.neurons.parameters import (
+    Numbers,
+    PerNeuronParam,
+    advance,
+    check_sizes,
+    fit,
+    membrane_factor,
+    retained,
+)
 from nengo_dl.support.finite import FiniteParam
 
-__all__ = [
-    "CubaLIF",
-    "Heaviside",
-    "LeakyIntegrator",
-    "PerNeuronParam",
-    "ResetLIF",
-    "membrane_factor",
-    "retained",
-]
-
-Numbers = float | np.ndarray
-
-
-class PerNeuronParam(Parameter):
-    """A number for all neurons of a population, or an array with one for each.
-
-    Parameters
-    ----------
-    name : str
-        Name of the attribute.
-    positive : bool
-        Whether values must be above zero.
-    infinite : bool
-        Whether values may be infinite.
-    """
-
-    equatable = True
-
-    def __init__(self, name: str, positive: bool = False, infinite: bool = False):
-        super().__init__(name)
-        self.positive = positive
-        self.infinite = infinite
-
-    def coerce(self, instance: Any, value: Any) -> Numbers:  # numpydoc: inherits
-        """Return a float, or a read-only array of one axis."""
-        try:
-            array = np.array(value, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValidationError(
-                f"must be a number or an array of numbers; got {value!r}",
-                attr=self.name,
-                obj=instance,
-            ) from error
-        if array.ndim > 1 or array.size == 0:
-            raise ValidationError(
-                "must be a number, or an array with one number for each neuron; got "
-                f"the shape {array.shape}",
-                attr=self.name,
-                obj=instance,
-            )
-        allowed = ~np.isnan(array) if self.infinite else np.isfinite(array)
-        if self.positive:
-            allowed &= array > 0
-        if not np.all(allowed):
-            kind = "above 0" if self.positive else "finite"
-            if self.positive and not self.infinite:
-                kind += " and finite"
-            raise ValidationError(
-                f"must be {kind}; got {array[~allowed].flat[0]}",
-                attr=self.name,
-                obj=instance,
-            )
-        if array.ndim == 0:
-            return super().coerce(instance, float(array))
-        array.setflags(write=False)
-        return super().coerce(instance, array)
-
-    def hashvalue(self, instance: Any) -> int:  # numpydoc: inherits
-        """Return a hash of the number or of the array."""
-        value = getattr(instance, self.name)
-        return hash(value) if isinstance(value, float) else array_hash(value)
-
-
-def membrane_factor(tau_rc: Numbers, dt: float, method: str) -> Numbers:
-    r"""Return by what fraction a membrane approaches its target in a step.
-
-    Parameters
-    ----------
-    tau_rc : float or ndarray
-        Time constants, in seconds; infinite for membranes without leak.
-    dt : float
-        Length of the step, in seconds.
-    method : "euler" or "exact"
-        How the differential equation is solved.
-
-    Returns
-    -------
-    float or ndarray
-        :math:`dt / \tau_{rc}` or :math:`1 - e^{-dt / \tau_{rc}}`, and ``dt`` where
-        there is no leak.
-    """
-    ratio = dt / tau_rc
-    factor = ratio if method == "euler" else -np.expm1(-ratio)
-    factor = np.where(np.isinf(tau_rc), dt, factor)
-    return factor if factor.ndim else float(factor)
-
-
-def retained(tau_rc: Numbers) -> Numbers:
-    """Return 1 where membranes leak, else 0: what of the voltage pulls it to rest."""
-    leaks = np.where(np.isinf(tau_rc), 0.0, 1.0)
-    return leaks if leaks.ndim else float(leaks)
-
-
-def _fit(value: Numbers, n_neurons: int) -> Numbers:
-    """Repeat an array for equal populations that a simulator merged."""
-    if isinstance(value, float) or len(value) in (1, n_neurons):
-        return value
-    return np.tile(value, n_neurons // len(value))
-
-
-def _advance(voltage: np.ndarray, J: np.ndarray, factor: Any, leak: Any) -> None:
-    factor, leak = _fit(factor, J.shape[-1]), _fit(leak, J.shape[-1])
-    voltage += factor * (J - leak * voltage)
+__all__ = ["CubaLIF", "LeakyIntegrator", "ResetLIF"]
 
 
 class _Membrane(NeuronType):
@@ -148,18 +44,7 @@ class _Membrane(NeuronType):
 
     def make_state(self, n_neurons, rng=np.random, dtype=None):
         """Return initial values of the state variables; see `nengo.NeuronType`."""
-        for param in self._params:
-            value = getattr(self, param.name)
-            if isinstance(param, PerNeuronParam) and np.size(value) not in (
-                1,
-                n_neurons,
-            ):
-                raise ValidationError(
-                    f"has {np.size(value)} numbers, for a population of {n_neurons} "
-                    "neurons; pass one number, or one for each neuron",
-                    attr=param.name,
-                    obj=self,
-                )
+        check_sizes(self, n_neurons)
         return super().make_state(n_neurons, rng=rng, dtype=dtype)
 
     def _factor(self, dt: float) -> Numbers:
@@ -311,10 +196,10 @@ class ResetLIF(_Membrane):
 
     def step(self, dt, J, output, voltage):
         """Write the spikes for the currents ``J`` to ``output``; advance the state."""
-        _advance(voltage, J, self._factor(dt), retained(self.tau_rc))
-        spiked = voltage > _fit(self.threshold, J.shape[-1])
+        advance(voltage, J, self._factor(dt), retained(self.tau_rc))
+        spiked = voltage > fit(self.threshold, J.shape[-1])
         output[...] = spiked * (self.amplitude / dt)
-        np.copyto(voltage, _fit(self.reset, J.shape[-1]), where=spiked)
+        np.copyto(voltage, fit(self.reset, J.shape[-1]), where=spiked)
 
 
 class CubaLIF(ResetLIF):
@@ -368,7 +253,7 @@ class CubaLIF(ResetLIF):
 
     def step(self, dt, J, output, voltage, current):
         """Write the spikes for the currents ``J`` to ``output``; advance the state."""
-        _advance(current, J, membrane_factor(self.tau_syn, dt, self.method), 1.0)
+        advance(current, J, membrane_factor(self.tau_syn, dt, self.method), 1.0)
         super().step(dt, current, output, voltage)
 
 
@@ -460,72 +345,5 @@ class LeakyIntegrator(_Membrane):
 
     def step(self, dt, J, output, voltage):
         """Write the voltages to ``output`` after advancing them by a step."""
-        _advance(voltage, J, self._factor(dt), retained(self.tau_rc))
+        advance(voltage, J, self._factor(dt), retained(self.tau_rc))
         output[...] = self.amplitude * voltage
-
-
-class Heaviside(NeuronType):
-    r"""Units that are on while their current is above a threshold.
-
-    Parameters
-    ----------
-    threshold : float or (n_neurons,) array_like
-        Current above which a unit is on.
-    amplitude : float
-        Output of a unit that is on.
-    initial_state : dict of {str: Distribution or array_like}, optional
-        Initial values of state variables; there are none.
-
-    Notes
-    -----
-    The output is :math:`a \, [J > \theta]`. In training, its derivative is a surrogate
-    (see `nengo_dl.Surrogate`).
-
-    Examples
-    --------
-    >>> nengo_dl.Heaviside().rates([0.5, 1.5], gain=[1], bias=[0]).ravel().tolist()
-    [0.0, 1.0]
-    """
-
-    negative = False
-
-    threshold = PerNeuronParam("threshold")
-    amplitude = FiniteParam("amplitude", low=0, low_open=True)
-
-    def __init__(
-        self,
-        threshold: float | np.ndarray = 1.0,
-        amplitude: float = 1,
-        initial_state=None,
-    ):
-        super().__init__(initial_state)
-        self.threshold = threshold
-        self.amplitude = amplitude
-
-    def make_state(self, n_neurons, rng=np.random, dtype=None):
-        """Return no state, after a look at the number of thresholds."""
-        if np.size(self.threshold) not in (1, n_neurons):
-            raise ValidationError(
-                f"has {np.size(self.threshold)} numbers, for a population of "
-                f"{n_neurons} neurons; pass one number, or one for each neuron",
-                attr="threshold",
-                obj=self,
-            )
-        return super().make_state(n_neurons, rng=rng, dtype=dtype)
-
-    def gain_bias(self, max_rates, intercepts):
-        """Return gains of 1, and biases that put the threshold at the intercepts.
-
-        The output has one height; maximal rates are not asked for.
-        """
-        intercepts = np.atleast_1d(np.asarray(intercepts, dtype=float))
-        return np.ones_like(intercepts), self.threshold - intercepts
-
-    def max_rates_intercepts(self, gain, bias):
-        """Return the height of the output and the intercepts."""
-        gain, bias = np.asarray(gain, dtype=float), np.asarray(bias, dtype=float)
-        return np.full_like(gain, self.amplitude), (self.threshold - bias) / gain
-
-    def step(self, dt, J, output):
-        """Write the outputs for the currents ``J`` to ``output``."""
-        output[...] = self.amplitude * (J > _fit(self.threshold, J.shape[-1]))

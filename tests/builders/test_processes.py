@@ -9,6 +9,7 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.builders import BuildConfig, find_builder, processes
 from nengo_dl.support import tuning
+from nengo_dl.synapses import Delay
 from tests.builders.harness import check_parity, random_inputs
 
 DT = 0.001
@@ -59,6 +60,12 @@ GROUPS = {
     ],
     "triangle": [(nengo.synapses.Triangle(0.005), 3), (nengo.Triangle(0.0052), 3)],
     "triangle_single_tap": [(nengo.synapses.Triangle(0), 2)],
+    "delay": [(Delay(0.004), 3), (Delay(0.004), 3)],
+    "delay_of_one_step": [(Delay(0.001), 3), (Delay(0.0004), 3)],
+    "delay_of_each_element": [
+        (Delay([0.002, 0.005, 0.001]), 3),
+        (Delay([0.005, 0.003, 0.004]), 3),
+    ],
     "triangle_2d": [(nengo.synapses.Triangle(0.003), (2, 3))],
 }
 

@@ -21,14 +21,9 @@ from nengo_dl.builders.neurons.equations import (
 )
 from nengo_dl.builders.neurons.surrogates import spikes_above
 from nengo_dl.config import Surrogate
-from nengo_dl.neurons.membranes import (
-    CubaLIF,
-    Heaviside,
-    LeakyIntegrator,
-    ResetLIF,
-    membrane_factor,
-    retained,
-)
+from nengo_dl.neurons.membranes import CubaLIF, LeakyIntegrator, ResetLIF
+from nengo_dl.neurons.parameters import membrane_factor, retained
+from nengo_dl.neurons.thresholds import Heaviside
 
 __all__ = [
     "CubaLIFBuilder",

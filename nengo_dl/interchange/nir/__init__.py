@@ -1,0 +1,1 @@
+"""The neuromorphic intermediate representation (NIR), from and to Nengo networks."""
