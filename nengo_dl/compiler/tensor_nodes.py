@@ -61,6 +61,9 @@ class NodeFunction(Protocol):
         It returns the output, and new values of the weights that are state.
         """
 
+    def own_variables(self) -> Mapping[str, Any]:
+        """Return the user's variables, by the names of the weights that copy them."""
+
 
 @dataclass(frozen=True, eq=False)
 class BuiltTensorNode:

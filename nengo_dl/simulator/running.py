@@ -16,6 +16,7 @@ from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_number
 from nengo.utils.progress import ProgressBar
 
+from nengo_dl.execution.fed_weights import fed_weights
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import TRAINING, SimulatorBase
 from nengo_dl.support.arguments import (
@@ -221,7 +222,11 @@ class RunningFace(SimulatorBase):
         )
         given, profile = profile, check_profile(profile, self)
         if extra_feeds is not None:
-            with temporary_values(check_extra_feeds(extra_feeds, self)):
+            checked = check_extra_feeds(extra_feeds, self)
+            with (
+                temporary_values(checked),
+                fed_weights(self._engine.storage, self.model, checked),
+            ):
                 return self._run_steps(
                     n_steps, input_feeds, given, progress_bar, None, step_by_step
                 )

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import nengo
 import numpy as np
 import tensorflow as tf
@@ -322,6 +323,8 @@ def check_extra_feeds(
     # variables themselves cannot be keys of a dict, their references can
     for key, values in feeds.items():
         variable = key.deref() if hasattr(key, "deref") else key
+        if isinstance(variable, keras.Variable):
+            variable = variable.value
         if not isinstance(variable, tf.Variable):
             raise ValidationError(
                 "Keys must be tf.Variable objects, or variable.ref() of one (got "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.execution.fed_weights import fed_weights
 from nengo_dl.execution.session import Session
 from nengo_dl.support.arguments import (
     check_extra_feeds,
@@ -149,7 +151,7 @@ class Training:
         count = data.n_minibatches
         total = None if count is None else count * n_epochs
         with (
-            temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)),
+            self._extra_values(extra_feeds),
             track(progress_bar, "Training", "Training", total) as tracker,
         ):
             progress = tracker.total_progress
@@ -163,6 +165,14 @@ class Training:
             options.report = report
             return self.trainer.train(data, optimizer, terms, options)
 
+    @contextlib.contextmanager
+    def _extra_values(self, extra_feeds: Mapping[tf.Variable, Any] | None):
+        """Give variables, and weights that are copies of them, other values."""
+        checked = check_extra_feeds(extra_feeds or {}, self.owner)
+        storage = self.trainer.engine.storage
+        with temporary_values(checked), fed_weights(storage, self.model, checked):
+            yield
+
     def loss(
         self,
         inputs: Any,
@@ -175,7 +185,7 @@ class Training:
         inputs, targets, given = self.checker.separate(inputs, targets)
         objective = objective if given is None else given
         data, terms = self.read(inputs, targets, objective, keeps_rest=True)
-        with temporary_values(check_extra_feeds(extra_feeds or {}, self.owner)):
+        with self._extra_values(extra_feeds):
             training = check_flag(training, "training", self.owner)
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
 
