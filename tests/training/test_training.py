@@ -811,6 +811,7 @@ def test_bad_data(number):
         ({"objective": 3}, "Must be a name"),
         ({"n_epochs": 0}, "at least 1"),
         ({"n_epochs": 1.5}, "integer"),
+        ({"n_epochs": True}, "integer"),
         ({"truncation": 0}, "at least 1"),
         ({"recompute": 2}, r"divide the number of time steps, 3 \(got 2\)"),
         ({"metrics": [1]}, "dict"),
