@@ -9,6 +9,7 @@ ORDER = [
     "train_digits",
     "train_mnist",
     "keras_to_spikes",
+    "compile_fit",
     "spa_retrieval",
     "spiking_memory",
     "legendre_memory",

@@ -139,6 +139,7 @@ class KerasFace(TrainingFace):
         stateful: bool = False,
         truncation: int | None = None,
         recompute: int | None = None,
+        validation_rates: bool | None = None,
     ) -> keras.callbacks.History:
         """Train, with the arguments of `keras.Model.fit`.
 
@@ -186,7 +187,7 @@ class KerasFace(TrainingFace):
             Number of time steps, if nothing is fed.
         stateful : bool
             Must be False: each minibatch starts from the initial state.
-        truncation, recompute : int, optional
+        truncation, recompute, validation_rates : optional
             As for `train`.
 
         Returns
@@ -240,6 +241,7 @@ class KerasFace(TrainingFace):
             steps_per_epoch=steps_per_epoch,
             truncation=truncation,
             recompute=recompute,
+            validation_rates=validation_rates,
         )
 
     @doing("evaluate")

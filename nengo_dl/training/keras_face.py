@@ -11,7 +11,7 @@ import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
-from nengo_dl.support.arguments import check_positive
+from nengo_dl.support.arguments import check_flag, check_positive
 from nengo_dl.training.callbacks import KerasCallbacks
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.face import Training
@@ -63,6 +63,7 @@ class KerasTraining:
         steps_per_epoch: int | None,
         truncation: int | None,
         recompute: int | None,
+        validation_rates: bool | None,
     ) -> keras.callbacks.History:
         """Train; see ``Simulator.fit``."""
         recipe = self._compiled("fit")
@@ -80,11 +81,14 @@ class KerasTraining:
             data, held = self._split(data, validation_split)
         options = TrainingOptions(
             epochs,
-            bool(shuffle),
+            check_flag(shuffle, "shuffle", self.owner),
             training.check_truncation(truncation, data),
             training.segment(recompute, data, truncation),
             metrics,
             first_epoch=initial_epoch,
+            validation_rates=check_flag(
+                validation_rates, "validation_rates", self.owner, or_none=True
+            ),
         )
         if held is not None:
             options.validation = self._first(held, validation_steps, "validation_steps")

@@ -17,7 +17,7 @@ from nengo_dl.training.trained_parameters import Piece, TrainedParameters
 __all__ = ["SimulatorModel"]
 
 
-class _ObjectParameters(keras.layers.Layer):
+class Parameters(keras.layers.Layer):
     """The trained parameters of one object of the network."""
 
     def __init__(self, name: str, variables: Sequence[keras.Variable]):
@@ -220,7 +220,7 @@ class SimulatorModel(keras.Model):
         )
 
 
-def _layers(parameters: TrainedParameters) -> list[_ObjectParameters]:
+def _layers(parameters: TrainedParameters) -> list[Parameters]:
     """Return a layer for each object, in the order of their first parameters."""
     found: dict[Any, list[tuple[Piece, keras.Variable]]] = {}
     for piece, variable in zip(parameters.pieces, parameters.variables, strict=True):
@@ -232,7 +232,7 @@ def _layers(parameters: TrainedParameters) -> list[_ObjectParameters]:
     for obj, members in found.items():
         place = members[0][0].name.rpartition(".")[0]
         name = _unique(getattr(obj, "label", None) or place, taken)
-        layers.append(_ObjectParameters(name, [variable for _, variable in members]))
+        layers.append(Parameters(name, [variable for _, variable in members]))
     return layers
 
 
