@@ -250,9 +250,11 @@ def test_data_of_unknown_objects_is_an_error(net):
     with nengo.Network():
         other = nengo.Ensemble(5, 1)
     with simulator(net) as sim:
-        for unknown in (other, other.neurons, "a", []):
+        for unknown in (other, other.neurons, []):
             with pytest.raises(ValidationError, match="not part of the simulated"):
                 sim.data[unknown]
+        with pytest.raises(ValidationError, match="no object has this label"):
+            sim.data["no label"]
 
 
 def test_get_params_returns_one_value_for_each_argument(net):
