@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import abc
 import functools
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,39 +21,19 @@ from nengo_dl.builders.tensor_code.randomness import (
     call_with_seed,
     find_effects,
 )
+from nengo_dl.builders.tensor_code.weights import (
+    Shape,
+    Weight,
+    first_line,
+    hint,
+    in_precision,
+)
 from nengo_dl.compiler.tensor_nodes import StateTraits
 
-__all__ = ["PlainFunction", "TensorFunction", "Weight"]
+__all__ = ["PlainFunction", "TensorFunction"]
 
 #: Name of the weight that holds a seed, and the number of the next call.
 _SEED = "random_seed"
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Weight:
-    """A weight of a layer, model or object.
-
-    Attributes
-    ----------
-    name : str
-        Unique within the function.
-    value : ndarray
-        Initial value, for one item of a minibatch.
-    trainable : bool
-        Whether training changes it by its gradient.
-    state : StateTraits or None
-        How it behaves if calls replace it; None if they do not.
-    variable : tf.Variable or None
-        The user's, if there is one.
-    """
-
-    name: str
-    value: np.ndarray
-    trainable: bool
-    state: StateTraits | None = None
-    variable: tf.Variable | None = None
 
 
 class TensorFunction(abc.ABC):
@@ -282,7 +260,7 @@ class TensorFunction(abc.ABC):
         given = ", ".join(f"{a.dtype.name} of shape {a.shape}" for a in args)
         return self.error(
             f"failed while TensorFlow traced it with {given or 'no arguments'}: "
-            f"{type(error).__name__}: {first_line(error)}{_hint(error)}"
+            f"{type(error).__name__}: {first_line(error)}{hint(error)}"
         )
 
     def arguments(
@@ -429,28 +407,3 @@ class PlainFunction(TensorFunction):
 
     def _call(self, dtype, args, weights, training):
         return self.source(*args), []
-
-
-def _hint(error: Exception) -> str:
-    """Return what took the place of a name of TensorFlow 1, if that was missing."""
-    found = re.search(r"module 'tensorflow\S*' has no attribute '(\w+)'", str(error))
-    if found is None:
-        return ""
-    if found[1] in ("layers", "contrib", "get_variable", "variable_scope"):
-        return (
-            ". It belongs to TensorFlow 1; pass a Keras layer instead, such as "
-            "nengo_dl.Layer(keras.layers.Dense(10))"
-        )
-    if hasattr(tf.compat.v1, found[1]):
-        return f". It belongs to TensorFlow 1, and is tf.compat.v1.{found[1]} now"
-    return ""
-
-
-def first_line(error: Exception) -> str:
-    """Return what an exception says, without its details."""
-    return (str(error).strip().splitlines() or ["no reason given"])[0]
-
-
-def in_precision(found: np.dtype, dtype: np.dtype) -> np.dtype:
-    """Return the type of a weight in a simulation: its own unless it is a float's."""
-    return dtype if np.issubdtype(found, np.floating) else np.dtype(found)

@@ -18,8 +18,9 @@ from nengo_dl.builders.tensor_code.copies import (
     seeded,
     untracked_variables,
 )
-from nengo_dl.builders.tensor_code.functions import TensorFunction, Weight, first_line
+from nengo_dl.builders.tensor_code.functions import TensorFunction
 from nengo_dl.builders.tensor_code.randomness import find_effects
+from nengo_dl.builders.tensor_code.weights import Weight, first_line
 from nengo_dl.compiler.tensor_nodes import StateTraits
 
 __all__ = ["KerasFunction"]

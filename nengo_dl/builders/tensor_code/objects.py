@@ -16,11 +16,10 @@ from nengo.exceptions import ValidationError
 from nengo_dl.builders.tensor_code.copies import seeded
 from nengo_dl.builders.tensor_code.functions import (
     PlainFunction,
-    Shape,
     TensorFunction,
-    Weight,
 )
 from nengo_dl.builders.tensor_code.keras_layers import KerasFunction
+from nengo_dl.builders.tensor_code.weights import Shape, Weight
 
 __all__ = ["ObjectFunction", "make_function"]
 
