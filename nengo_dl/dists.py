@@ -6,7 +6,7 @@ They are Nengo distributions: drawn with the network's seed, and usable wherever
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from nengo.dists import Distribution
@@ -63,9 +63,9 @@ class TruncatedNormal(Distribution):
     True
     """
 
-    mean = FiniteParam("mean")
-    stddev = FiniteParam("stddev", low=0, low_open=True)
-    limit = FiniteParam("limit", low=0, low_open=True, optional=True)
+    mean: Any = FiniteParam("mean")
+    stddev: Any = FiniteParam("stddev", low=0, low_open=True)
+    limit: Any = FiniteParam("limit", low=0, low_open=True, optional=True)
 
     def __init__(
         self, mean: float = 0.0, stddev: float = 1.0, limit: float | None = None
@@ -149,7 +149,7 @@ class VarianceScaling(Distribution):
     True
     """
 
-    scale = FiniteParam("scale", low=0, low_open=True)
+    scale: Any = FiniteParam("scale", low=0, low_open=True)
     mode = EnumParam("mode", values=("fan_in", "fan_out", "fan_avg"))
     distribution = EnumParam("distribution", values=("uniform", "normal"))
     kernel_size = ShapeParam("kernel_size", low=1, optional=True)

@@ -30,7 +30,7 @@ method : str
 """
 
 #: Filled by the decorator `_benchmark`: one entry for each name.
-NETWORKS = {}
+NETWORKS: dict = {}
 
 
 def _benchmark(name, title, small, minibatch=None, method="run_steps"):

@@ -42,8 +42,8 @@ def table(measurements: Sequence[Measurement]) -> str:
         "memory",
     )
     units = ("", "", "s", "s", "s", "s", "", "µs", "µs", "", "MB")
-    rows = [header, units]
-    failures = []
+    rows: list[tuple[str, ...]] = [header, units]
+    failures: list[str] = []
     first: dict[str, Measurement] = {}
     for one in measurements:
         base = first.setdefault(_title(one), one)
@@ -84,7 +84,7 @@ def training_table(measurements: Sequence[TrainingMeasurement]) -> str:
     str
         A simple table with one row for each measurement.
     """
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "benchmark",
             "side",
@@ -100,7 +100,7 @@ def training_table(measurements: Sequence[TrainingMeasurement]) -> str:
         ),
         ("", "", "s", "s", "s", "ms", "ms", "", "MB", "MB", ""),
     ]
-    failures = []
+    failures: list[str] = []
     first: dict[str, TrainingMeasurement] = {}
     for one in measurements:
         base = first.setdefault(_title(one), one)
@@ -109,7 +109,7 @@ def training_table(measurements: Sequence[TrainingMeasurement]) -> str:
             rows.append((title, one.simulator, *["failed"] + [""] * 8))
             failures.append(f"{_title(one)} with {one.simulator}: {one.error}")
             continue
-        training = one.peak_bytes - one.build_bytes if one.peak_bytes else None
+        training = _difference(one.peak_bytes, one.build_bytes)
         rows.append(
             (
                 title,
@@ -141,7 +141,7 @@ def scaling_table(measurements: Sequence[Measurement]) -> str:
     str
         A simple table with one row for each measurement.
     """
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "neurons",
             "simulator",
@@ -154,7 +154,7 @@ def scaling_table(measurements: Sequence[Measurement]) -> str:
         ),
         ("", "", "s", "s", "µs", "µs/neuron", "ns/neuron", "bytes/neuron"),
     ]
-    failures = []
+    failures: list[str] = []
     for one in measurements:
         if one.error is not None:
             rows.append((_title(one), one.simulator, "failed", *[""] * 5))
@@ -278,9 +278,13 @@ def _title(one: Measurement | TrainingMeasurement) -> str:
 
 def _bytes_per_neuron(one: Measurement) -> float | None:
     """Memory beyond what the import took."""
-    if not one.peak_bytes or not one.n_neurons:
-        return None
-    return (one.peak_bytes - one.import_bytes) / one.n_neurons
+    more = _difference(one.peak_bytes, one.import_bytes)
+    return None if more is None or not one.n_neurons else more / one.n_neurons
+
+
+def _difference(more: int | None, less: int | None) -> int | None:
+    """Return a difference of what may not have been measured."""
+    return None if not more or less is None else more - less
 
 
 def _number(value: float | None, scale: float = 1) -> str:

@@ -32,8 +32,8 @@ __all__ = ["CubaLIF", "LeakyIntegrator", "ResetLIF"]
 class _Membrane(NeuronType):
     """What types with a membrane share: its time constant, and how it is advanced."""
 
-    tau_rc = PerNeuronParam("tau_rc", positive=True, infinite=True)
-    amplitude = FiniteParam("amplitude", low=0, low_open=True)
+    tau_rc: Any = PerNeuronParam("tau_rc", positive=True, infinite=True)
+    amplitude: Any = FiniteParam("amplitude", low=0, low_open=True)
     method = EnumParam("method", values=("euler", "exact"))
 
     def __init__(self, tau_rc: Any, amplitude: float, method: str, initial_state: Any):
@@ -116,8 +116,8 @@ class ResetLIF(_Membrane):
     negative = False
     spiking = True
 
-    reset = PerNeuronParam("reset")
-    threshold = PerNeuronParam("threshold")
+    reset: Any = PerNeuronParam("reset")
+    threshold: Any = PerNeuronParam("threshold")
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class CubaLIF(ResetLIF):
 
     state: ClassVar[dict] = {"voltage": Choice([0.0]), "current": Choice([0.0])}
 
-    tau_syn = PerNeuronParam("tau_syn", positive=True)
+    tau_syn: Any = PerNeuronParam("tau_syn", positive=True)
 
     def __init__(
         self,

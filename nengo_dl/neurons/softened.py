@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from nengo.dists import Uniform
@@ -81,7 +81,7 @@ class SoftLIFRate(LIFRate):
     ...     ens = nengo.Ensemble(10, 1, neuron_type=nengo_dl.SoftLIFRate(sigma=0.1))
     """
 
-    sigma = FiniteParam("sigma", low=0, low_open=True)
+    sigma: Any = FiniteParam("sigma", low=0, low_open=True)
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class LeakyReLU(RectifiedLinear):
 
     negative = True
 
-    negative_slope = FiniteParam("negative_slope", low=0)
+    negative_slope: Any = FiniteParam("negative_slope", low=0)
 
     def __init__(
         self, negative_slope: float = 0.3, amplitude: float = 1, initial_state=None

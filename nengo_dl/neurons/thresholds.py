@@ -36,8 +36,8 @@ class Heaviside(NeuronType):
 
     negative = False
 
-    threshold = PerNeuronParam("threshold")
-    amplitude = FiniteParam("amplitude", low=0, low_open=True)
+    threshold: Any = PerNeuronParam("threshold")
+    amplitude: Any = FiniteParam("amplitude", low=0, low_open=True)
 
     def __init__(
         self,

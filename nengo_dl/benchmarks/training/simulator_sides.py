@@ -63,7 +63,7 @@ def train(
         )
         return history.batch_losses[0]
 
-    run.close = sim.close
+    run.close = sim.close  # type: ignore[attr-defined]  # functions take attributes
     return run, sim.trainable_parameters.size
 
 

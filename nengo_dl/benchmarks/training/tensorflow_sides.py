@@ -119,7 +119,7 @@ def _in_minibatches(
         losses = []
         order = rng.permutation(count * minibatch) if shuffle else None
         for start in range(0, count * minibatch, minibatch):
-            rows = slice(start, start + minibatch)
+            rows: Any = slice(start, start + minibatch)
             rows = rows if order is None else order[rows]
             x, y = tf.convert_to_tensor(inputs[rows]), tf.constant(labels[rows])
             losses.append(float(step(x, y)))

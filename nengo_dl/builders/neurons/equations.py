@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 #: A number for all neurons, or one for each, shape ``(1, n_neurons)``.
-Parameter = float | tf.Tensor
+Parameter: TypeAlias = Any  # float | tf.Tensor, which has no types
 
 
 def rounded_product(a: tf.Tensor, b: Parameter) -> tf.Tensor:

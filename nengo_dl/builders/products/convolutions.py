@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -274,7 +275,7 @@ class ConvTransposeIncBuilder(_ConvBuilder):
         """
         kernel_size, strides = self.conv.kernel_size, self.conv.strides
         last_shift = [(k - 1) // s for k, s in zip(kernel_size, strides)]
-        images = {}
+        images: dict[Any, Any] = {}
         for i, position in enumerate(np.ndindex(*kernel_size)):
             shifts, remainders = zip(*map(divmod, position, strides))
             around = [(m, last - m) for m, last in zip(shifts, last_shift)]

@@ -74,7 +74,7 @@ class SparseDotIncBuilder(OpBuilder):
             config.minibatch_size,
             len(ops),
         )
-        self.way = min(costs, key=costs.get)
+        self.way = min(costs, key=costs.__getitem__)
         self.n_multiplications = self.n_entries
         self.by_events = len(ops) == 1 and self._pays_by_events(config)
         with tf.init_scope():
@@ -116,8 +116,8 @@ class SparseDotIncBuilder(OpBuilder):
             )
             for batch in (1, 1000)
         }
-        dense = any(min(c, key=c.get) == "dense" for c in costs.values())
-        sparse = min(("slots", "segments"), key=costs[1].get)
+        dense = any(min(c, key=c.__getitem__) == "dense" for c in costs.values())
+        sparse = min(("slots", "segments"), key=costs[1].__getitem__)
         return sparse, n_slots.bit_length(), op.A.shape if dense else None
 
     @classmethod
