@@ -44,7 +44,7 @@ parser.add_argument("--quick", action="store_true", help="a short check: few epo
 args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_STEPS = 40  # for which an image is shown to spiking neurons, of 1 ms each
-RATE = 500  # Hz of the strongest activations of each layer
+RATE = 1000  # Hz of the strongest activations of each layer
 N_TRAINING_STEPS = 12  # of an image while the spiking network is trained
 if args.dataset == "digits":
     N_EPOCHS, MINIBATCH, N_SPIKING_EPOCHS = 20, 50, 3
@@ -138,7 +138,7 @@ spiking = nengo_dl.Converter(
     model,
     swap_activations={"relu": nengo.SpikingRectifiedLinear()},
     scale_firing_rates=scales,
-    synapse=0.002,
+    synapse=0.003,
     initial_voltage=0.5,
 )
 node, answer = spiking.inputs[image], spiking.outputs[0]
@@ -183,7 +183,8 @@ def growth(outputs):
 # Fine-tuning
 # -----------
 # Training with spikes through a surrogate derivative, for a few steps only, makes the
-# answer come earlier. It starts from what Keras has learned.
+# answer come earlier. It starts from what Keras has learned. What is right after more
+# steps than it was trained for suffers a little.
 
 
 def error(output, target):
