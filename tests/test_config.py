@@ -33,7 +33,7 @@ def net():
 def trained(net):
     """What a simulator would train, as pairs of objects and attributes."""
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        return {(p.obj, p.attribute) for p in sim._engine.plan.trainable}
+        return {(p.obj, p.attribute) for p in sim._session.plan.trainable}
 
 
 def everything(net, *ensembles):
@@ -210,7 +210,7 @@ def test_variables_are_named_after_the_users_objects(net):
 def test_blocks_are_named_after_the_users_objects(net):
     """In graphs of TensorFlow, which accept not all characters."""
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        blocks = sim._engine.storage.trained_variables
+        blocks = sim._session.store.trained_variables
         names = {variable.name.partition(":")[0] for variable in blocks}
     parts = {part for name in names for part in name.split("/")}
     assert parts >= {"a.encoders", "a.neurons.bias"}
@@ -225,7 +225,7 @@ def test_names_of_connections_are_those_of_their_ends_or_their_label():
         nengo.Connection(a.neurons, b, transform=np.ones((1, 5)), label="readout")
         nengo.Probe(b)
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        blocks = sim._engine.storage.trained_variables
+        blocks = sim._session.store.trained_variables
         names = " ".join(variable.name for variable in blocks)
     assert "gr_e_1_.encoders" in names
     assert "gr_e_1_->node.weights" in names
@@ -258,8 +258,8 @@ def test_trainable_parameters_are_listed_with_names_and_shapes():
 def test_trainable_and_other_signals_share_no_block(net):
     net.config[net.c].trainable = False
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
-        signals = {p.signal.base for p in sim._engine.plan.trainable}
-        for block in sim._engine.step.layout.blocks:
+        signals = {p.signal.base for p in sim._session.plan.trainable}
+        for block in sim._session.step.layout.blocks:
             assert {signal in signals for signal in block.signals} <= {block.trainable}
         sizes = [v.shape.num_elements() for v in sim.trainable_variables]
         assert sum(sizes) == sum(signal.size for signal in signals)

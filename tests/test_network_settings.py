@@ -181,13 +181,13 @@ def test_compilation_and_unrolling_of_a_network():
 def test_named_planners_and_rules_exist():
     assert tuple(NAMED_PLANNERS) == PLANNERS
     with simulator(make_net()) as sim:
-        assert tuple(sim._engine.plan.counts) == ("before", *SIMPLIFICATIONS, "groups")
+        assert tuple(sim._session.plan.counts) == ("before", *SIMPLIFICATIONS, "groups")
 
 
 def test_nothing_is_merged_without_a_planner():
     assert_same_results({"planner": "none"})
     with simulator(make_net(planner="none")) as sim:
-        counts = sim._engine.plan.counts
+        counts = sim._session.plan.counts
         assert counts["groups"] == counts["remove_unread"]
 
 
@@ -203,7 +203,7 @@ def pairs(operators, before, keys):
 def test_own_planner_decides():
     assert_same_results({"planner": pairs})
     with simulator(make_net(planner=pairs)) as sim:
-        groups = [bound.group for bound in sim._engine.step.layout.groups]
+        groups = [bound.group for bound in sim._session.step.layout.groups]
         assert {len(group.ops) for group in groups} == {1, 2}
 
 
@@ -235,7 +235,7 @@ def test_result_of_an_own_planner_is_checked(planner, message):
 def test_simplifications_never_change_results(names):
     assert_same_results({"simplifications": names})
     with simulator(make_net(simplifications=names)) as sim:
-        assert tuple(sim._engine.plan.counts) == ("before", *names, "groups")
+        assert tuple(sim._session.plan.counts) == ("before", *names, "groups")
 
 
 def test_training_is_the_same_without_simplifications_and_merging():
@@ -269,7 +269,7 @@ def test_inference_only_saves_variables_and_changes_nothing_else():
     blocks = []
     for flag in (True, False):
         with simulator(make_net(inference_only=flag)) as sim:
-            blocks.append(len(sim._engine.step.constant_blocks))
+            blocks.append(len(sim._session.step.constant_blocks))
     assert blocks[0] < blocks[1]
 
 

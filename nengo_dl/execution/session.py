@@ -49,7 +49,7 @@ class Session:
         NumPy steps.
     sources : Sources
         Values of inputs.
-    storage : StateStore
+    store : StateStore
         Constants and state.
     executors : ExecutorChoice
         What advances the simulation.
@@ -76,7 +76,7 @@ class Session:
         step: StepProgram,
         host: HostOperators,
         sources: Sources,
-        storage: StateStore,
+        store: StateStore,
         executors: ExecutorChoice,
         shows_state: bool = False,
     ):
@@ -85,10 +85,10 @@ class Session:
         self.step = step
         self.host = host
         self.sources = sources
-        self.storage = storage
+        self.store = store
         self.executors = executors
-        self.loop = executors.compiled
-        self.interpreter = executors.numpy
+        self.compiled = executors.compiled
+        self.numpy = executors.numpy
         self.n_steps = 0
         self.last_outputs: list[np.ndarray] = []
         self._seconds_per_step = 0.0
@@ -96,7 +96,7 @@ class Session:
         self._executor: Executor | None = None  # while it runs in this thread
         self._is_watched = False
         self._watches_first = shows_state and _has_user_code(plan)
-        storage.before_reading = self.note_reading
+        store.before_reading = self.note_reading
 
     @property
     def shown_steps(self) -> int:
@@ -120,7 +120,7 @@ class Session:
         if now is None:
             return
         self._is_watched = True
-        live = self._executor is self.interpreter and not of_data
+        live = self._executor is self.numpy and not of_data
         if now != self.n_steps and not live:
             raise SimulationError(
                 f"Code of the model read the state of the simulation in step {now + 1},"
@@ -136,7 +136,7 @@ class Session:
         self.host.reset(seed)
         self.sources.restart()
         self.n_steps = 0
-        self.storage.restart(seed)
+        self.store.restart(seed)
 
     def jump(self, n_steps: int, item_seeds: Sequence[int]) -> None:
         """Go to a time step, and to the start of the random streams of other seeds.
@@ -150,19 +150,19 @@ class Session:
         item_seeds : sequence of int
             Seed of each item of the minibatch.
         """
-        state = self.storage.state_values()
+        state = self.store.state_values()
         self.host.reset(item_seeds)
         self.sources.restart()
         self.n_steps = n_steps
-        self.storage.set_state_values(state)
+        self.store.set_state_values(state)
 
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
         self.n_steps = 0
-        self.storage.take_changes()
+        self.store.take_changes()
         self.sources.reset()
         self.sources.reset_state()
-        self.storage.reset_state()
+        self.store.reset_state()
 
     # -- running
 
@@ -191,17 +191,17 @@ class Session:
         Chunk
             Results of some of the steps.
         """
-        self.storage.take_changes()
+        self.store.take_changes()
         executor = self._choose(n_steps, compiled)
         if self.plan.settings.stateful:
             yield from self._run(executor, n_steps, feeds)
             return
-        before = [np.array(values) for values in self.storage.state_values()]
+        before = [np.array(values) for values in self.store.state_values()]
         try:
             self._start_anew(before)
             yield from self._run(executor, n_steps, feeds)
         finally:
-            self.storage.restore_state(before)
+            self.store.restore_state(before)
 
     def _choose(self, n_steps: int, compiled: bool) -> Executor:
         choice = self.executors
@@ -227,19 +227,19 @@ class Session:
         if not self._has_single_steps:
             return None
         # without calls that change nothing: this is what `Simulator.step` waits for
-        store = self.storage
+        store = self.store
         if store.followers:
             store.take_changes()
-        if store.home is not self.interpreter:
-            self.interpreter.prepare()
-        (item,) = self.interpreter.items()
+        if store.home is not self.numpy:
+            self.numpy.prepare()
+        (item,) = self.numpy.items()
         steps = self._single_steps
         if steps is None or steps.item is not item:
             steps = SingleSteps(
                 self.host,
                 self.sources.sources,
                 item,
-                self.storage.fixed_inputs,
+                self.store.fixed_inputs,
                 self.plan.sampling,
             )
             self._single_steps = steps
@@ -271,14 +271,14 @@ class Session:
         into them is where learning starts.
         """
         self.soft_reset()
-        start = [np.array(values) for values in self.storage.state_values()]
+        start = [np.array(values) for values in self.store.state_values()]
         for block, new, old in zip(self.step.state_blocks, start, before, strict=True):
             for signal in block.signals:
                 if signal in self.plan.learned:
                     first = block.starts[signal]
                     where = slice(first, first + n_values(signal))
                     new[:, where] = old[:, where]
-        self.storage.set_state_values(start)
+        self.store.set_state_values(start)
 
     def _run(
         self, executor: Executor, n_steps: int, feeds: Mapping[Signal, np.ndarray]
@@ -357,7 +357,7 @@ class Session:
         """Put feeds and constant inputs in the place of what the host produces."""
         result = {
             signal: np.asarray(value)[None, None]
-            for signal, value in self.storage.fixed_inputs.items()
+            for signal, value in self.store.fixed_inputs.items()
         }
         result.update(values)
         result.update(self._rows(feeds, start, count))
@@ -372,7 +372,7 @@ class Session:
     def _steps_per_chunk(self, most: int) -> int:
         if self._watches_first or self._is_watched:
             return 1
-        seconds = self._seconds_per_step or self.interpreter.estimated_seconds
+        seconds = self._seconds_per_step or self.numpy.estimated_seconds
         return (
             max(1, min(most, int(tuning.CHUNK_SECONDS / seconds))) if seconds else most
         )

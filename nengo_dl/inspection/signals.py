@@ -22,7 +22,7 @@ class SignalValues(Mapping):
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Holds the state.
     model : nengo.builder.Model
         The simulated model.
@@ -30,8 +30,8 @@ class SignalValues(Mapping):
         Whether values of state have a batch axis.
     """
 
-    def __init__(self, engine: Session, model: Model, minibatched: bool):
-        self._engine = engine
+    def __init__(self, session: Session, model: Model, minibatched: bool):
+        self._session = session
         self._model = model
         self._minibatched = minibatched
 
@@ -59,7 +59,7 @@ class SignalValues(Mapping):
             return signal.initial_value
         else:
             try:
-                value, shared = self._engine.storage.value_of(signal)
+                value, shared = self._session.store.value_of(signal)
             except KeyError:
                 raise KeyError(
                     f"The value of {signal} is not kept between time steps; "
@@ -73,14 +73,14 @@ class SignalValues(Mapping):
 
     def _steps(self) -> int:
         """Return the step counter, which advances before other operators run."""
-        now = self._engine.host.now
-        return self._engine.n_steps if now is None else now + 1
+        now = self._session.host.now
+        return self._session.n_steps if now is None else now + 1
 
     def __iter__(self) -> Iterator[Signal]:
         yield self._model.step
         yield self._model.time
-        yield from self._engine.storage.fixed_inputs
-        for block in self._engine.step.layout.blocks:
+        yield from self._session.store.fixed_inputs
+        for block in self._session.step.layout.blocks:
             if block.role in (Role.CONSTANT, Role.STATE):
                 yield from block.signals
 

@@ -182,12 +182,12 @@ class Summary:
         )
 
 
-def summarize(engine: Session, model: Model, values: ParameterValues) -> Summary:
+def summarize(session: Session, model: Model, values: ParameterValues) -> Summary:
     """Describe a simulator.
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -199,10 +199,10 @@ def summarize(engine: Session, model: Model, values: ParameterValues) -> Summary
     Summary
         Of the program as it is now.
     """
-    plan, step = engine.plan, engine.step
-    seconds = {**plan.seconds, "kernels": engine.kernel_seconds}
-    if engine.loop.compile_seconds is not None:
-        seconds["loop"] = engine.loop.compile_seconds
+    plan, step = session.plan, session.step
+    seconds = {**plan.seconds, "kernels": session.kernel_seconds}
+    if session.compiled.compile_seconds is not None:
+        seconds["loop"] = session.compiled.compile_seconds
     groups = [bound.group for bound in step.layout.groups]
     minibatch = step.config.minibatch_size
     return Summary(
@@ -212,11 +212,11 @@ def summarize(engine: Session, model: Model, values: ParameterValues) -> Summary
             (label, len(group.ops), group.is_callback and not _is_tensor_node(group))
             for label, group in zip(step.labels, groups, strict=True)
         ],
-        _parameters(engine, values),
+        _parameters(session, values),
         sum(b.size * step.dtype_of(b).itemsize for b in step.state_blocks) * minibatch,
         seconds,
-        _obstacles(engine, model, values, groups),
-        _notes(engine),
+        _obstacles(session, model, values, groups),
+        _notes(session),
     )
 
 
@@ -235,9 +235,9 @@ def _count_objects(model: Model) -> dict[str, int]:
     }
 
 
-def _parameters(engine: Session, values: ParameterValues) -> list[ParameterRow]:
-    step = engine.step
-    trained = {parameter.signal for parameter in engine.plan.trainable}
+def _parameters(session: Session, values: ParameterValues) -> list[ParameterRow]:
+    step = session.step
+    trained = {parameter.signal for parameter in session.plan.trainable}
     learned = {p.signal for p in values.parameters if p.learned}
     rows = []
     for name, place in Places(values).parameters.items():
@@ -266,10 +266,10 @@ def _parameters(engine: Session, values: ParameterValues) -> list[ParameterRow]:
 
 
 def _obstacles(
-    engine: Session, model: Model, values: ParameterValues, groups: list[Group]
+    session: Session, model: Model, values: ParameterValues, groups: list[Group]
 ) -> list[str]:
     found = []
-    if not engine.placement.uses_xla:
+    if not session.placement.uses_xla:
         found.append("jit_compile=False turns compilation off")
     names = ObjectNames(model, values.parameters)
     nodes = {}
@@ -305,12 +305,12 @@ def _reason(op: Operator, nodes: dict[Any, nengo.Node], names: ObjectNames) -> s
     return f"{name} of '{owner}' runs in Python in each step"
 
 
-def _notes(engine: Session) -> list[str]:
-    if engine.executors.uses_numpy(10**9):
+def _notes(session: Session) -> list[str]:
+    if session.executors.uses_numpy(10**9):
         return ["All runs use NumPy, which is faster for so small a network."]
-    if engine.executors.uses_numpy(1):
+    if session.executors.uses_numpy(1):
         longest = 1
-        while engine.executors.uses_numpy(2 * longest):
+        while session.executors.uses_numpy(2 * longest):
             longest *= 2
         plural = "" if longest == 1 else "s"
         return [

@@ -104,15 +104,15 @@ class Continuation:
     group = "local"
 
     def __init__(self, values: ParameterValues):
-        self.engine = values.engine
+        self.session = values.session
         named = name_outputs(values.model, name_objects(values.model))
         self._names: dict[Operator | None, str] = {
             **named,
-            **{op: named[old] for op, old in self.engine.plan.split.origin.items()},
+            **{op: named[old] for op, old in self.session.plan.split.origin.items()},
             None: "simulation",
         }
         self.sources = {
-            self._names[source.op]: source for source in self.engine.sources.sources
+            self._names[source.op]: source for source in self.session.sources.sources
         }
 
     @property
@@ -120,14 +120,14 @@ class Continuation:
         """Random streams by name, one for each item of the minibatch."""
         return {
             f"{self._names[op]}/{key}": streams
-            for (op, key), streams in self.engine.host.streams.items()
+            for (op, key), streams in self.session.host.streams.items()
         }
 
     def save(self) -> dict[str, np.ndarray]:
         """Return all of it by name, and warn of what cannot be saved."""
-        engine, host = self.engine, self.engine.host
+        session, host = self.session, self.session.host
         arrays = {
-            "steps": np.array(engine.n_steps, dtype=np.int64),
+            "steps": np.array(session.n_steps, dtype=np.int64),
             "seeds": np.array(host.item_seeds, dtype=np.int64),
         }
         # of values that all items share, only the first item's are made
@@ -147,16 +147,16 @@ class Continuation:
                 arrays[f"{name}/state[{number}]"] = np.stack(live)
             if self._repeats(source):
                 arrays[f"{name}/made"] = np.array(source.n_made, dtype=np.int64)
-            n_ahead = source.count(engine.n_steps)
+            n_ahead = source.count(session.n_steps)
             if n_ahead:
-                rows = source.rows(engine.n_steps, n_ahead)
+                rows = source.rows(session.n_steps, n_ahead)
                 arrays[f"{name}/ahead"] = np.array(rows)
         self._warn_of_hidden_streams()
         return arrays
 
     def check_forms(self, forms: Mapping[str, Form], saved: SavedBatch) -> None:
         """Raise a ValidationError if arrays of these forms cannot be loaded."""
-        minibatch = self.engine.host.minibatch_size
+        minibatch = self.session.host.minibatch_size
         if saved.item is None and saved.n_items != minibatch:
             raise _refusal(
                 f"it is that of {saved.n_items} items of a minibatch, and the "
@@ -214,16 +214,16 @@ class Continuation:
         item : int, optional
             Which item of a saved minibatch to use for all items here.
         """
-        engine = self.engine
-        host = engine.host
+        session = self.session
+        host = session.host
         rows = [item] * host.minibatch_size if item is not None else slice(None)
         n_steps = int(arrays["steps"])
-        engine.jump(n_steps, [int(seed) for seed in arrays["seeds"][rows]])
+        session.jump(n_steps, [int(seed) for seed in arrays["seeds"][rows]])
         for name, source in self.sources.items():
             ahead = arrays.get(f"{name}/ahead")
             if self._repeats(source):
                 last = n_steps + (0 if ahead is None else len(ahead))
-                engine.sources.repeat(source, int(arrays[f"{name}/made"]), last)
+                session.sources.repeat(source, int(arrays[f"{name}/made"]), last)
             for number, signal in enumerate(source.op.updates):
                 saved = arrays[f"{name}/state[{number}]"][rows]
                 for signals, value in zip(host.signals, saved, strict=True):
@@ -260,12 +260,12 @@ class Continuation:
 
     def _repeats(self, source: Source) -> bool:
         """Whether a process may keep more than its stream and state."""
-        watched = self.engine.host.processes.get(source.op, ())
+        watched = self.session.host.processes.get(source.op, ())
         return any(process.traits.keeps_more for process in watched)
 
     def _warn_of_hidden_streams(self) -> None:
-        sources = {source.op for source in self.engine.sources.sources}
-        for op, watched in self.engine.host.processes.items():
+        sources = {source.op for source in self.session.sources.sources}
+        for op, watched in self.session.host.processes.items():
             if op in sources or not any(p.traits.keeps_more for p in watched):
                 continue  # those without input repeat what they did
             if any(p.stream is not s for p in watched for s in _streams_in(p.step)):

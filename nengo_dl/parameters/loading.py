@@ -125,7 +125,7 @@ def load_parameters(
         **{name: values[name] for name in present},
         **{p.prefix + name: a for p in extra for name, a in arrays[p.prefix].items()},
     }
-    _check_finite(saved, loaded, checkpoint.values.engine.step, only_finite)
+    _check_finite(saved, loaded, checkpoint.values.session.step, only_finite)
     with np.errstate(over="ignore"):  # a warning came already
         for part in (checkpoint.parameters, checkpoint.state):
             part.load({name: values[name] for name in present if name in part.places()})

@@ -174,16 +174,16 @@ class StartingWeights:
         """Let weights start from other values; those of today stay as they are."""
         starts = {name: arrays.get(name, old) for name, old in self._starts().items()}
         if any(name in arrays for name in starts):
-            learned = self._places.values.engine.storage.learned
+            learned = self._places.values.session.store.learned
             learned.assign([start.reshape(1, -1) for start in starts.values()])
 
     def _signals(self) -> dict[str, Signal]:
-        learned = self._places.values.engine.storage.learned
+        learned = self._places.values.session.store.learned
         names = {place.signal: name for name, place in self._places.parameters.items()}
         return {names[signal]: signal for signal in learned.variables}
 
     def _starts(self) -> dict[str, np.ndarray]:
-        learned = self._places.values.engine.storage.learned
+        learned = self._places.values.session.store.learned
         return {
             name: value.reshape(n_values(signal))
             for (name, signal), value in zip(

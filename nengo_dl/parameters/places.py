@@ -80,7 +80,7 @@ class Places:
     def state(self) -> dict[str, Place]:
         """Places of the state that is no parameter."""
         if self._state is None:
-            step = self.values.engine.step
+            step = self.values.session.step
             parameters = {p.signal for p in self.values.parameters}
             signals = {
                 signal

@@ -87,7 +87,7 @@ def find_trainable_parameters(values: ParameterValues) -> TrainableParameters:
     TrainableParameters
         In the order in which Nengo built them.
     """
-    plan = values.engine.plan
+    plan = values.session.plan
     wanted = {parameter.signal for parameter in plan.trainable}
     wanted &= set(plan.layout.block_of)
     found = []

@@ -84,7 +84,7 @@ class TrainingState:
         state = random_state(self.trainer.rng)
         arrays = {f"random/{name}": array for name, array in state.items()}
         arrays[_UPDATES] = np.array(self.trainer.n_updates, dtype=np.int64)
-        lasting = self.values.engine.storage.lasting
+        lasting = self.values.session.store.lasting
         for name, number in self._lasting().items():
             if number in lasting.own:  # one for all items
                 arrays[_LASTING + name] = lasting.own[number][0]
@@ -117,7 +117,7 @@ class TrainingState:
                 attr="path",
             )
         sizes = self._sizes() if forms else {}
-        blocks = self.values.engine.step.state_blocks
+        blocks = self.values.session.step.state_blocks
         lasting = {_LASTING + n: blocks[i] for n, i in self._lasting().items()}
         for name, (shape, dtype) in forms.items():
             if name in _RANDOM:
@@ -177,11 +177,11 @@ class TrainingState:
             elif parameter in pieces:
                 found.slots[slot, pieces[parameter].name] = array
         trainer.optimizers.restore([saved[number] for number in sorted(saved)])
-        engine = self.values.engine
-        engine.storage.lasting.continue_training(
+        session = self.values.session
+        session.store.lasting.continue_training(
             {
                 number: np.tile(
-                    arrays[_LASTING + name], (engine.host.minibatch_size, 1)
+                    arrays[_LASTING + name], (session.host.minibatch_size, 1)
                 )
                 for name, number in self._lasting().items()
                 if _LASTING + name in arrays
@@ -190,7 +190,7 @@ class TrainingState:
 
     def _lasting(self) -> dict[str, int]:
         """Return the state blocks of which training has a value of its own."""
-        step, lasting = self.values.engine.step, self.values.engine.storage.lasting
+        step, lasting = self.values.session.step, self.values.session.store.lasting
         signals = {
             step.state_blocks[number].signals[0]: number for number in lasting.carried
         }
@@ -209,7 +209,7 @@ class TrainingState:
         }
 
     def _sizes(self) -> dict[str, int]:
-        trained = {p.signal for p in self.values.engine.plan.trainable}
+        trained = {p.signal for p in self.values.session.plan.trainable}
         return {
             name: n_values(signal)
             for signal, name in self._names().items()

@@ -42,7 +42,7 @@ class ParameterValues:
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Holds the values.
     model : nengo.builder.Model
         The simulated model; it is not modified.
@@ -60,12 +60,12 @@ class ParameterValues:
     nothing has changed is exact, also in single precision.
 
     What the compiled program never reads (a connection whose result nobody uses) has
-    no place in the engine. Its value is kept here, so that loading and saving are
+    no place in the session. Its value is kept here, so that loading and saving are
     complete.
     """
 
-    def __init__(self, engine: Session, model: Model, minibatched: bool):
-        self.engine = engine
+    def __init__(self, session: Session, model: Model, minibatched: bool):
+        self.session = session
         self.model = model
         self.minibatched = minibatched
         written = {
@@ -85,7 +85,7 @@ class ParameterValues:
     @property
     def minibatch_size(self) -> int:
         """Number of items that are simulated in parallel."""
-        return self.engine.step.config.minibatch_size
+        return self.session.step.config.minibatch_size
 
     # -- signals
 
@@ -108,9 +108,9 @@ class ParameterValues:
             and whether all items share it.
         """
         signals = list(dict.fromkeys(signals))
-        placed = self.engine.step.layout.block_of
+        placed = self.session.step.layout.block_of
         live = [signal for signal in signals if signal in placed]
-        found = dict(zip(live, self.engine.storage.values_of(live), strict=True))
+        found = dict(zip(live, self.session.store.values_of(live), strict=True))
         for signal in signals:
             if signal not in found:
                 initial = signal.initial_value
@@ -121,7 +121,7 @@ class ParameterValues:
 
     def differs(self, signal: Signal) -> bool:
         """Whether items of a minibatch have values of their own for a parameter."""
-        block = self.engine.step.layout.block_of.get(signal)
+        block = self.session.step.layout.block_of.get(signal)
         return block is not None and block.role is Role.STATE
 
     def write(
@@ -140,8 +140,8 @@ class ParameterValues:
         """
         gains = gains or {}
         values = {**values, **self._gain_signals(gains)}
-        placed = self.engine.step.layout.block_of
-        self.engine.storage.set_values({s: v for s, v in values.items() if s in placed})
+        placed = self.session.step.layout.block_of
+        self.session.store.set_values({s: v for s, v in values.items() if s in placed})
         for signal, value in values.items():
             if signal not in placed:
                 shape = (n_values(signal),) if signal.sparse else signal.shape
@@ -348,7 +348,7 @@ class ParameterValues:
         return matrix.asformat(initial.format)
 
     def forget(self) -> None:
-        """Return to what Nengo built, where the engine does not keep the values."""
+        """Return to what Nengo built, where the session does not keep the values."""
         self._gains.clear()
         self._unread.clear()
 

@@ -13,7 +13,7 @@ import numpy as np
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Piece
-from nengo_dl.program.schedule import Kind, Stages
+from nengo_dl.program.schedule import Kind, Schedule
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
 
@@ -60,22 +60,22 @@ def find_hoisted(program: StepProgram, restless: Collection[Signal] = ()) -> Hoi
         not block_signals.isdisjoint(restless)
         for block_signals in (set(block.signals) for block in program.input_blocks)
     ]
-    stages = Stages(program, moving)
-    still = {n for p in stages.phases if p.kind is Kind.ONCE for n in p.groups}
+    schedule = Schedule(program, moving)
+    still = {n for p in schedule.phases if p.kind is Kind.ONCE for n in p.groups}
     inputs = {block.number for block in program.input_blocks}
     found: set[int] = set()
     for number in still:
         if program.kernels[number].n_multiplications:
-            needed = _with_predecessors(stages, number)
+            needed = _with_predecessors(schedule, number)
             # what depends on parameters alone leaves the loop without our help
-            if any(stages.read[n] & inputs for n in needed):
+            if any(schedule.read[n] & inputs for n in needed):
                 found |= needed
     if not _is_worth_it(program, found):
         return Hoisted()
     return Hoisted(sorted(found), _columns_read(program, sorted(found)))
 
 
-def _with_predecessors(stages: Stages, number: int) -> set[int]:
+def _with_predecessors(schedule: Schedule, number: int) -> set[int]:
     """Return a group and all that it depends on."""
     found: set[int] = set()
     waiting = [number]
@@ -83,7 +83,7 @@ def _with_predecessors(stages: Stages, number: int) -> set[int]:
         number = waiting.pop()
         if number not in found:
             found.add(number)
-            waiting.extend(stages.predecessors[number])
+            waiting.extend(schedule.predecessors[number])
     return found
 
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from nengo_dl.program.scan import Product, scan
-from nengo_dl.program.schedule import Kind, Stages
+from nengo_dl.program.schedule import Kind, Schedule
 from nengo_dl.program.step import StepProgram
 
-__all__ = ["run_segments", "run_stages"]
+__all__ = ["run_schedule", "run_segments"]
 
 
-def run_stages(
-    stages: Stages,
+def run_schedule(
+    schedule: Schedule,
     constants: Sequence[tf.Tensor],
     state: Sequence[tf.Tensor],
     frames: Sequence[tf.Tensor],
@@ -26,7 +26,7 @@ def run_stages(
 
     Parameters
     ----------
-    stages : Stages
+    schedule : Schedule
         The program.
     constants : sequence of tf.Tensor, shapes (1, size)
         Values of the program's constant blocks.
@@ -48,12 +48,12 @@ def run_stages(
     outputs : list of tf.Tensor, shapes (n_steps, minibatch, size)
         Outputs of all steps.
     """
-    run = _Run(stages, constants, state, frames, n_steps, outputs)
+    run = _Run(schedule, constants, state, frames, n_steps, outputs)
     return run.execute(recompute)
 
 
 def run_segments(
-    stages: Stages,
+    schedule: Schedule,
     constants: Sequence[tf.Tensor],
     state: Sequence[tf.Tensor],
     frames: Sequence[tf.Tensor],
@@ -65,8 +65,8 @@ def run_segments(
 
     Parameters
     ----------
-    stages, constants, state, frames, n_steps, outputs
-        As in `run_stages`.
+    schedule, constants, state, frames, n_steps, outputs
+        As in `run_schedule`.
     length : int
         Number of steps of a segment; it divides ``n_steps``. A derivative computes
         each segment once more, and needs memory for one segment at a time.
@@ -74,20 +74,20 @@ def run_segments(
     Returns
     -------
     state, outputs
-        As of `run_stages`.
+        As of `run_schedule`.
     """
-    program = stages.program
+    program = schedule.program
     minibatch = program.config.minibatch_size
     count = n_steps // length
-    moving = [f for f, moves in zip(frames, stages.moving, strict=True) if moves]
-    still = [f for f, moves in zip(frames, stages.moving, strict=True) if not moves]
+    moving = [f for f, moves in zip(frames, schedule.moving, strict=True) if moves]
+    still = [f for f, moves in zip(frames, schedule.moving, strict=True) if not moves]
 
     def segment(invariants, state, items, multiply):
         given = iter(invariants[len(constants) :])
         items = iter(items)
-        parts = [next(items) if moves else next(given) for moves in stages.moving]
-        return run_stages(
-            stages, invariants[: len(constants)], state, parts, length, outputs
+        parts = [next(items) if moves else next(given) for moves in schedule.moving]
+        return run_schedule(
+            schedule, invariants[: len(constants)], state, parts, length, outputs
         )
 
     plans = [program.layout.outputs[i] for i in outputs]
@@ -112,9 +112,9 @@ def run_segments(
 class _Run:
     """The tensors of one traced simulation."""
 
-    def __init__(self, stages, constants, state, frames, n_steps, outputs):
-        self.stages = stages
-        self.program: StepProgram = stages.program
+    def __init__(self, schedule, constants, state, frames, n_steps, outputs):
+        self.schedule = schedule
+        self.program: StepProgram = schedule.program
         self.layout = self.program.layout
         self.minibatch = self.program.config.minibatch_size
         self.n_steps = n_steps
@@ -136,10 +136,10 @@ class _Run:
         self.state_numbers = [block.number for block in program.state_blocks]
         self.state = list(state)
         for number, value in zip(self.state_numbers, state, strict=True):
-            if number not in stages.looped:
+            if number not in schedule.looped:
                 self.still[number] = value
         for block, value, moves in zip(
-            program.input_blocks, frames, stages.moving, strict=True
+            program.input_blocks, frames, schedule.moving, strict=True
         ):
             if moves:
                 self.moving[block.number] = self._all_steps(value)
@@ -152,10 +152,10 @@ class _Run:
         return tf.reshape(tf.broadcast_to(value, shape), (-1, shape[-1]))
 
     def execute(self, recompute):
-        """Run all stages; see `run_stages`."""
+        """Run all schedule; see `run_schedule`."""
         by_number = dict(zip(self.state_numbers, self.state, strict=True))
         results: list[tf.Tensor | None] = [None] * len(self.wanted)
-        phases = self.stages.phases
+        phases = self.schedule.phases
         for number, phase in enumerate(phases):
             if phase.kind is Kind.ONCE:
                 self.still.update(
@@ -187,7 +187,7 @@ class _Run:
         """Return the blocks that groups read or add to."""
         found: set[int] = set()
         for number in groups:
-            found |= self.stages.read[number] | self.stages.written[number]
+            found |= self.schedule.read[number] | self.schedule.written[number]
         return found
 
     def _read_in_loop(self, groups: Sequence[int]) -> set[int]:
@@ -195,7 +195,7 @@ class _Run:
         found: set[int] = set()
         for number in groups:
             bound = self.layout.groups[number]
-            found |= self.stages.written[number]
+            found |= self.schedule.written[number]
             for plan in (*bound.reads, *bound.previous):
                 if id(plan) not in self.fixed:
                     found |= {piece.block for piece in plan.pieces}
@@ -213,7 +213,7 @@ class _Run:
     def _loop(self, groups, later, by_number, results, recompute):
         """Run a loop; leave what later phases need in `moving`."""
         states = sorted(
-            {b for n in groups for b in self.stages.written[n] if b in by_number}
+            {b for n in groups for b in self.schedule.written[n] if b in by_number}
         )
         # outputs of state are read at a certain moment of a step
         in_loop = [
@@ -321,7 +321,7 @@ class _Run:
 
     def _exported(self, groups, later, in_loop) -> list[int]:
         """Return the blocks of a loop that later phases or outputs read."""
-        written = {block for n in groups for block in self.stages.written[n]}
+        written = {block for n in groups for block in self.schedule.written[n]}
         needed = self._needed(later)
         for plan, looped in zip(self.wanted, in_loop, strict=True):
             if not looped:

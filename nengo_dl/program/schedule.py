@@ -17,7 +17,7 @@ from functools import cached_property
 from nengo_dl.compiler.traits import Role
 from nengo_dl.program.step import StepProgram
 
-__all__ = ["Kind", "Phase", "Stages"]
+__all__ = ["Kind", "Phase", "Schedule"]
 
 
 class Kind(Enum):
@@ -47,7 +47,7 @@ class Phase:
     groups: list[int]
 
 
-class Stages:
+class Schedule:
     """A program whose groups are divided by when they can be computed.
 
     Parameters

@@ -141,7 +141,7 @@ class SimulatorBase(OldNames):
         self._board: Board | None = None
         if self.tensorboard is not None:
             self._board = Board(self.tensorboard)
-            self._board.graph(step_graph(self._engine.step, self.model))
+            self._board.graph(step_graph(self._session.step, self.model))
         self.closed = False
         self.reset()
 
@@ -172,7 +172,7 @@ class SimulatorBase(OldNames):
                 attr="model",
                 obj=self,
             )
-        self._engine = open_session(
+        self._session = open_session(
             plan,
             placement,
             self.dtype,
@@ -190,15 +190,15 @@ class SimulatorBase(OldNames):
             for probe, sampling in zip(model.probes, plan.sampling, strict=True)
         }
         for probe, history in self._histories.items():
-            history.before_reading = functools.partial(self._engine.note_reading, True)
+            history.before_reading = functools.partial(self._session.note_reading, True)
             # where Nengo's simulator has its data
             model.params[probe] = ProbeRows(history)
         self._parameters = ParameterValues(
-            self._engine, model, self.minibatch_size is not None
+            self._session, model, self.minibatch_size is not None
         )
         self.data = SimulationData(self._parameters, self._histories)
         self.signals: SignalValues | None = SignalValues(
-            self._engine, model, self.minibatch_size is not None
+            self._session, model, self.minibatch_size is not None
         )
 
     def _find_input_nodes(self) -> dict[nengo.Node, Signal]:
@@ -227,7 +227,7 @@ class SimulatorBase(OldNames):
     @property
     def n_steps(self) -> int:
         """Number of time steps simulated since the last reset."""
-        return self._engine.shown_steps
+        return self._session.shown_steps
 
     @n_steps.setter
     def n_steps(self, value: int) -> None:
@@ -236,7 +236,7 @@ class SimulatorBase(OldNames):
     @property
     def time(self) -> float:
         """Simulated time since the last reset, in seconds."""
-        return self._engine.shown_steps * self.model.dt
+        return self._session.shown_steps * self.model.dt
 
     @time.setter
     def time(self, value: float) -> None:
@@ -245,7 +245,7 @@ class SimulatorBase(OldNames):
     @property
     def step_order(self) -> list[Operator]:
         """The model's operators in the order of Nengo's reference simulator."""
-        return list(self._engine.plan.order)
+        return list(self._session.plan.order)
 
     def reset(self, seed: int | None = None) -> None:
         """Return to the state in which the simulator was made.
@@ -275,8 +275,8 @@ class SimulatorBase(OldNames):
         with self._doing("reset", ()):
             if seed is not None:
                 self.seed = check_seed(seed, self)
-            self._engine.storage.reset_parameters()
-            self._engine.reset(self.seed)
+            self._session.store.reset_parameters()
+            self._session.reset(self.seed)
             self._parameters.forget()
             if self._training is not None:
                 self._training.trainer.reset(self.seed)
@@ -316,7 +316,7 @@ class SimulatorBase(OldNames):
         with self._occupation.during("close"):
             self.closed = True
             self.signals = None
-            self._engine.loop.close()
+            self._session.compiled.close()
             self._close_training()
             if self._board is not None:
                 self._board.close()

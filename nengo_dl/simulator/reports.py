@@ -33,7 +33,7 @@ class ReportsFace(SimulatorBase):
         >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
         ...     text = str(sim.summary())
         """
-        return summarize(self._engine, self.model, self._parameters)
+        return summarize(self._session, self.model, self._parameters)
 
     def spike_rates(
         self,

@@ -51,9 +51,9 @@ class ResettingFace(SimulatorBase):
             check_flag(include_trainable, "include_trainable", self)
             check_flag(include_probes, "include_probes", self)
             if include_trainable:
-                self._engine.storage.reset_parameters()
+                self._session.store.reset_parameters()
                 self._parameters.forget()
-            self._engine.soft_reset()
+            self._session.soft_reset()
             if include_probes:
                 self.clear_probes()
 

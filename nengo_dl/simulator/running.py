@@ -83,7 +83,7 @@ class RunningFace(SimulatorBase):
         bool
             False, and nothing was done, if there is no such way.
         """
-        session = self._engine
+        session = self._session
         before = session.n_steps
         try:
             outputs = session.run_one()
@@ -246,8 +246,8 @@ class RunningFace(SimulatorBase):
             return
         with self._occupation.during("run", TRAINING), contextlib.ExitStack() as stack:
             if profile is not None:
-                self._engine.loop.show_labels()
-                stack.enter_context(recorded(profile, self._engine.step.labels))
+                self._session.compiled.show_labels()
+                stack.enter_context(recorded(profile, self._session.step.labels))
             self._start_of_run()
             self._run(n_steps, feeds, progress_bar, compiled=profile is not None)
 
@@ -273,7 +273,7 @@ class RunningFace(SimulatorBase):
 
     def _start_of_run(self) -> None:
         """Forget data, if each run is one of its own."""
-        if not self._engine.plan.settings.stateful:
+        if not self._session.plan.settings.stateful:
             self.clear_probes()
 
     def _run(self, n_steps, feeds, progress_bar, compiled=False) -> None:
@@ -285,7 +285,7 @@ class RunningFace(SimulatorBase):
             interrupt = stack.enter_context(DeferredInterrupt())
             # closed in any case, so that what a run puts back at its end is put back
             chunks = stack.enter_context(
-                contextlib.closing(self._engine.run(n_steps, feeds, compiled))
+                contextlib.closing(self._session.run(n_steps, feeds, compiled))
             )
             for chunk in chunks:
                 self._record(chunk.outputs)

@@ -162,7 +162,7 @@ class TrainingFace(SimulatorBase):
         options = check_profile(profile, self)
         if options is not None:
             self._get_training().trainer.functions.show_labels()
-        with recorded(options, self._engine.step.labels):
+        with recorded(options, self._session.step.labels):
             return self._get_training().train(
                 inputs,
                 targets,
@@ -290,6 +290,6 @@ class TrainingFace(SimulatorBase):
     def _get_training(self) -> Training:
         if self._training is None:
             self._training = Training(
-                self._engine, self.model, self._input_signals, self.seed, self
+                self._session, self.model, self._input_signals, self.seed, self
             )
         return self._training

@@ -11,7 +11,7 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
-from nengo_dl.program.schedule import Stages
+from nengo_dl.program.schedule import Schedule
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.trainer import Trainer
 
@@ -54,18 +54,18 @@ class Differentiated:
     ):
         self.trainer = trainer
         self.dtype = np.dtype(dtype)
-        storage = trainer.engine.storage
+        store = trainer.session.store
         program = trainer.functions.program(True, dtype=self.dtype)
         blocks = program.constant_blocks
         self.constants = [
             np.array(variable.numpy(), dtype=program.dtype_of(block))
-            for variable, block in zip(storage.variables.constants, blocks, strict=True)
+            for variable, block in zip(store.variables.constants, blocks, strict=True)
         ]
         self.trained = [i for i, b in enumerate(blocks) if b.trainable and b.size]
         self._n_constants = len(blocks)
-        self.constants += [np.array(v, self.dtype) for v in storage.learned.values()]
+        self.constants += [np.array(v, self.dtype) for v in store.learned.values()]
         self.trained += range(self._n_constants, len(self.constants))
-        self.owners: list[Block | Signal] = [*blocks, *storage.learned.variables]
+        self.owners: list[Block | Signal] = [*blocks, *store.learned.variables]
         self._minibatch = dataclasses.replace(
             minibatch,
             inputs={s: np.array(v, self.dtype) for s, v in minibatch.inputs.items()},
@@ -77,7 +77,7 @@ class Differentiated:
             self._minibatch, self._made, 0, minibatch.n_steps, program
         )
         moving = [any(p.shape[0] > 1 for p in parts) for parts in pieces]
-        self._stages = Stages(program, moving)
+        self._stages = Schedule(program, moving)
         self._numbers = [trainer.probes.index(probe) for probe in probes]
         self._jit = trainer.functions.compiles(self._stages)
         self._forward = self._compile_forward()
@@ -152,7 +152,7 @@ class Differentiated:
                 self.trainer.state, program.state_blocks, strict=True
             )
         ]
-        learned = self.trainer.engine.storage.learned
+        learned = self.trainer.session.store.learned
         return self.trainer.functions.simulate(
             self._stages,
             constants[: self._n_constants],

@@ -51,7 +51,7 @@ class Training:
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -65,7 +65,7 @@ class Training:
 
     def __init__(
         self,
-        engine: Session,
+        session: Session,
         model: Model,
         signals: Mapping[nengo.Node, Signal],
         seed: int,
@@ -75,11 +75,11 @@ class Training:
         self.model = model
         self.signals = signals
         self.shapes = {probe: model.sig[probe]["in"].shape for probe in model.probes}
-        self.trainer = Trainer(engine, model, seed, owner)
+        self.trainer = Trainer(session, model, seed, owner)
         self.checker = DataChecker(
             signals,
             model.probes,
-            engine.step.config.dtype,
+            session.step.config.dtype,
             self.trainer.minibatch,
             owner,
         )
@@ -251,7 +251,7 @@ class Training:
 
     def check_not_inference_only(self, action: str) -> None:
         """Raise if the network was configured for inference only."""
-        if self.trainer.engine.plan.settings.inference_only:
+        if self.trainer.session.plan.settings.inference_only:
             raise ValidationError(
                 f"Cannot {action}: {self.model.toplevel} was configured with "
                 "inference_only=True. Set it to False (or None) and make another "

@@ -24,8 +24,8 @@ from nengo_dl.execution.session import Session
 from nengo_dl.program.failures import describe_failure
 from nengo_dl.program.lease import Lease
 from nengo_dl.program.pool import programs
-from nengo_dl.program.rollout import run_segments, run_stages
-from nengo_dl.program.schedule import Stages
+from nengo_dl.program.rollout import run_schedule, run_segments
+from nengo_dl.program.schedule import Schedule
 from nengo_dl.program.step import StepProgram
 from nengo_dl.training.function_signatures import (
     facts_of_terms,
@@ -111,7 +111,7 @@ class TrainingFunctions:
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -125,13 +125,13 @@ class TrainingFunctions:
 
     def __init__(
         self,
-        engine: Session,
+        session: Session,
         model: Model,
         host: HostOperators,
         probes: Sequence[nengo.Probe],
         only_last: Collection[nengo.Probe],
     ):
-        self.engine = engine
+        self.session = session
         self.model = model
         self.host = host
         self.probes = probes
@@ -171,7 +171,7 @@ class TrainingFunctions:
         """
         key = (training, layers_train, dtype)
         if key not in self._programs:
-            step = self.engine.step
+            step = self.session.step
             how = _neuron_training(self.model, layers_train) if training else None
             config = dataclasses.replace(
                 step.config,
@@ -190,18 +190,18 @@ class TrainingFunctions:
             isinstance(op, SimNeurons)
             and op.neurons.spiking
             and how(op).surrogate is None
-            for op in self.engine.plan.split.device
+            for op in self.session.plan.split.device
         )
 
-    def compiles(self, stages: Stages) -> bool:
-        """Return whether XLA compiles functions that run some stages."""
-        return self.engine.placement.compiles(
-            stages.program.has_callbacks, stages.avoids_xla
+    def compiles(self, schedule: Schedule) -> bool:
+        """Return whether XLA compiles functions that run some schedule."""
+        return self.session.placement.compiles(
+            schedule.program.has_callbacks, schedule.avoids_xla
         )
 
     def simulate(
         self,
-        stages: Stages,
+        schedule: Schedule,
         constants: Sequence[tf.Tensor],
         state: Sequence[tf.Tensor],
         pieces: Sequence[Sequence[tf.Tensor]],
@@ -215,17 +215,17 @@ class TrainingFunctions:
         Of probes that keep no history, outputs are those of the last step.
         """
         frames = [_frame(parts) for parts in pieces]
-        loop_kernels = [stages.program.kernels[n] for n in stages.loop_groups]
+        loop_kernels = [schedule.program.kernels[n] for n in schedule.loop_groups]
         recompute = differentiable and not any(
             kernel.is_callback or not kernel.is_repeatable for kernel in loop_kernels
         )
         if segment is not None and recompute and segment < n_steps:
             state, values = run_segments(
-                stages, constants, state, frames, n_steps, outputs, segment
+                schedule, constants, state, frames, n_steps, outputs, segment
             )
         else:
-            state, values = run_stages(
-                stages, constants, state, frames, n_steps, outputs, recompute
+            state, values = run_schedule(
+                schedule, constants, state, frames, n_steps, outputs, recompute
             )
         values = [
             value[-1:] if self.probes[number] in self.only_last else value
@@ -262,7 +262,7 @@ class TrainingFunctions:
         given = (state, part.pieces, part.targets)
         function = self._function(computation, part, given)
         try:
-            with tf.device(self.engine.placement.device):
+            with tf.device(self.session.placement.device):
                 # side by side: in lists and dicts, tensors take 0.1 ms longer
                 return function.call_structured(*tf.nest.flatten(given))
         except tf.errors.OpError as error:
@@ -272,10 +272,10 @@ class TrainingFunctions:
             raise SimulationError(describe_failure(error)) from error
 
     def _function(self, computation, part, given):
-        storage = self.engine.storage
+        store = self.session.store
         minibatch = part.minibatch
         moving = tuple(any(p.shape[0] > 1 for p in parts) for parts in part.pieces)
-        starts = part.start == 0 and bool(storage.learned.variables)
+        starts = part.start == 0 and bool(store.learned.variables)
         targets = tuple(
             (probe, array.shape, array.dtype.str)
             for probe, array in minibatch.targets.items()
@@ -288,7 +288,7 @@ class TrainingFunctions:
             tuple(tuple(p.shape for p in parts) for parts in part.pieces),
             targets,
             starts,
-            tuple(storage.uniform_constants().items()),
+            tuple(store.uniform_constants().items()),
         )
         known = self._functions.get(key)
         if known is not None and not known.serves(computation.update):
@@ -302,16 +302,16 @@ class TrainingFunctions:
             # TensorFlow warns of functions that are defined repeatedly, not of these
             facts = self._facts(computation, key, starts, given)
             step = self.program(computation.training, computation.layers_train)
-            with tf.device(self.engine.placement.device):
+            with tf.device(self.session.placement.device):
                 lease = programs.lease(
                     lambda: function.get_concrete_function(*tf.nest.flatten(given)),
-                    ("training", self.engine.placement),
-                    self.engine.step.labels,
+                    ("training", self.session.placement),
+                    self.session.step.labels,
                     self._own_labels,
                     step.signature if facts else None,
                     [
-                        *storage.variables.constants,
-                        *storage.learned.variables.values(),
+                        *store.variables.constants,
+                        *store.learned.variables.values(),
                         *variables_of_update(computation.update),
                         *step.shared_variables,
                     ],
@@ -326,8 +326,8 @@ class TrainingFunctions:
         update = facts_of_update(computation.update)
         if terms is None or update is None:
             return ()
-        layout = self.engine.step.layout
-        learned = [p.signal for p in self.engine.plan.trainable if p.learned]
+        layout = self.session.step.layout
+        learned = [p.signal for p in self.session.plan.trainable if p.learned]
         places = [
             (layout.block_of[s].number, layout.block_of[s].starts[s], s.size)
             for s in learned
@@ -345,13 +345,13 @@ class TrainingFunctions:
         )
 
     def _make_function(self, computation, minibatch, moving, starts, given):
-        stages = Stages(
+        schedule = Schedule(
             self.program(computation.training, computation.layers_train), moving
         )
-        jit = self.compiles(stages)
-        forward = self._make_forward(computation, stages, minibatch, starts)
+        jit = self.compiles(schedule)
+        forward = self._make_forward(computation, schedule, minibatch, starts)
         update = computation.update
-        variables = self.engine.storage.trained_variables
+        variables = self.session.store.trained_variables
         structure = tf.nest.map_structure(lambda tensor: None, given)
 
         @tf.function(jit_compile=jit, autograph=False)
@@ -401,11 +401,11 @@ class TrainingFunctions:
 
         return call
 
-    def _make_forward(self, computation, stages, minibatch, starts):
+    def _make_forward(self, computation, schedule, minibatch, starts):
         """Return a function that returns state, losses, metrics and outputs."""
         n_steps, n_items = minibatch.n_steps, minibatch.n_items
-        storage = self.engine.storage
-        uniform = {} if self.compiles(stages) else storage.uniform_constants()
+        store = self.session.store
+        uniform = {} if self.compiles(schedule) else store.uniform_constants()
         terms, metrics = computation.terms, computation.metrics
         used = [*terms, *metrics.values()]
         probes = list(dict.fromkeys(probe for term in used for probe in term.probes))
@@ -415,12 +415,12 @@ class TrainingFunctions:
 
         def forward(state, pieces, targets, watch=None, seen=None):
             if starts:
-                learned = storage.learned.variables.values()
-                state = storage.learned.put_tensors(
+                learned = store.learned.variables.values()
+                state = store.learned.put_tensors(
                     state, [tf.convert_to_tensor(v) for v in learned]
                 )
             state, values = self.simulate(
-                stages,
+                schedule,
                 self._constants(uniform),
                 state,
                 pieces,
@@ -430,7 +430,7 @@ class TrainingFunctions:
                 computation.segment,
             )
             # objectives do not see what only fills a minibatch up
-            if n_items < self.engine.placement.minibatch_size:
+            if n_items < self.session.placement.minibatch_size:
                 values = [value[:n_items] for value in values]
             if watch is not None:
                 watch(values)
@@ -458,7 +458,7 @@ class TrainingFunctions:
             tf.fill(variable.shape, tf.constant(uniform[number], variable.dtype))
             if number in uniform
             else tf.convert_to_tensor(variable)
-            for number, variable in enumerate(self.engine.storage.variables.constants)
+            for number, variable in enumerate(self.session.store.variables.constants)
         ]
 
 

@@ -107,7 +107,7 @@ class _Comparison:
         self.trainer = trainer
         self.nodes = list(nodes)
         self.probes = list(probes)
-        dtype = np.dtype(trainer.engine.step.config.dtype)
+        dtype = np.dtype(trainer.session.step.config.dtype)
         self.own = self.exact = Differentiated(trainer, minibatch, probes, dtype)
         outputs = self.own.outputs()
         self._check_outputs(outputs)
@@ -274,7 +274,7 @@ class _Comparison:
         if isinstance(owner, nengo.Node):
             step, item, element = index
             return f"input of {owner}, item {item}, step {step}, element {element}"
-        for parameter in self.trainer.engine.plan.trainable:
+        for parameter in self.trainer.session.plan.trainable:
             signal = parameter.signal.base
             start = 0 if signal is owner else None
             if not isinstance(owner, Signal):

@@ -64,7 +64,7 @@ class TrainingInputs:
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Runs the simulation.
     probes : sequence of Probe
         In the order of the outputs of a step.
@@ -79,18 +79,18 @@ class TrainingInputs:
 
     def __init__(
         self,
-        engine: Session,
+        session: Session,
         probes: Sequence[nengo.Probe],
         only_last: Collection[nengo.Probe],
     ):
-        self.plan = engine.plan
-        self.step = engine.step
-        self.on_cpu = engine.placement.on_cpu
-        self.fixed_inputs = engine.storage.fixed_inputs
+        self.plan = session.plan
+        self.step = session.step
+        self.on_cpu = session.placement.on_cpu
+        self.fixed_inputs = session.store.fixed_inputs
         self.probes = probes
         self.only_last = only_last
-        self.host = HostOperators(self.plan, engine.placement.minibatch_size)
-        self.host.follow(engine.storage)
+        self.host = HostOperators(self.plan, session.placement.minibatch_size)
+        self.host.follow(session.store)
         self.feeds = Sources(self.plan.split.host, self.host)
         self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
 

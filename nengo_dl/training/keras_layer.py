@@ -11,7 +11,7 @@ import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 
-from nengo_dl.program.schedule import Stages
+from nengo_dl.program.schedule import Schedule
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.gradient_paths import with_gradient
 from nengo_dl.training.trainer import Trainer
@@ -40,12 +40,12 @@ class SimulatorFunction:
         self.trainer = trainer
         self.signals = signals
         self.owner = owner
-        self.dtype = trainer.engine.step.config.dtype.name
+        self.dtype = trainer.session.step.config.dtype.name
         self.minibatch = trainer.minibatch
 
     def reached(self) -> list[bool]:
         """Return which trained parameters influence a probe."""
-        plan, model = self.trainer.engine.plan, self.trainer.model
+        plan, model = self.trainer.session.plan, self.trainer.model
         shown = [model.sig[probe]["in"].base for probe in model.probes]
         found = with_gradient(plan.split.device, shown)
         return [piece.signal.base in found for piece in self.trainer.parameters.pieces]
@@ -83,7 +83,7 @@ class SimulatorFunction:
                 attr="inputs",
                 obj=self.owner,
             )
-        if self.trainer.engine.step.has_callbacks:
+        if self.trainer.session.step.has_callbacks:
             raise ValidationError(
                 "A network that calls Python in each time step cannot be part of a "
                 "Keras model",
@@ -109,7 +109,7 @@ class SimulatorFunction:
         with tf.init_scope():
             program = functions.program(training)
             pieces = self._pieces(fed, n_steps, program)
-            stages = Stages(
+            schedule = Schedule(
                 program, tuple(any(p.shape[0] > 1 for p in parts) for parts in pieces)
             )
             state = list(trainer.state)
@@ -121,7 +121,7 @@ class SimulatorFunction:
         constants, state = self._values(state)
         outputs = list(range(len(trainer.probes)))
         _, values = functions.simulate(
-            stages, constants, state, pieces, n_steps, outputs, True
+            schedule, constants, state, pieces, n_steps, outputs, True
         )
         return values
 
@@ -144,7 +144,7 @@ class SimulatorFunction:
 
     def _values(self, state):
         """Return constants and state, with trained parameters as they are now."""
-        parameters, storage = self.trainer.parameters, self.trainer.engine.storage
+        parameters, store = self.trainer.parameters, self.trainer.session.store
         joined = parameters.join([v.value for v in parameters.variables])
         now = {
             id(block): value
@@ -152,7 +152,7 @@ class SimulatorFunction:
         }
         constants = [
             now[id(variable)] if id(variable) in now else tf.convert_to_tensor(variable)
-            for variable in storage.variables.constants
+            for variable in store.variables.constants
         ]
-        learned = [now[id(v)] for v in storage.learned.variables.values()]
-        return constants, storage.learned.put_tensors(state, learned)
+        learned = [now[id(v)] for v in store.learned.variables.values()]
+        return constants, store.learned.put_tensors(state, learned)

@@ -65,7 +65,7 @@ class TrainedParameters:
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -80,11 +80,11 @@ class TrainedParameters:
         The parameters, in the order in which Nengo built them.
     """
 
-    def __init__(self, engine: Session, model: Model):
-        self.storage = engine.storage
-        self.device = engine.placement.device
-        self.blocks = self.storage.trained_variables
-        self.pieces = _find_pieces(engine, model, self.blocks)
+    def __init__(self, session: Session, model: Model):
+        self.store = session.store
+        self.device = session.placement.device
+        self.blocks = self.store.trained_variables
+        self.pieces = _find_pieces(session, model, self.blocks)
         self.block_variables = [
             keras.Variable(block, dtype=block.dtype.name, name=f"block_{number}")
             for number, block in enumerate(self.blocks)
@@ -110,7 +110,7 @@ class TrainedParameters:
                     )
                     for piece, value in zip(self.pieces, values, strict=True)
                 ]
-            self.storage.followers.append(self)
+            self.store.followers.append(self)
         return self._variables
 
     def of_optimizer(self, by_parameter: bool) -> list[keras.Variable]:
@@ -220,22 +220,22 @@ def _legal(name: str) -> str:
 
 
 def _find_pieces(
-    engine: Session, model: Model, blocks: Sequence[tf.Variable]
+    session: Session, model: Model, blocks: Sequence[tf.Variable]
 ) -> list[Piece]:
-    storage, step = engine.storage, engine.step
+    store, step = session.store, session.step
     number = {id(block): index for index, block in enumerate(blocks)}
     places: dict[Signal, tuple[int, int]] = {}
     for block, variable in zip(
-        step.constant_blocks, storage.variables.constants, strict=True
+        step.constant_blocks, store.variables.constants, strict=True
     ):
         if id(variable) in number:
             for signal in block.signals:
                 places[signal] = (number[id(variable)], block.starts[signal])
-    for signal, variable in storage.learned.variables.items():
+    for signal, variable in store.learned.variables.items():
         places[signal] = (number[id(variable)], 0)
     names = name_objects(model)
     found = []
-    for parameter in engine.plan.trainable:
+    for parameter in session.plan.trainable:
         signal = parameter.signal
         if signal not in places:
             continue

@@ -87,11 +87,11 @@ class TrainingOptions:
 
 
 class Trainer:
-    """Trains the parameters of an engine; its state and random streams stay.
+    """Trains the parameters of a session; its state and random streams stay.
 
     Parameters
     ----------
-    engine : Session
+    session : Session
         Runs the simulation.
     model : Model
         What Nengo built.
@@ -110,9 +110,9 @@ class Trainer:
         Compute losses of minibatches, and updates.
     """
 
-    def __init__(self, engine: Session, model: Model, seed: int, owner: object):
+    def __init__(self, session: Session, model: Model, seed: int, owner: object):
         self.n_updates = 0
-        self.engine = engine
+        self.session = session
         self.model = model
         self.owner = owner
         self.seed = seed
@@ -121,13 +121,13 @@ class Trainer:
         #: probes whose last step alone is seen by objectives
         self.only_last = {
             probe
-            for probe, sampling in zip(self.probes, engine.plan.sampling, strict=True)
+            for probe, sampling in zip(self.probes, session.plan.sampling, strict=True)
             if sampling.only_last
         }
-        self.minibatch = engine.step.config.minibatch_size
-        self.inputs = TrainingInputs(engine, self.probes, self.only_last)
+        self.minibatch = session.step.config.minibatch_size
+        self.inputs = TrainingInputs(session, self.probes, self.only_last)
         self.functions = TrainingFunctions(
-            engine, model, self.inputs.host, self.probes, self.only_last
+            session, model, self.inputs.host, self.probes, self.only_last
         )
         self._parameters: TrainedParameters | None = None
         self._optimizers: Optimizers | None = None
@@ -149,18 +149,18 @@ class Trainer:
     @property
     def state(self) -> list[tf.Tensor]:
         """State at the beginning of each minibatch."""
-        storage = self.engine.storage
-        if self._version != storage.lasting.version:
+        store = self.session.store
+        if self._version != store.lasting.version:
             with tf.init_scope():
-                self._state = [tf.constant(v) for v in storage.training_state]
-            self._version = storage.lasting.version
+                self._state = [tf.constant(v) for v in store.training_state]
+            self._version = store.lasting.version
         return self._state
 
     @property
     def parameters(self) -> TrainedParameters:
         """What is trained, as the user sees it."""
         if self._parameters is None:
-            self._parameters = TrainedParameters(self.engine, self.model)
+            self._parameters = TrainedParameters(self.session, self.model)
         return self._parameters
 
     @property
@@ -190,7 +190,7 @@ class Trainer:
             For each of the `parameters`, whether it has a gradient.
         """
         reached = check_paths(
-            self.engine.plan.split.device,
+            self.session.plan.split.device,
             self._outputs_of(terms).values(),
             self._parameter_names,
             self.owner,
@@ -202,7 +202,7 @@ class Trainer:
         outputs = self._outputs_of(terms)
         key = tuple(outputs)
         if key not in self._reach:
-            operators = self.engine.plan.split.device
+            operators = self.session.plan.split.device
             self._reach[key] = find_reach(operators, outputs.values(), self.model.dt)
         reach = self._reach[key]
         names, n_steps = self._parameter_names, part.minibatch.n_steps
@@ -210,8 +210,8 @@ class Trainer:
         if not self._looked_at_neurons:
             self._looked_at_neurons = True
             program = self.functions.program(True)
-            constants = self.engine.storage.variables.constants
-            with tf.device(self.engine.placement.device):
+            constants = self.session.store.variables.constants
+            with tf.device(self.session.placement.device):
                 inputs = currents(
                     program,
                     [tf.convert_to_tensor(constant) for constant in constants],
@@ -230,7 +230,7 @@ class Trainer:
 
     @property
     def _parameter_names(self) -> dict[Signal, str]:
-        trainable = self.engine.plan.trainable
+        trainable = self.session.plan.trainable
         return {p.signal.base: name_of_parameter(p) for p in trainable}
 
     # -- training and evaluation
@@ -244,7 +244,7 @@ class Trainer:
     ) -> TrainingHistory:
         """Train; see ``Simulator.train``."""
         reached = self.check_parameters(terms)
-        self.engine.storage.take_changes()
+        self.session.store.take_changes()
         optimizer, update = self.optimizers.prepare(optimizer)
         computation = Computation(
             terms, options.metrics, update, options.segment, True, reached
@@ -282,7 +282,7 @@ class Trainer:
         """Call a method of callbacks, which see parameters and may change them."""
         self.publish()
         result = method(*args)
-        self.engine.storage.take_changes()
+        self.session.store.take_changes()
         return result
 
     def _tell_of_batch(self, callbacks: Any, method: Callable, *args: Any) -> Any:
@@ -341,7 +341,7 @@ class Trainer:
         results = []
         for result in self._steps(parts, computation, self.state):
             if not bool(result["ok"].numpy()):
-                variables = self.engine.storage.trained_variables
+                variables = self.session.store.trained_variables
                 raise not_finite(result, computation.terms, variables, where)
             self._record(result["losses"], computation.terms, options, history)
             results.append({k: result[k] for k in ("losses", "metrics")})
@@ -381,7 +381,7 @@ class Trainer:
         rates : bool or None
             Whether neurons do, and layers do not. None: if the data has one step.
         """
-        self.engine.storage.take_changes()
+        self.session.store.take_changes()
         found = Averages(metrics)
         state = list(self.state)
         prepared = self.inputs.prepare(
@@ -420,7 +420,7 @@ class Trainer:
         self, data: ArrayData | StreamData, callbacks: Any
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what all probes show, for each item from the initial state."""
-        self.engine.storage.take_changes()
+        self.session.store.take_changes()
         state = list(self.state)
         shown: list[list[np.ndarray]] = [[] for _ in self.probes]
         prepared = self.inputs.prepare(
@@ -468,10 +468,10 @@ class Trainer:
 
     def publish(self) -> None:
         """Show trained values to whatever else holds them."""
-        storage = self.engine.storage
-        if storage.lasting.carried:
-            storage.keep_state([value.numpy() for value in self.state])
-        storage.publish_trained()
+        store = self.session.store
+        if store.lasting.carried:
+            store.keep_state([value.numpy() for value in self.state])
+        store.publish_trained()
 
     def _steps(
         self, parts: Sequence[Part], computation: Computation, start: list[tf.Tensor]
@@ -482,7 +482,7 @@ class Trainer:
         lasts of the state at the end is where the next minibatch starts.
         """
         state: Sequence[tf.Tensor] = start
-        dtype = self.engine.step.config.dtype
+        dtype = self.session.step.config.dtype
         for part in parts:
             waiting = np.array(
                 [
@@ -506,5 +506,5 @@ class Trainer:
                 # not the state, which would be kept as long as the results
                 measured = {k: v for k, v in result.items() if k != "state"}
                 yield {**measured, "losses": losses, "part": part}
-        for number in self.engine.storage.lasting.carried:
+        for number in self.session.store.lasting.carried:
             start[number] = state[number]

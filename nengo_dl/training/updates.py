@@ -127,7 +127,7 @@ class Update:
         optimizer.finalize_variable_values(
             self.parameters.of_optimizer(self.by_parameter)
         )
-        self.parameters.storage.take_changes()
+        self.parameters.store.take_changes()
 
     def __call__(
         self,

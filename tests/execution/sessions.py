@@ -11,7 +11,7 @@ from nengo_dl.program.placement import Placement
 from nengo_dl.support.tuning import MOST_STEPS
 
 
-def make_engine(
+def make_session(
     net,
     minibatch_size=1,
     jit_compile=True,
@@ -31,7 +31,7 @@ def make_engine(
     placement = Placement.choose(None, jit_compile, minibatch_size)
     lookup = make_builder_lookup(dtype, minibatch_size, placement.uses_xla)
     plan = compile_model(model, lookup, minibatch_size=minibatch_size)
-    engine = open_session(
+    session = open_session(
         plan,
         placement,
         np.dtype(dtype),
@@ -39,13 +39,13 @@ def make_engine(
         executor=executor,
         most_steps=most_steps,
     )
-    engine.reset(seed)
-    return engine
+    session.reset(seed)
+    return session
 
 
-def run(engine, n_steps, feeds=None):
+def run(session, n_steps, feeds=None):
     """Run; return the outputs, each of shape ``(n_kept, minibatch, size)``."""
-    chunks = list(engine.run(n_steps, feeds or {}))
+    chunks = list(session.run(n_steps, feeds or {}))
     return [np.concatenate(parts) for parts in zip(*(c.outputs for c in chunks))]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nengo.exceptions import SimulationError
 
-from tests.execution.sessions import core_data, make_engine, run
+from tests.execution.sessions import core_data, make_session, run
 
 
 def random_everything():
@@ -37,7 +37,7 @@ def random_everything():
 @pytest.mark.parametrize("seed", [0, 7])
 def test_random_streams_are_those_of_core(executor, seed):
     net = random_everything()
-    found = run(make_engine(net, seed=seed, executor=executor), 30)
+    found = run(make_session(net, seed=seed, executor=executor), 30)
     for values, expected in zip(found, core_data(net, 30, seed=seed), strict=True):
         assert expected.any()
         np.testing.assert_allclose(values[:, 0], expected, rtol=1e-9, atol=1e-9)
@@ -45,7 +45,7 @@ def test_random_streams_are_those_of_core(executor, seed):
 
 def test_first_item_is_core_and_the_others_differ():
     net = random_everything()
-    found = run(make_engine(net, minibatch_size=3), 20)
+    found = run(make_session(net, minibatch_size=3), 20)
     for i, (values, expected) in enumerate(zip(found, core_data(net, 20), strict=True)):
         np.testing.assert_allclose(values[:, 0], expected, rtol=1e-9, atol=1e-9)
         seeded = i == 2
@@ -54,15 +54,15 @@ def test_first_item_is_core_and_the_others_differ():
 
 
 def test_reset_starts_all_streams_again():
-    engine = make_engine(random_everything())
-    first = run(engine, 10)
-    assert any((a != b).any() for a, b in zip(first, run(engine, 10), strict=True))
-    engine.reset(0)
-    assert engine.n_steps == 0
-    for a, b in zip(first, run(engine, 10), strict=True):
+    session = make_session(random_everything())
+    first = run(session, 10)
+    assert any((a != b).any() for a, b in zip(first, run(session, 10), strict=True))
+    session.reset(0)
+    assert session.n_steps == 0
+    for a, b in zip(first, run(session, 10), strict=True):
         np.testing.assert_array_equal(a, b)
-    engine.reset(1)
-    assert any((a != b).any() for a, b in zip(first, run(engine, 10), strict=True))
+    session.reset(1)
+    assert any((a != b).any() for a, b in zip(first, run(session, 10), strict=True))
 
 
 def callback_network(function, **kwargs):
@@ -82,10 +82,10 @@ def test_callbacks_get_the_time_and_their_input_once_a_step(executor):
         log.append((t, x[0]))
         return 2 * x
 
-    engine = make_engine(
+    session = make_session(
         callback_network(function, size_out=1), minibatch_size=2, executor=executor
     )
-    (values,) = run(engine, 4)
+    (values,) = run(session, 4)
     times = [0.001, 0.002, 0.003, 0.004]
     assert [t for t, _ in log] == [t for t in times for _ in range(2)]
     np.testing.assert_allclose([x for _, x in log], np.repeat(times, 2))
@@ -112,7 +112,7 @@ def test_callbacks_know_the_time_while_processes_run_ahead(executor):
         clock = nengo.Node(Clock(default_size_in=0, default_size_out=1))
         node = nengo.Node(function, size_in=1, size_out=0)
         nengo.Connection(clock, node, synapse=None)
-    run(make_engine(net, minibatch_size=2, executor=executor, most_steps=5), 60)
+    run(make_session(net, minibatch_size=2, executor=executor, most_steps=5), 60)
     expected = np.repeat(0.001 * np.arange(1, 61), 2)
     np.testing.assert_allclose([x for _, x in log], expected)
     np.testing.assert_allclose([t for t, _ in log], expected)
@@ -126,12 +126,12 @@ def test_errors_in_callbacks_reach_the_user_with_their_cause(executor):
             raise RuntimeError("not now")
         return x
 
-    engine = make_engine(callback_network(function, size_out=1), executor=executor)
+    session = make_session(callback_network(function, size_out=1), executor=executor)
     with pytest.raises(SimulationError, match=r"function 'function' .*not now") as info:
-        run(engine, 5)
+        run(session, 5)
     assert isinstance(info.value.__cause__, RuntimeError)
-    assert engine.n_steps == 0
-    assert engine.host.error is None
+    assert session.n_steps == 0
+    assert session.host.error is None
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_errors_in_callbacks_reach_the_user_with_their_cause(executor):
     ],
 )
 def test_bad_results_of_callbacks_are_refused(result, words):
-    engine = make_engine(
+    session = make_session(
         callback_network(lambda t, x: result, size_out=1), executor="numpy"
     )
     with pytest.raises(SimulationError, match=words):
-        run(engine, 1)
+        run(session, 1)
 
 
 @pytest.mark.parametrize("executor", ["numpy", "compiled"])
@@ -161,12 +161,12 @@ def test_fed_functions_in_lock_step_are_not_called(executor):
         nengo.Connection(source, node, synapse=None)
         nengo.Probe(node)
         nengo.Probe(source)
-    engine = make_engine(net, minibatch_size=2, executor=executor)
-    signal = engine.plan.output_signals[1]
+    session = make_session(net, minibatch_size=2, executor=executor)
+    signal = session.plan.output_signals[1]
     rows = np.arange(8.0).reshape(4, 2, 1)
-    doubled, fed = run(engine, 4, {signal: rows})
+    doubled, fed = run(session, 4, {signal: rows})
     assert log == []
     np.testing.assert_array_equal(fed, rows)
     np.testing.assert_array_equal(doubled, 2 * rows)
-    doubled, fed = run(engine, 1)
+    doubled, fed = run(session, 1)
     np.testing.assert_allclose(fed, 0.005)

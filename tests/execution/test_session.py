@@ -1,4 +1,4 @@
-"""Chunks, the two ways to run, and where an engine is after an error."""
+"""Chunks, the two ways to run, and where a session is after an error."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from nengo_dl.program.chunk_loop import LoopShape
 from tests.execution.sessions import (
     core_data,
     counting_network,
-    make_engine,
+    make_session,
     run,
 )
 
@@ -58,9 +58,9 @@ def assert_equal_data(found, expected, item=0):
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 22, 23, 24])
 def test_chunks_do_not_change_results(reference, most):
-    engine = make_engine(mixed_network(), most_steps=most)
-    chunks = list(engine.run(N_STEPS, {}))
-    assert sum(chunk.n_steps for chunk in chunks) == engine.n_steps == N_STEPS
+    session = make_session(mixed_network(), most_steps=most)
+    chunks = list(session.run(N_STEPS, {}))
+    assert sum(chunk.n_steps for chunk in chunks) == session.n_steps == N_STEPS
     assert max(chunk.n_steps for chunk in chunks) <= most
     found = [np.concatenate(p) for p in zip(*(c.outputs for c in chunks), strict=True)]
     assert_equal_data(found, reference)
@@ -68,34 +68,34 @@ def test_chunks_do_not_change_results(reference, most):
 
 @pytest.mark.parametrize(("unroll", "jit_compile"), [(2, True), (5, False)])
 def test_unrolling_does_not_change_results_or_steps(reference, unroll, jit_compile):
-    engine = make_engine(
+    session = make_session(
         mixed_network(), unroll=unroll, jit_compile=jit_compile, most_steps=9
     )
-    assert_equal_data(run(engine, N_STEPS), reference)
-    assert engine.n_steps == N_STEPS
+    assert_equal_data(run(session, N_STEPS), reference)
+    assert session.n_steps == N_STEPS
 
 
 def test_little_room_makes_short_chunks(monkeypatch, reference):
     monkeypatch.setattr("nengo_dl.support.tuning.CHUNK_BYTES", 2000)
-    engine = make_engine(mixed_network())
-    chunks = list(engine.run(N_STEPS, {}))
+    session = make_session(mixed_network())
+    chunks = list(session.run(N_STEPS, {}))
     assert len(chunks) > 2
     found = [np.concatenate(p) for p in zip(*(c.outputs for c in chunks), strict=True)]
     assert_equal_data(found, reference)
 
 
 def test_slow_steps_make_short_chunks():
-    engine = make_engine(mixed_network())
-    engine._seconds_per_step = 0.1
-    first = next(engine.run(50, {}))
+    session = make_session(mixed_network())
+    session._seconds_per_step = 0.1
+    first = next(session.run(50, {}))
     assert first.n_steps == 5
 
 
 @pytest.mark.parametrize("runs", [(23,), (1, 22), (4, 1, 1, 17), (1,) * 23])
 @pytest.mark.parametrize("executor", ["numpy", "compiled"])
 def test_runs_may_be_split_anywhere(reference, runs, executor):
-    engine = make_engine(mixed_network(), executor=executor)
-    parts = [run(engine, n) for n in runs]
+    session = make_session(mixed_network(), executor=executor)
+    parts = [run(session, n) for n in runs]
     found = [np.concatenate(p) for p in zip(*parts, strict=True)]
     assert_equal_data(found, reference)
 
@@ -105,12 +105,12 @@ def test_runs_may_be_split_anywhere(reference, runs, executor):
 def test_state_survives_switching_between_both_ways_to_run(
     reference, first, minibatch_size
 ):
-    engine = make_engine(mixed_network(), minibatch_size)
-    choice, parts = engine.executors, []
+    session = make_session(mixed_network(), minibatch_size)
+    choice, parts = session.executors, []
     for number, n_steps in enumerate((5, 1, 6, 2, 9)):
         executor = choice.numpy if (number % 2 == 0) == first else choice.compiled
-        engine.executors = dataclasses.replace(choice, always=executor)
-        parts.append(run(engine, n_steps))
+        session.executors = dataclasses.replace(choice, always=executor)
+        parts.append(run(session, n_steps))
     found = [np.concatenate(p) for p in zip(*parts, strict=True)]
     for item in range(minibatch_size):
         assert_equal_data(found, reference, item)
@@ -119,9 +119,9 @@ def test_state_survives_switching_between_both_ways_to_run(
 def test_both_ways_to_run_leave_the_same_state():
     states = []
     for executor in ("numpy", "compiled"):
-        engine = make_engine(mixed_network(), minibatch_size=2, executor=executor)
-        run(engine, 10)
-        states.append(engine.storage.state_values())
+        session = make_session(mixed_network(), minibatch_size=2, executor=executor)
+        run(session, 10)
+        states.append(session.store.state_values())
     assert len(states[0]) > 3
     for a, b in zip(*states, strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
@@ -129,30 +129,30 @@ def test_both_ways_to_run_leave_the_same_state():
 
 
 def test_state_can_be_replaced_and_reset():
-    engine = make_engine(mixed_network())
-    initial = [values.copy() for values in engine.storage.state_values()]
-    run(engine, 5)
-    later = [np.array(values) for values in engine.storage.state_values()]
+    session = make_session(mixed_network())
+    initial = [values.copy() for values in session.store.state_values()]
+    run(session, 5)
+    later = [np.array(values) for values in session.store.state_values()]
     assert any((a != b).any() for a, b in zip(initial, later, strict=True))
-    engine.storage.reset_state()
-    for a, b in zip(initial, engine.storage.state_values(), strict=True):
+    session.store.reset_state()
+    for a, b in zip(initial, session.store.state_values(), strict=True):
         np.testing.assert_array_equal(a, b)
-    engine.storage.set_state_values(later)
-    for a, b in zip(later, engine.storage.state_values(), strict=True):
+    session.store.set_state_values(later)
+    for a, b in zip(later, session.store.state_values(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_feeds_replace_inputs_in_every_chunk():
     log = []
-    engine = make_engine(counting_network(log), minibatch_size=2, most_steps=4)
-    signal = engine.plan.output_signals[0]
+    session = make_session(counting_network(log), minibatch_size=2, most_steps=4)
+    signal = session.plan.output_signals[0]
     rows = np.random.RandomState(0).uniform(size=(10, 2, 1))
-    fed, _ = run(engine, 10, {signal: rows})
+    fed, _ = run(session, 10, {signal: rows})
     np.testing.assert_array_equal(fed, rows)
-    (fed, _) = run(engine, 10, {signal: rows[:, :1]})
+    (fed, _) = run(session, 10, {signal: rows[:, :1]})
     np.testing.assert_array_equal(fed, np.repeat(rows[:, :1], 2, axis=1))
     assert log == []
-    (fed, _) = run(engine, 1)
+    (fed, _) = run(session, 1)
     assert log == [21]
 
 
@@ -162,15 +162,15 @@ def test_feeds_replace_inputs_in_every_chunk():
 def test_steps_before_an_error_are_simulated(executor, fail_at, most):
     log = []
     net = counting_network(log, fail_at=[fail_at])
-    engine = make_engine(net, executor=executor, most_steps=most)
+    session = make_session(net, executor=executor, most_steps=most)
     outputs = []
     with pytest.raises(SimulationError, match=f"step {fail_at} is not to my liking"):
-        for chunk in engine.run(9, {}):
+        for chunk in session.run(9, {}):
             outputs.append(chunk.outputs)
-    assert engine.n_steps == fail_at - 1 == sum(len(out[0]) for out in outputs)
+    assert session.n_steps == fail_at - 1 == sum(len(out[0]) for out in outputs)
     # nothing was lost, and only the step that failed is tried again
-    outputs += [chunk.outputs for chunk in engine.run(10 - fail_at, {})]
-    assert engine.n_steps == 9
+    outputs += [chunk.outputs for chunk in session.run(10 - fail_at, {})]
+    assert session.n_steps == 9
     assert log == [*range(1, fail_at + 1), *range(fail_at, 10)]
     found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     assert_equal_data(found, core_data(counting_network([]), 9))
@@ -192,13 +192,13 @@ def test_error_within_a_step_leaves_the_end_of_the_last_chunk(executor):
         nengo.Connection(noise, node, synapse=0.003)
         nengo.Probe(node)
         nengo.Probe(nengo.Node(lambda t: 3 * t))
-    engine = make_engine(net, executor=executor, most_steps=4)
+    session = make_session(net, executor=executor, most_steps=4)
     outputs = []
     with pytest.raises(SimulationError, match="once"):
-        for chunk in engine.run(10, {}):
+        for chunk in session.run(10, {}):
             outputs.append(chunk.outputs)
-    assert engine.n_steps == 4 == len(outputs[0][0])
-    outputs += [chunk.outputs for chunk in engine.run(6, {})]
+    assert session.n_steps == 4 == len(outputs[0][0])
+    outputs += [chunk.outputs for chunk in session.run(6, {})]
     found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     assert_equal_data(found, core_data(net, 10))
 
@@ -206,12 +206,12 @@ def test_error_within_a_step_leaves_the_end_of_the_last_chunk(executor):
 @pytest.mark.parametrize("executor", ["numpy", "compiled"])
 def test_run_that_nobody_finishes_keeps_what_was_made(executor):
     log = []
-    engine = make_engine(counting_network(log), executor=executor, most_steps=3)
-    running = engine.run(12, {})
+    session = make_session(counting_network(log), executor=executor, most_steps=3)
+    running = session.run(12, {})
     outputs = [next(running).outputs]
     running.close()
-    assert engine.n_steps == 3
-    outputs += [chunk.outputs for chunk in engine.run(9, {})]
+    assert session.n_steps == 3
+    outputs += [chunk.outputs for chunk in session.run(9, {})]
     found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     assert_equal_data(found, core_data(counting_network([]), 12))
     assert log == list(range(1, 13))
@@ -245,22 +245,26 @@ def test_probes_with_one_period_share_a_clock():
         node = nengo.Node(1.0)
         for sample_every in (None, 0.002, 0.005, 0.002):
             nengo.Probe(node, sample_every=sample_every)
-    engine = make_engine(net)
-    assert engine.loop.buffers.clocks == [Sampling(1.0), Sampling(2.0), Sampling(5.0)]
-    assert engine.loop.buffers.shape.clocks == (0, 1, 2, 1)
+    session = make_session(net)
+    assert session.compiled.buffers.clocks == [
+        Sampling(1.0),
+        Sampling(2.0),
+        Sampling(5.0),
+    ]
+    assert session.compiled.buffers.shape.clocks == (0, 1, 2, 1)
 
 
 def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():
     net = counting_network([])
-    assert make_engine(net, jit_compile=None).executors.uses_numpy(1)
-    assert not make_engine(net, jit_compile=None).executors.uses_numpy(10**6)
-    assert not make_engine(net, jit_compile=True).executors.uses_numpy(1)
-    assert not make_engine(net, jit_compile=False).executors.uses_numpy(1)
+    assert make_session(net, jit_compile=None).executors.uses_numpy(1)
+    assert not make_session(net, jit_compile=None).executors.uses_numpy(10**6)
+    assert not make_session(net, jit_compile=True).executors.uses_numpy(1)
+    assert not make_session(net, jit_compile=False).executors.uses_numpy(1)
 
 
 def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
-    engine = make_engine(counting_network([]), most_steps=4)
-    make, calls = engine.sources.make, []
+    session = make_session(counting_network([]), most_steps=4)
+    make, calls = session.sources.make, []
 
     def interrupted(*args):
         calls.append(args)
@@ -268,13 +272,13 @@ def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
             raise KeyboardInterrupt
         return make(*args)
 
-    monkeypatch.setattr(engine.sources, "make", interrupted)
+    monkeypatch.setattr(session.sources, "make", interrupted)
     outputs = []
     with pytest.raises(KeyboardInterrupt):
-        for chunk in engine.run(10, {}):
+        for chunk in session.run(10, {}):
             outputs.append(chunk.outputs)
-    assert engine.n_steps == 4 == len(outputs[0][0])
-    outputs += [chunk.outputs for chunk in engine.run(6, {})]
+    assert session.n_steps == 4 == len(outputs[0][0])
+    outputs += [chunk.outputs for chunk in session.run(6, {})]
     found = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
     assert_equal_data(found, core_data(counting_network([]), 10))
 
@@ -291,12 +295,12 @@ def test_matrices_that_one_group_computes_stay_matrices():
         )
         nengo.Connection(error, learned.learning_rule)
         nengo.Probe(error)
-    engine = make_engine(net)
-    step = engine.step
+    session = make_session(net)
+    step = session.step
     sizes = [block.size for block in step.state_blocks]
     assert [np.prod(shape) for shape in step.state_shapes] == sizes
     assert (1, 3, 10) in step.state_shapes and (10,) in step.state_shapes
-    assert_equal_data(run(engine, 20), core_data(net, 20))
+    assert_equal_data(run(session, 20), core_data(net, 20))
 
 
 # -- state that is the same as other state
@@ -312,10 +316,10 @@ def filtered_network():
 
 
 def test_output_and_state_of_lowpass_are_carried_once():
-    engine = make_engine(filtered_network())
-    ((state, output),) = engine.step.twins.items()
-    run(engine, 5)
-    values = engine.storage.state_values()
+    session = make_session(filtered_network())
+    ((state, output),) = session.step.twins.items()
+    run(session, 5)
+    values = session.store.state_values()
     assert np.all(values[output] > 0)
     np.testing.assert_array_equal(values[output], values[state])
 
@@ -323,13 +327,13 @@ def test_output_and_state_of_lowpass_are_carried_once():
 @pytest.mark.parametrize("n_before", [0, 4])
 def test_output_that_differs_from_state_is_seen_for_one_step(n_before):
     net = filtered_network()
-    plain, changed = make_engine(net), make_engine(net)
-    for engine in (plain, changed):
-        run(engine, n_before) if n_before else None
+    plain, changed = make_session(net), make_session(net)
+    for session in (plain, changed):
+        run(session, n_before) if n_before else None
     (output,) = changed.step.twins.values()
-    values = changed.storage.state_values()
+    values = changed.store.state_values()
     values[output] = values[output] + 10
-    changed.storage.set_state_values(values)
+    changed.store.set_state_values(values)
     (expected,), (found,) = run(plain, 6), run(changed, 6)
     np.testing.assert_allclose(found[0], expected[0] + 10)
     np.testing.assert_array_equal(found[1:], expected[1:])

@@ -10,7 +10,7 @@ from nengo.exceptions import SimulationError, SimulatorClosed
 
 import nengo_dl
 from nengo_dl.execution.session import Session
-from tests.execution.sessions import make_engine
+from tests.execution.sessions import make_session
 
 
 @pytest.fixture
@@ -271,5 +271,5 @@ def test_networks_without_state_between_runs_start_anew_in_each_step():
 
 def test_minibatches_and_compiled_loops_have_no_single_steps():
     net = network()
-    assert make_engine(net, jit_compile=None).run_one() is not None
-    assert make_engine(net, 2, jit_compile=None).run_one() is None
+    assert make_session(net, jit_compile=None).run_one() is not None
+    assert make_session(net, 2, jit_compile=None).run_one() is None

@@ -8,15 +8,15 @@ from nengo.exceptions import SimulationError
 from tests.execution.sessions import (
     core_data,
     counting_network,
-    make_engine,
+    make_session,
     run,
 )
 
 
 def make_inputs(net, minibatch_size=1):
     """Return the sources of a network's inputs, and the signal of its first probe."""
-    engine = make_engine(net, minibatch_size)
-    return engine.sources, engine.plan.output_signals[0]
+    session = make_session(net, minibatch_size)
+    return session.sources, session.plan.output_signals[0]
 
 
 def noisy_network(seed=None):
@@ -217,10 +217,10 @@ def test_random_numbers_of_neurons_differ_between_items():
 
 def test_reset_forgets_values_ahead():
     log = []
-    engine = make_engine(counting_network(log))
-    engine.sources.make(0, 4)
-    engine.reset(0)
-    engine.sources.make(0, 2)
+    session = make_session(counting_network(log))
+    session.sources.make(0, 4)
+    session.reset(0)
+    session.sources.make(0, 2)
     assert log == [1, 2, 3, 4, 1, 2]
 
 
@@ -229,8 +229,8 @@ def test_repeated_steps_advance_one_process_and_call_no_function():
     with nengo.Network() as net:
         counting_network(log)
         noisy_network()
-    engine = make_engine(net)
-    feeds, signal = engine.sources, engine.plan.output_signals[-1]
+    session = make_session(net)
+    feeds, signal = session.sources, session.plan.output_signals[-1]
     (noise,) = (source for source in feeds.sources if source.output is signal)
     feeds.repeat(noise, 1500, 1500)
     assert noise.n_made == 1500
@@ -244,15 +244,15 @@ def test_functions_without_output_are_called():
     log = []
     with nengo.Network() as net:
         nengo.Node(lambda t: log.append(t), size_out=0)
-    engine = make_engine(net)
-    engine.sources.make(0, 3)
+    session = make_session(net)
+    session.sources.make(0, 3)
     np.testing.assert_allclose(log, [0.001, 0.002, 0.003])
 
 
 def test_errors_arrive_in_the_same_step_whatever_the_chunks():
     log = []
-    engine = make_engine(counting_network(log, fail_at=[6]), most_steps=3)
+    session = make_session(counting_network(log, fail_at=[6]), most_steps=3)
     with pytest.raises(SimulationError, match="step 6 is not"):
-        run(engine, 10)
-    assert engine.n_steps == 5
+        run(session, 10)
+    assert session.n_steps == 5
     assert log == [1, 2, 3, 4, 5, 6]

@@ -91,7 +91,7 @@ def everything_in(sim):
     return (
         read,
         gains,
-        [state.tobytes() for state in sim._engine.storage.state_values()],
+        [state.tobytes() for state in sim._session.store.state_values()],
     )
 
 
@@ -281,7 +281,7 @@ def test_names_are_unique_for_objects_of_every_kind():
             names = name_objects(sim.model)
             assert len(set(names.values())) == len(names)
             places = loading.Places(sim._parameters)
-            n_state = sum(len(b.signals) for b in sim._engine.step.state_blocks)
+            n_state = sum(len(b.signals) for b in sim._session.step.state_blocks)
             learned = sum(p.learned for p in sim._parameters.parameters)
             assert len(places.state) == n_state - learned
 

@@ -10,7 +10,7 @@ from nengo_dl.compiler.blocks import Piece
 from nengo_dl.program import hoisting
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.support import tuning
-from tests.execution.sessions import core_data, make_engine, run
+from tests.execution.sessions import core_data, make_session, run
 
 N_IN = 12
 
@@ -47,19 +47,19 @@ def layers(source=None, n_hidden=8):
     return net
 
 
-def names(engine):
-    kernels = engine.step.kernels
-    return [type(kernels[n]).__name__ for n in engine.loop.hoisted.groups]
+def names(session):
+    kernels = session.step.kernels
+    return [type(kernels[n]).__name__ for n in session.compiled.hoisted.groups]
 
 
 # -- which groups
 
 
 def test_product_of_an_input_is_hoisted_and_those_behind_state_are_not(hoist_all):
-    engine = make_engine(layers())
-    assert names(engine) == ["DotIncBuilder"]
-    (group,) = engine.loop.hoisted.groups
-    assert [op.A.shape for op in engine.step.kernels[group].ops] == [(8, N_IN)]
+    session = make_session(layers())
+    assert names(session) == ["DotIncBuilder"]
+    (group,) = session.compiled.hoisted.groups
+    assert [op.A.shape for op in session.step.kernels[group].ops] == [(8, N_IN)]
 
 
 def test_what_a_hoisted_product_depends_on_is_hoisted_too(hoist_all):
@@ -74,10 +74,10 @@ def test_what_a_hoisted_product_depends_on_is_hoisted_too(hoist_all):
             rates.neurons, out, transform=rng.uniform(-1, 1, (2, 6)), synapse=None
         )
         nengo.Probe(out)
-    engine = make_engine(net)
-    assert names(engine).count("DotIncBuilder") >= 2
-    assert "LIFRateBuilder" in names(engine)
-    np.testing.assert_allclose(run(engine, 20)[0][:, 0], core_data(net, 20)[0])
+    session = make_session(net)
+    assert names(session).count("DotIncBuilder") >= 2
+    assert "LIFRateBuilder" in names(session)
+    np.testing.assert_allclose(run(session, 20)[0][:, 0], core_data(net, 20)[0])
 
 
 def test_products_of_random_numbers_are_not_hoisted(hoist_all):
@@ -93,21 +93,21 @@ def test_products_of_random_numbers_are_not_hoisted(hoist_all):
             weights = rng.uniform(-1, 1, (post.size_in, pre.size_out))
             nengo.Connection(pre, post, transform=weights, synapse=None)
         nengo.Probe(out)
-    engine = make_engine(net)
-    (group,) = engine.loop.hoisted.groups
-    (product,) = engine.step.kernels[group].ops
+    session = make_session(net)
+    (group,) = session.compiled.hoisted.groups
+    (product,) = session.step.kernels[group].ops
     assert product.A.shape == (6, N_IN)
-    np.testing.assert_allclose(run(engine, 30)[0][:, 0], core_data(net, 30)[0])
+    np.testing.assert_allclose(run(session, 30)[0][:, 0], core_data(net, 30)[0])
 
 
 def test_small_products_are_not_worth_it():
-    assert make_engine(layers()).loop.hoisted == Hoisted()
+    assert make_session(layers()).compiled.hoisted == Hoisted()
 
 
 def test_minibatches_make_products_worth_it(monkeypatch):
     monkeypatch.setattr(tuning, "WORTH_HOISTING", 4 * 8 * N_IN)
-    assert not make_engine(layers(), minibatch_size=3).loop.hoisted.groups
-    assert make_engine(layers(), minibatch_size=4).loop.hoisted.groups
+    assert not make_session(layers(), minibatch_size=3).compiled.hoisted.groups
+    assert make_session(layers(), minibatch_size=4).compiled.hoisted.groups
 
 
 def test_networks_that_call_python_in_each_step_hoist_nothing(hoist_all):
@@ -115,9 +115,9 @@ def test_networks_that_call_python_in_each_step_hoist_nothing(hoist_all):
     with net:
         node = nengo.Node(lambda t, x: x, size_in=2)
         nengo.Connection(net.nodes[1], node)
-    engine = make_engine(net, jit_compile=None)
-    assert engine.step.has_callbacks
-    assert not engine.loop.hoisted.groups
+    session = make_session(net, jit_compile=None)
+    assert session.step.has_callbacks
+    assert not session.compiled.hoisted.groups
 
 
 def test_networks_without_inputs_hoist_nothing(hoist_all):
@@ -125,8 +125,8 @@ def test_networks_without_inputs_hoist_nothing(hoist_all):
         ens = nengo.Ensemble(5, 1)
         nengo.Connection(ens, ens)
         nengo.Probe(ens)
-    engine = make_engine(net)
-    assert not find_hoisted(engine.step).columns
+    session = make_session(net)
+    assert not find_hoisted(session.step).columns
 
 
 def test_only_columns_that_are_read_count(hoist_all):
@@ -136,8 +136,8 @@ def test_only_columns_that_are_read_count(hoist_all):
         nengo.Connection(node[2:5], out, transform=np.ones((2, 3)), synapse=None)
         nengo.Probe(out)
         nengo.Probe(node)
-    engine = make_engine(net)
-    step = engine.step
+    session = make_session(net)
+    step = session.step
     number = [
         i
         for i, block in enumerate(step.input_blocks)
@@ -145,7 +145,7 @@ def test_only_columns_that_are_read_count(hoist_all):
     ]
     assert [
         (i, list(columns - step.input_blocks[i].starts[signal]))
-        for i, columns in engine.loop.hoisted.columns.items()
+        for i, columns in session.compiled.hoisted.columns.items()
         for signal in step.input_blocks[i].signals
         if signal.size == N_IN
     ] == [(number[0], [2, 3, 4])]
@@ -210,25 +210,25 @@ def test_short_chunks_have_segments(n_steps):
 @pytest.mark.parametrize("jit_compile", [True, False])
 def test_images_give_what_core_gives(hoist_all, unroll, jit_compile):
     net = layers()
-    engine = make_engine(net, unroll=unroll, jit_compile=jit_compile)
-    assert engine.loop.hoisted.groups
-    for actual, expected in zip(run(engine, 50), core_data(net, 50), strict=True):
+    session = make_session(net, unroll=unroll, jit_compile=jit_compile)
+    assert session.compiled.hoisted.groups
+    for actual, expected in zip(run(session, 50), core_data(net, 50), strict=True):
         assert np.any(expected)
         np.testing.assert_allclose(actual[:, 0], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_inputs_that_change_in_every_step_give_what_core_gives(hoist_all):
     net = layers(lambda t: np.sin(50 * t + np.arange(N_IN)))
-    engine = make_engine(net)
-    assert engine.loop.hoisted.groups
-    for actual, expected in zip(run(engine, 40), core_data(net, 40), strict=True):
+    session = make_session(net)
+    assert session.compiled.hoisted.groups
+    for actual, expected in zip(run(session, 40), core_data(net, 40), strict=True):
         np.testing.assert_allclose(actual[:, 0], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_chunks_that_end_within_an_image_change_nothing(hoist_all):
     net = layers()
-    whole = run(make_engine(net), 45)
-    limited = make_engine(net, most_steps=4)
+    whole = run(make_session(net), 45)
+    limited = make_session(net, most_steps=4)
     for actual, expected in zip(run(limited, 45), whole, strict=True):
         np.testing.assert_array_equal(actual, expected)
 
@@ -251,10 +251,10 @@ def test_items_of_a_minibatch_with_different_images(hoist_all):
 
 
 def test_new_weights_count_at_once(hoist_all):
-    engine = make_engine(layers())
-    run(engine, 3)
-    (group,) = engine.loop.hoisted.groups
-    weights = engine.step.kernels[group].ops[0].A
-    engine.storage.set_values({weights.base: np.zeros(weights.shape)})
-    current = run(engine, 300)[2]
+    session = make_session(layers())
+    run(session, 3)
+    (group,) = session.compiled.hoisted.groups
+    weights = session.step.kernels[group].ops[0].A
+    session.store.set_values({weights.base: np.zeros(weights.shape)})
+    current = run(session, 300)[2]
     np.testing.assert_allclose(current[-1], 1.5, atol=1e-12)

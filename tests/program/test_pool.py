@@ -134,7 +134,7 @@ def test_close_gives_the_program_back(pool):
 def test_simulator_deleted_without_close_gives_its_program_back(pool):
     sim = simulator(network())
     sim.run_steps(5)
-    variable = weakref.ref(sim._engine.storage.variables.state[0])
+    variable = weakref.ref(sim._session.store.variables.state[0])
     assert pool.in_use == 1
     del sim
     gc.collect()
@@ -219,7 +219,7 @@ def test_size_of_the_pool_is_checked(value):
 def test_lease_that_was_given_back_says_so(pool):
     with simulator(network()) as sim:
         sim.run_steps(5)
-        function = sim._engine.loop._compiled
+        function = sim._session.compiled._compiled
     with pytest.raises(SimulationError, match="was given back to the pool"):
         function.lease(0)
 
@@ -233,22 +233,22 @@ def test_threads_that_need_one_program_compile_it_once(pool, compilations):
 
     def run(sim):
         start.wait()
-        sim._engine.loop.prepare()
-        list(sim._engine.run(20, {}))
+        sim._session.compiled.prepare()
+        list(sim._session.run(20, {}))
 
     threads = [threading.Thread(target=run, args=(sim,)) for sim in sims]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    states = [sim._engine.storage.state_values() for sim in sims]
+    states = [sim._session.store.state_values() for sim in sims]
     for sim in sims:
         sim.close()
     assert counts(pool) == (3, 1)
     assert len(compilations) == 1
     with simulator(network(2)) as sim:
-        list(sim._engine.run(20, {}))
-        for one, other in zip(sim._engine.storage.state_values(), states[2]):
+        list(sim._session.run(20, {}))
+        for one, other in zip(sim._session.store.state_values(), states[2]):
             assert np.array_equal(one, other)
 
 
@@ -269,11 +269,11 @@ def test_interrupt_while_compiling_leaves_nothing_behind(
     with simulator(net) as sim:
         monkeypatch.setattr(SharedFunction, "call", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            sim._engine.loop.prepare()
-            inputs = sim._engine.loop.pack(
-                dict.fromkeys(sim._engine.plan.split.inputs, np.zeros((1, 1))), 0, 1
+            sim._session.compiled.prepare()
+            inputs = sim._session.compiled.pack(
+                dict.fromkeys(sim._session.plan.split.inputs, np.zeros((1, 1))), 0, 1
             )
-            sim._engine.loop.run(0, 1, inputs)
+            sim._session.compiled.run(0, 1, inputs)
         assert calls
         sim.run_steps(10)
         data = np.array(sim.data[net.probe])
@@ -289,11 +289,13 @@ def test_labels_of_a_profile_are_those_of_the_simulator(pool):
     net = network(label="yours")
     with simulator(net) as sim:
         sim.run_steps(5)
-        assert any("mine" in label for label in sim._engine.loop._compiled.lease.labels)
-        sim._engine.loop.show_labels()
+        assert any(
+            "mine" in label for label in sim._session.compiled._compiled.lease.labels
+        )
+        sim._session.compiled.show_labels()
         sim.run_steps(5)
         assert any(
-            "yours" in label for label in sim._engine.loop._compiled.lease.labels
+            "yours" in label for label in sim._session.compiled._compiled.lease.labels
         )
         assert counts(pool) == (1, 2)
     record(network(label="mine"))

@@ -9,7 +9,7 @@ import tensorflow as tf
 import nengo_dl
 from nengo_dl.builders.products.dense import DotIncBuilder
 from nengo_dl.program import rollout as stage_runs
-from nengo_dl.program.schedule import Kind, Stages
+from nengo_dl.program.schedule import Kind, Schedule
 
 
 def stages_of(net, moving=()):
@@ -19,12 +19,14 @@ def stages_of(net, moving=()):
         program = functions.program(True)
         signals = {sim.model.sig[node]["out"] for node in moving}
         flags = [bool(signals & set(b.signals)) for b in program.input_blocks]
-    return Stages(program, flags)
+    return Schedule(program, flags)
 
 
-def kernels(stages, kind):
-    groups = [n for phase in stages.phases if phase.kind is kind for n in phase.groups]
-    return [type(stages.program.kernels[n]).__name__ for n in groups]
+def kernels(schedule, kind):
+    groups = [
+        n for phase in schedule.phases if phase.kind is kind for n in phase.groups
+    ]
+    return [type(schedule.program.kernels[n]).__name__ for n in groups]
 
 
 def feed_forward():
@@ -40,17 +42,17 @@ def feed_forward():
 
 def test_all_but_filters_is_computed_once_if_inputs_stay_the_same():
     net, _ = feed_forward()
-    stages = stages_of(net)
-    assert kernels(stages, Kind.LOOP) == ["LinearFilterBuilder"]
-    assert kernels(stages, Kind.BATCH) == []
-    assert "_LIFRatesOfSpikes" in kernels(stages, Kind.ONCE)
+    schedule = stages_of(net)
+    assert kernels(schedule, Kind.LOOP) == ["LinearFilterBuilder"]
+    assert kernels(schedule, Kind.BATCH) == []
+    assert "_LIFRatesOfSpikes" in kernels(schedule, Kind.ONCE)
 
 
 def test_all_but_filters_is_computed_for_all_steps_together_if_inputs_move():
     net, node = feed_forward()
-    stages = stages_of(net, [node])
-    assert kernels(stages, Kind.LOOP) == ["LinearFilterBuilder"]
-    assert "_LIFRatesOfSpikes" in kernels(stages, Kind.BATCH)
+    schedule = stages_of(net, [node])
+    assert kernels(schedule, Kind.LOOP) == ["LinearFilterBuilder"]
+    assert "_LIFRatesOfSpikes" in kernels(schedule, Kind.BATCH)
 
 
 def test_an_input_that_moves_leaves_what_depends_on_others_alone():
@@ -60,9 +62,9 @@ def test_an_input_that_moves_leaves_what_depends_on_others_alone():
             ens = nengo.Ensemble(4, node.size_out, neuron_type=nengo.LIFRate())
             nengo.Connection(node, ens, synapse=None)
             nengo.Probe(ens.neurons)
-    stages = stages_of(net, [moving])
-    assert "DotIncBuilder" in kernels(stages, Kind.ONCE)
-    assert "DotIncBuilder" in kernels(stages, Kind.BATCH)
+    schedule = stages_of(net, [moving])
+    assert "DotIncBuilder" in kernels(schedule, Kind.ONCE)
+    assert "DotIncBuilder" in kernels(schedule, Kind.BATCH)
 
 
 def test_products_with_inputs_that_nobody_gives_are_left_out(monkeypatch):
@@ -72,8 +74,8 @@ def test_products_with_inputs_that_nobody_gives_are_left_out(monkeypatch):
     monkeypatch.setattr(
         DotIncBuilder, "step", lambda *args: calls.append(args) or step(*args)
     )
-    for stages, n_products in ((left_out, 0), (computed, 2)):
-        program = stages.program
+    for schedule, n_products in ((left_out, 0), (computed, 2)):
+        program = schedule.program
         given = [*program.constant_blocks, *program.input_blocks, *program.state_blocks]
         start = {
             block.number: tf.ones((1, block.size), program.dtype_of(block))
@@ -108,8 +110,8 @@ def test_the_users_choice_of_compilation_counts(jit_compile):
     ) as sim:
         functions = sim._get_training().trainer.functions
         program = functions.program(True)
-        stages = Stages(program, [False] * len(program.input_blocks))
-        assert functions.compiles(stages) is jit_compile
+        schedule = Schedule(program, [False] * len(program.input_blocks))
+        assert functions.compiles(schedule) is jit_compile
 
 
 def test_trained_convolutions_agree_with_and_without_xla():

@@ -50,7 +50,7 @@ def key_of(net, **kwargs):
     """The whole key under which the loop of a simulator is shared."""
     with fresh_pool() as pool, simulator(net, **kwargs) as sim:
         sim.run_steps(2)
-        assert sim._engine.step.signature is not None
+        assert sim._session.step.signature is not None
         (key,) = pool._signed
         return key
 
@@ -126,8 +126,8 @@ def twice(case, **kwargs):
         for _ in range(2):
             with simulator(case().net, seed=1, **kwargs) as sim:
                 sim.run_steps(3)
-                signed = sim._engine.step.signature is not None
-                calls_python = sim._engine.step.has_callbacks
+                signed = sim._session.step.signature is not None
+                calls_python = sim._session.step.has_callbacks
         return pool.hits, signed, calls_python
 
 
@@ -197,7 +197,7 @@ def run_operator(factor):
     model.add_op(Doubled(x, y, factor))
     with nengo_dl.Simulator(None, model=model, jit_compile=True) as sim:
         sim.run_steps(1)
-        return sim.signals[y].tolist(), sim._engine.step.signature
+        return sim.signals[y].tolist(), sim._session.step.signature
 
 
 def test_builders_that_do_not_say_what_they_bake_are_shared_by_their_graph():
@@ -235,7 +235,7 @@ def test_what_a_builder_inherits_does_not_speak_for_it():
 
     net = small()
     with simulator(net) as sim:
-        layout, kernels = sim._engine.plan.layout, list(sim._engine.step.kernels)
+        layout, kernels = sim._session.plan.layout, list(sim._session.step.kernels)
         for kind, is_known in ((Special, True), (Other, False)):
             kernels[0] = kind((), None)
             found = sign_plan(layout, kernels, encode=lambda obj: b"")

@@ -116,7 +116,7 @@ def test_currents_are_those_that_nengo_computes():
         (parts,) = trainer.inputs.prepare(data.epoch(None), np.random.RandomState(0))
         seen = currents(
             trainer.functions.program(True),
-            [v.value() for v in sim._engine.storage.variables.constants],
+            [v.value() for v in sim._session.store.variables.constants],
             trainer.state,
             parts[0],
         )

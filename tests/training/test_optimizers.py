@@ -226,7 +226,7 @@ def test_optimizers_that_work_by_element_see_blocks():
     optimizer = keras.optimizers.Adam(0.05)
     with simulator(net) as sim:
         sim.train({net.x: X[:, None]}, {net.probe: Y[:, None]}, optimizer)
-        n_blocks = len(sim._engine.storage.trained_variables)
+        n_blocks = len(sim._session.store.trained_variables)
         assert n_blocks < len(sim.trainable_variables) == 6
         slots = [v for v in optimizer.variables if "momentum" in v.name]
         assert len(slots) == n_blocks
