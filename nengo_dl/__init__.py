@@ -16,6 +16,7 @@ from nengo_dl.version import __version__
 if TYPE_CHECKING:
     from nengo_dl import builders, dists, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
+    from nengo_dl.events import spike_times
     from nengo_dl.interchange.keras import Converter
     from nengo_dl.interchange.nir.reading import from_nir
     from nengo_dl.interchange.nir.writing import to_nir
@@ -60,6 +61,7 @@ __all__ = [
     "objectives",
     "programs",
     "reshaped",
+    "spike_times",
     "tensor_layer",
     "to_nir",
 ]
@@ -85,6 +87,7 @@ _MODULES = {
     "get_setting": "config",
     "programs": "program.pool",
     "reshaped": "layers",
+    "spike_times": "events",
     "tensor_layer": "layers",
     "to_nir": "interchange.nir.writing",
 }

@@ -22,7 +22,7 @@ LAYERS = (
     {"support"},
     {"builder"},
     {"neuron_builders"},
-    {"config", "neurons", "synapses", "dists", "objectives"},
+    {"config", "neurons", "synapses", "dists", "events", "objectives"},
     {"compiler"},
     {"builders", "building"},
     {"tensor_node"},
