@@ -225,7 +225,7 @@ class RunningFace(SimulatorBase):
             checked = check_extra_feeds(extra_feeds, self)
             with (
                 temporary_values(checked),
-                fed_weights(self._engine.storage, self.model, checked),
+                fed_weights(self._session.store, self.model, checked),
             ):
                 return self._run_steps(
                     n_steps, input_feeds, given, progress_bar, None, step_by_step

@@ -169,8 +169,8 @@ class Training:
     def _extra_values(self, extra_feeds: Mapping[tf.Variable, Any] | None):
         """Give variables, and weights that are copies of them, other values."""
         checked = check_extra_feeds(extra_feeds or {}, self.owner)
-        storage = self.trainer.engine.storage
-        with temporary_values(checked), fed_weights(storage, self.model, checked):
+        store = self.trainer.session.store
+        with temporary_values(checked), fed_weights(store, self.model, checked):
             yield
 
     def loss(
