@@ -55,7 +55,7 @@ class Differentiated:
         self.trainer = trainer
         self.dtype = np.dtype(dtype)
         store = trainer.session.store
-        program = trainer.functions.program(True, dtype=self.dtype)
+        program = trainer.functions.programs.step(True, dtype=self.dtype)
         blocks = program.constant_blocks
         self.constants = [
             np.array(variable.numpy(), dtype=program.dtype_of(block))
@@ -79,7 +79,7 @@ class Differentiated:
         moving = [any(p.shape[0] > 1 for p in parts) for parts in pieces]
         self._stages = Schedule(program, moving)
         self._numbers = [trainer.probes.index(probe) for probe in probes]
-        self._jit = trainer.functions.compiles(self._stages)
+        self._jit = trainer.functions.programs.compiles(self._stages)
         self._forward = self._compile_forward()
 
     def outputs(self) -> list[np.ndarray]:
@@ -153,7 +153,7 @@ class Differentiated:
             )
         ]
         learned = self.trainer.session.store.learned
-        return self.trainer.functions.simulate(
+        return self.trainer.functions.programs.simulate(
             self._stages,
             constants[: self._n_constants],
             learned.put_tensors(state, constants[self._n_constants :]),

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import nengo
-import numpy as np
 import tensorflow as tf
 from nengo.builder import Model
-from nengo.builder.neurons import SimNeurons
-from nengo.builder.operator import Operator
-from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
-from nengo_dl.builders.base import NeuronTraining
-from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
-from nengo_dl.config import Settings
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
 from nengo_dl.program.failures import describe_failure
 from nengo_dl.program.lease import Lease
 from nengo_dl.program.pool import programs
-from nengo_dl.program.rollout import run_schedule, run_segments
 from nengo_dl.program.schedule import Schedule
-from nengo_dl.program.step import StepProgram
+from nengo_dl.training.computation import Computation
 from nengo_dl.training.function_signatures import (
     facts_of_terms,
     facts_of_update,
@@ -34,76 +24,15 @@ from nengo_dl.training.function_signatures import (
     variables_of_update,
 )
 from nengo_dl.training.inputs import Part
-from nengo_dl.training.terms import Term, check_dependence
+from nengo_dl.training.programs import TrainingPrograms
+from nengo_dl.training.terms import check_dependence
+from nengo_dl.training.trained_parameters import TrainedParameters
 from nengo_dl.training.updates import Update
 
-__all__ = ["Computation", "TrainingFunctions"]
+__all__ = ["TrainingFunctions"]
 
 #: Number of compiled functions that are kept.
 _MOST_FUNCTIONS = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Computation:
-    """What to compute for minibatches.
-
-    Attributes
-    ----------
-    terms : sequence of Term
-        Their sum is the loss.
-    metrics : mapping of {str: Term}
-        What to measure besides.
-    update : Update or None
-        Updates the trained variables. None: there is no update.
-    segment : int or None
-        Number of steps whose intermediate results are kept at once.
-    training : bool
-        Whether the network is the one of training (neurons with gradients, layers in
-        training mode), not the one of simulations.
-    reached : tuple of bool
-        Which of the trained parameters have a gradient.
-    layers_train : bool
-        False keeps layers as they are in simulations, where ``training`` is True.
-    shows : bool
-        Whether to return what all probes show.
-    """
-
-    terms: Sequence[Term]
-    metrics: Mapping[str, Term] = dataclasses.field(default_factory=dict)
-    update: Update | None = None
-    segment: int | None = None
-    training: bool = False
-    reached: tuple[bool, ...] = ()
-    layers_train: bool = True
-    shows: bool = False
-
-    def without(self, probes: Collection[nengo.Probe]) -> Computation:
-        """Return what is left without the terms and metrics that see some probes."""
-        terms = [t for t in self.terms if probes.isdisjoint(t.probes)]
-        return dataclasses.replace(
-            self,
-            terms=terms,
-            metrics={
-                name: term
-                for name, term in self.metrics.items()
-                if probes.isdisjoint(term.probes)
-            },
-            update=self.update if terms else None,
-        )
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Equal for what one compiled function can compute."""
-        return (
-            tuple((term.probes, term.key) for term in self.terms),
-            tuple((name, t.probes, t.key) for name, t in self.metrics.items()),
-            None if self.update is None else self.update.key,
-            self.segment,
-            self.training,
-            self.reached,
-            self.layers_train,
-            self.shows,
-        )
 
 
 class TrainingFunctions:
@@ -121,6 +50,11 @@ class TrainingFunctions:
         In the order of the outputs of a step.
     only_last : collection of Probe
         Probes whose last step alone is seen by objectives.
+
+    Attributes
+    ----------
+    programs : TrainingPrograms
+        Programs of a step.
     """
 
     def __init__(
@@ -132,11 +66,10 @@ class TrainingFunctions:
         only_last: Collection[nengo.Probe],
     ):
         self.session = session
-        self.model = model
         self.host = host
         self.probes = probes
         self.only_last = only_last
-        self._programs: dict[Any, StepProgram] = {}
+        self.programs = TrainingPrograms(session, model, host, probes, only_last)
         self._functions: dict[Any, _Function] = {}
         self._own_labels = False
 
@@ -151,87 +84,6 @@ class TrainingFunctions:
         for function in self._functions.values():
             function.lease.close()
         self._functions.clear()
-
-    def program(
-        self,
-        training: bool,
-        layers_train: bool = True,
-        dtype: np.dtype | None = None,
-    ) -> StepProgram:
-        """Return the program of a step.
-
-        Parameters
-        ----------
-        training : bool
-            Whether it is the one of training, or the one that is simulated.
-        layers_train : bool
-            See `Computation`.
-        dtype : numpy.dtype, optional
-            Precision. Default: that of the simulation.
-        """
-        key = (training, layers_train, dtype)
-        if key not in self._programs:
-            step = self.session.step
-            how = _neuron_training(self.model, layers_train) if training else None
-            config = dataclasses.replace(
-                step.config,
-                host=self.host,
-                training=how,
-                dtype=step.config.dtype if dtype is None else dtype,
-            )
-            self._programs[key] = StepProgram(step.layout, config, step.labels)
-        return self._programs[key]
-
-    @functools.cached_property
-    def rates_replace_spikes(self) -> bool:
-        """Whether training uses the rates of neurons that spike in simulations."""
-        how = _neuron_training(self.model)
-        return any(
-            isinstance(op, SimNeurons)
-            and op.neurons.spiking
-            and how(op).surrogate is None
-            for op in self.session.plan.split.device
-        )
-
-    def compiles(self, schedule: Schedule) -> bool:
-        """Return whether XLA compiles functions that run some schedule."""
-        return self.session.placement.compiles(
-            schedule.program.has_callbacks, schedule.avoids_xla
-        )
-
-    def simulate(
-        self,
-        schedule: Schedule,
-        constants: Sequence[tf.Tensor],
-        state: Sequence[tf.Tensor],
-        pieces: Sequence[Sequence[tf.Tensor]],
-        n_steps: int,
-        outputs: Sequence[int],
-        differentiable: bool,
-        segment: int | None = None,
-    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Return the state after some steps, and outputs (minibatch, n_steps, size).
-
-        Of probes that keep no history, outputs are those of the last step.
-        """
-        frames = [_frame(parts) for parts in pieces]
-        loop_kernels = [schedule.program.kernels[n] for n in schedule.loop_groups]
-        recompute = differentiable and not any(
-            kernel.is_callback or not kernel.is_repeatable for kernel in loop_kernels
-        )
-        if segment is not None and recompute and segment < n_steps:
-            state, values = run_segments(
-                schedule, constants, state, frames, n_steps, outputs, segment
-            )
-        else:
-            state, values = run_schedule(
-                schedule, constants, state, frames, n_steps, outputs, recompute
-            )
-        values = [
-            value[-1:] if self.probes[number] in self.only_last else value
-            for number, value in zip(outputs, values, strict=True)
-        ]
-        return state, [tf.transpose(value, (1, 0, 2)) for value in values]
 
     def run(
         self, computation: Computation, state: Sequence[tf.Tensor], part: Part
@@ -301,7 +153,7 @@ class TrainingFunctions:
             )
             # TensorFlow warns of functions that are defined repeatedly, not of these
             facts = self._facts(computation, key, starts, given)
-            step = self.program(computation.training, computation.layers_train)
+            step = self.programs.step(computation.training, computation.layers_train)
             with tf.device(self.session.placement.device):
                 lease = programs.lease(
                     lambda: function.get_concrete_function(*tf.nest.flatten(given)),
@@ -346,9 +198,9 @@ class TrainingFunctions:
 
     def _make_function(self, computation, minibatch, moving, starts, given):
         schedule = Schedule(
-            self.program(computation.training, computation.layers_train), moving
+            self.programs.step(computation.training, computation.layers_train), moving
         )
-        jit = self.compiles(schedule)
+        jit = self.programs.compiles(schedule)
         forward = self._make_forward(computation, schedule, minibatch, starts)
         update = computation.update
         variables = self.session.store.trained_variables
@@ -373,24 +225,12 @@ class TrainingFunctions:
                 )
                 total = tf.add_n(losses)
                 scaled = update.scale_loss(total)
-            parameters = update.parameters
-            seen = parameters.accessed(tape.watched_variables())
-            by_name = [variable.value for variable in seen.values()]
-            found = tape.gradient(scaled, [*variables, *by_name, *shown.values()])
-            count = len(variables) + len(by_name)
-            gradients = parameters.added(
-                [
-                    tf.zeros_like(variable)
-                    if gradient is None
-                    else tf.convert_to_tensor(gradient)
-                    for variable, gradient in zip([*variables, *by_name], found)
-                ],
-                seen,
+            gradients, for_shown, seen = _gradients(
+                tape, scaled, variables, update.parameters, shown
             )
-            for_shown = dict(zip(shown, found[count:], strict=True))
             check_dependence(computation.terms, for_shown)
             fine, ok = update(total, gradients, jit, computation.reached)
-            parameters.follow(seen)
+            update.parameters.follow(seen)
             return {
                 "state": state,
                 "losses": tf.stack(losses),
@@ -405,7 +245,7 @@ class TrainingFunctions:
         """Return a function that returns state, losses, metrics and outputs."""
         n_steps, n_items = minibatch.n_steps, minibatch.n_items
         store = self.session.store
-        uniform = {} if self.compiles(schedule) else store.uniform_constants()
+        uniform = {} if self.programs.compiles(schedule) else store.uniform_constants()
         terms, metrics = computation.terms, computation.metrics
         used = [*terms, *metrics.values()]
         probes = list(dict.fromkeys(probe for term in used for probe in term.probes))
@@ -419,9 +259,9 @@ class TrainingFunctions:
                 state = store.learned.put_tensors(
                     state, [tf.convert_to_tensor(v) for v in learned]
                 )
-            state, values = self.simulate(
+            state, values = self.programs.simulate(
                 schedule,
-                self._constants(uniform),
+                self.programs.constants(uniform),
                 state,
                 pieces,
                 n_steps,
@@ -449,18 +289,6 @@ class TrainingFunctions:
 
         return forward
 
-    def _constants(self, uniform: Mapping[int, float]) -> list[tf.Tensor]:
-        """Return the values of constants; those that are uniform as literals.
-
-        TensorFlow then leaves out products with ones, and sums with zeros.
-        """
-        return [
-            tf.fill(variable.shape, tf.constant(uniform[number], variable.dtype))
-            if number in uniform
-            else tf.convert_to_tensor(variable)
-            for number, variable in enumerate(self.session.store.variables.constants)
-        ]
-
 
 class _Function:
     """A compiled function, with the variables of the optimizer that it updates.
@@ -482,35 +310,29 @@ class _Function:
         return True
 
 
-def _frame(parts: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Join the values of signals along their last axis."""
-    if len(parts) == 1:
-        return parts[0]
-    n_steps = max(int(part.shape[0]) for part in parts)
-    items = max(int(part.shape[1]) for part in parts)
-    return tf.concat(
-        [tf.broadcast_to(p, (n_steps, items, p.shape[2])) for p in parts], axis=2
+def _gradients(
+    tape: tf.GradientTape,
+    loss: tf.Tensor,
+    variables: Sequence[tf.Variable],
+    parameters: TrainedParameters,
+    shown: Mapping[nengo.Probe, tf.Tensor],
+) -> tuple[list[tf.Tensor], dict[nengo.Probe, Any], Mapping[int, Any]]:
+    """Return gradients of parameters and of what probes show.
+
+    Objectives may use the variables of parameters themselves. Their gradients are
+    added; the third result is which these are.
+    """
+    seen = parameters.accessed(tape.watched_variables())
+    by_name = [variable.value for variable in seen.values()]
+    found = tape.gradient(loss, [*variables, *by_name, *shown.values()])
+    count = len(variables) + len(by_name)
+    gradients = parameters.added(
+        [
+            tf.zeros_like(variable)
+            if gradient is None
+            else tf.convert_to_tensor(gradient)
+            for variable, gradient in zip([*variables, *by_name], found)
+        ],
+        seen,
     )
-
-
-def _neuron_training(
-    model: Model, layers_train: bool = True
-) -> Callable[[Operator], NeuronTraining]:
-    """Return a function that tells how the object of an operator is trained."""
-    known: dict[Signal, NeuronTraining] = {}
-    if model.toplevel is not None:
-        settings = Settings(model.toplevel)
-        for ens in model.toplevel.all_ensembles:
-            how = NeuronTraining(
-                settings.value(ens, "lif_smoothing"), settings.value(ens, "surrogate")
-            )
-            for name in ("out", "rate_out"):
-                signal = model.sig[ens.neurons].get(name)
-                if signal is not None:
-                    known[signal] = how
-        for node in model.toplevel.all_nodes:
-            if isinstance(model.params.get(node), BuiltTensorNode):
-                frozen = settings.value(node, "trainable") is False or not layers_train
-                known[model.sig[node]["out"]] = NeuronTraining(frozen=frozen)
-    default = NeuronTraining()
-    return lambda op: known.get(op.sets[0], default)
+    return gradients, dict(zip(shown, found[count:], strict=True)), seen

@@ -107,7 +107,7 @@ class SimulatorFunction:
         fed = {self.signals[node]: value for node, value in inputs.items()}
         n_steps = int(next(iter(fed.values())).shape[1])
         with tf.init_scope():
-            program = functions.program(training)
+            program = functions.programs.step(training)
             pieces = self._pieces(fed, n_steps, program)
             schedule = Schedule(
                 program, tuple(any(p.shape[0] > 1 for p in parts) for parts in pieces)
@@ -120,7 +120,7 @@ class SimulatorFunction:
                     parts[number] = tf.transpose(value, (1, 0, 2))
         constants, state = self._values(state)
         outputs = list(range(len(trainer.probes)))
-        _, values = functions.simulate(
+        _, values = functions.programs.simulate(
             schedule, constants, state, pieces, n_steps, outputs, True
         )
         return values

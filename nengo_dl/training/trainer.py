@@ -19,11 +19,12 @@ from nengo_dl.execution.session import Session
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.averages import Averages
+from nengo_dl.training.computation import Computation
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.delays import Reach, delay_warning, find_reach
 from nengo_dl.training.finite_checks import not_finite
 from nengo_dl.training.first_look import currents, idle_neurons
-from nengo_dl.training.functions import Computation, TrainingFunctions
+from nengo_dl.training.functions import TrainingFunctions
 from nengo_dl.training.gradient_paths import check_paths
 from nengo_dl.training.history import TrainingHistory
 from nengo_dl.training.inputs import Part, TrainingInputs
@@ -209,7 +210,7 @@ class Trainer:
         messages = [delay_warning(reach, names, n_steps, list(outputs), self.model)]
         if not self._looked_at_neurons:
             self._looked_at_neurons = True
-            program = self.functions.program(True)
+            program = self.functions.programs.step(True)
             constants = self.session.store.variables.constants
             with tf.device(self.session.placement.device):
                 inputs = currents(
@@ -444,7 +445,7 @@ class Trainer:
 
     def _uses_rates(self, n_steps: int) -> bool:
         """Return whether to validate with rates, and say so once."""
-        if n_steps > 1 or not self.functions.rates_replace_spikes:
+        if n_steps > 1 or not self.functions.programs.rates_replace_spikes:
             return False
         self._say_once(
             "The validation data has one time step, so it is evaluated with the rates "
@@ -454,7 +455,7 @@ class Trainer:
         return True
 
     def _warn_of_one_spike(self, n_steps: int) -> None:
-        if n_steps == 1 and self.functions.rates_replace_spikes:
+        if n_steps == 1 and self.functions.programs.rates_replace_spikes:
             self._say_once(
                 "This is the loss of one time step of spikes, which says little about "
                 "the rates that were trained. Use loss(..., training=True) for these, "

@@ -16,7 +16,7 @@ def stages_of(net, moving=()):
     """Return how a network is computed in training, if some nodes' values move."""
     with nengo_dl.Simulator(net, minibatch_size=2, progress_bar=False) as sim:
         functions = sim._get_training().trainer.functions
-        program = functions.program(True)
+        program = functions.programs.step(True)
         signals = {sim.model.sig[node]["out"] for node in moving}
         flags = [bool(signals & set(b.signals)) for b in program.input_blocks]
     return Schedule(program, flags)
@@ -109,9 +109,9 @@ def test_the_users_choice_of_compilation_counts(jit_compile):
         convolutional(), jit_compile=jit_compile, device="/cpu:0", progress_bar=False
     ) as sim:
         functions = sim._get_training().trainer.functions
-        program = functions.program(True)
+        program = functions.programs.step(True)
         schedule = Schedule(program, [False] * len(program.input_blocks))
-        assert functions.compiles(schedule) is jit_compile
+        assert functions.programs.compiles(schedule) is jit_compile
 
 
 def test_trained_convolutions_agree_with_and_without_xla():

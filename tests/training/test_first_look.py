@@ -115,7 +115,7 @@ def test_currents_are_those_that_nengo_computes():
         data = sim._get_training().checker.read({node: x}, {shown: x})
         (parts,) = trainer.inputs.prepare(data.epoch(None), np.random.RandomState(0))
         seen = currents(
-            trainer.functions.program(True),
+            trainer.functions.programs.step(True),
             [v.value() for v in sim._session.store.variables.constants],
             trainer.state,
             parts[0],
