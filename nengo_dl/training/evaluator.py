@@ -1,0 +1,246 @@
+"""What minibatches give while parameters stay: losses, metrics, outputs of probes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import nengo
+import numpy as np
+import tensorflow as tf
+from nengo.builder import Model
+from nengo.exceptions import ValidationError
+
+from nengo_dl.execution.session import Session
+from nengo_dl.support.user_warnings import warn_user
+from nengo_dl.training.averages import Averages
+from nengo_dl.training.computation import Computation
+from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.functions import TrainingFunctions
+from nengo_dl.training.inputs import Part, TrainingInputs
+from nengo_dl.training.terms import Term
+
+__all__ = ["Evaluator"]
+
+
+class Evaluator:
+    """Runs minibatches from the state of a session; its state and streams stay.
+
+    Parameters
+    ----------
+    session : Session
+        Runs the simulation.
+    model : Model
+        What Nengo built.
+    seed : int
+        Seed of random inputs.
+    owner : object
+        For error messages.
+
+    Attributes
+    ----------
+    inputs : TrainingInputs
+        Makes tensors of minibatches.
+    functions : TrainingFunctions
+        Compute losses of minibatches, and updates.
+    """
+
+    def __init__(self, session: Session, model: Model, seed: int, owner: object):
+        self.session = session
+        self.model = model
+        self.owner = owner
+        self.seed = seed
+        self.probes = list(model.probes)
+        #: probes whose last step alone is seen by objectives
+        self.only_last = {
+            probe
+            for probe, sampling in zip(self.probes, session.plan.sampling, strict=True)
+            if sampling.only_last
+        }
+        self.minibatch = session.step.config.minibatch_size
+        self.inputs = TrainingInputs(session, self.probes, self.only_last)
+        self.functions = TrainingFunctions(
+            session, model, self.inputs.host, self.probes, self.only_last
+        )
+        self._state: list[tf.Tensor] = []
+        self._version: int | None = None
+        self._said: set[str] = set()
+
+    def observing_rng(self) -> np.random.RandomState:
+        """Return a random stream for what observes: training draws from another one.
+
+        It always begins anew, so that losses are compared under equal noise.
+        """
+        return np.random.RandomState([self.seed, 1])
+
+    @property
+    def state(self) -> list[tf.Tensor]:
+        """State at the beginning of each minibatch."""
+        store = self.session.store
+        if self._version != store.lasting.version:
+            with tf.init_scope():
+                self._state = [tf.constant(v) for v in store.training_state]
+            self._version = store.lasting.version
+        return self._state
+
+    def evaluate(
+        self,
+        data: ArrayData | StreamData,
+        terms: Sequence[Term],
+        metrics: Mapping[str, Term],
+        training: bool = False,
+        rates: bool | None = False,
+        callbacks: Any = None,
+    ) -> dict[str, float]:
+        """Return the mean loss and metrics over data.
+
+        Parameters
+        ----------
+        data : ArrayData or StreamData
+            Inputs and targets.
+        terms, metrics
+            What to measure.
+        training : bool
+            Whether neurons and layers behave as in training.
+        rates : bool or None
+            Whether neurons do, and layers do not. None: if the data has one step.
+        """
+        self.session.store.take_changes()
+        found = Averages(metrics)
+        state = list(self.state)
+        prepared = self.inputs.prepare(
+            data.epoch(None), self.observing_rng(), in_memory=data.in_memory
+        )
+        if callbacks is not None:
+            self._tell(callbacks.begin_test)
+        with contextlib.closing(prepared):
+            for number, parts in enumerate(prepared):
+                if callbacks is not None:
+                    callbacks.begin_test_batch(number)
+                minibatch = parts[0].minibatch
+                if rates is None:
+                    rates = self._uses_rates(minibatch.n_steps)
+                elif not (training or rates or found.losses):
+                    self._warn_of_one_spike(minibatch.n_steps)
+                computation = Computation(
+                    terms, metrics, training=training or rates, layers_train=training
+                )
+                results = list(self._steps(parts, computation, state))
+                found.add(results, minibatch.n_items)
+                if callbacks is not None:
+                    callbacks.end_test_batch(number, found.running)
+        if not found.losses:
+            raise ValidationError(
+                "There is no minibatch to evaluate; give data that can be iterated "
+                "again, such as a function that returns a generator",
+                attr="inputs",
+                obj=self.owner,
+            )
+        if callbacks is not None:
+            self._tell(callbacks.end_test, found.values())
+        return found.values()
+
+    def predict(
+        self, data: ArrayData | StreamData, callbacks: Any
+    ) -> dict[nengo.Probe, np.ndarray]:
+        """Return what all probes show, for each item from the initial state."""
+        self.session.store.take_changes()
+        state = list(self.state)
+        shown: list[list[np.ndarray]] = [[] for _ in self.probes]
+        prepared = self.inputs.prepare(
+            data.epoch(None), self.observing_rng(), in_memory=data.in_memory
+        )
+        self._tell(callbacks.begin_predict)
+        for number, parts in enumerate(prepared):
+            callbacks.begin_predict_batch(number)
+            rates = self._uses_rates(parts[0].minibatch.n_steps)
+            computation = Computation(
+                (), training=rates, layers_train=False, shows=True
+            )
+            (result,) = self._steps(parts, computation, state)
+            outputs = [value.numpy() for value in result["shown"]]
+            for values, output in zip(shown, outputs, strict=True):
+                values.append(output)
+            callbacks.end_predict_batch(number, outputs)
+        self._tell(callbacks.end_predict)
+        found = zip(self.probes, shown, strict=True)
+        return {probe: np.concatenate(values) for probe, values in found}
+
+    def _uses_rates(self, n_steps: int) -> bool:
+        """Return whether to validate with rates, and say so once."""
+        if n_steps > 1 or not self.functions.programs.rates_replace_spikes:
+            return False
+        self._say_once(
+            "The validation data has one time step, so it is evaluated with the rates "
+            "that training uses: a single step of spikes says nothing about them. Pass "
+            "validation_rates=False for spikes, True for rates without this message"
+        )
+        return True
+
+    def _warn_of_one_spike(self, n_steps: int) -> None:
+        if n_steps == 1 and self.functions.programs.rates_replace_spikes:
+            self._say_once(
+                "This is the loss of one time step of spikes, which says little about "
+                "the rates that were trained. Use loss(..., training=True) for these, "
+                "validation_rates=True in train, or give data of many steps"
+            )
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            warn_user(message)
+
+    def publish(self) -> None:
+        """Show trained values to whatever else holds them."""
+        store = self.session.store
+        if store.lasting.carried:
+            store.keep_state([value.numpy() for value in self.state])
+        store.publish_trained()
+
+    def _steps(
+        self, parts: Sequence[Part], computation: Computation, start: list[tf.Tensor]
+    ) -> Iterator[dict]:
+        """Run one minibatch, in parts if gradients are truncated.
+
+        The losses in the results are masked where a term waits for the last part. What
+        lasts of the state at the end is where the next minibatch starts.
+        """
+        state: Sequence[tf.Tensor] = start
+        dtype = self.session.step.config.dtype
+        for part in parts:
+            waiting = np.array(
+                [
+                    not part.is_last and not self.only_last.isdisjoint(term.probes)
+                    for term in computation.terms
+                ],
+                dtype=bool,
+            )
+            now = computation
+            if waiting.any():
+                now = computation.without(self.only_last)
+            self.inputs.start_chunk(part.minibatch, part.start)
+            result = self.functions.run(now, state, part)
+            losses = result["losses"].numpy()
+            if waiting.any():
+                all_losses = np.ma.masked_all(len(waiting), dtype)
+                all_losses[~waiting] = losses
+                losses = all_losses
+            state = result["state"]
+            if computation.shows or not waiting.all():
+                # not the state, which would be kept as long as the results
+                measured = {k: v for k, v in result.items() if k != "state"}
+                yield {**measured, "losses": losses, "part": part}
+        for number in self.session.store.lasting.carried:
+            start[number] = state[number]
+
+    def _tell(self, method: Callable, *args: Any) -> Any:
+        """Call a method of callbacks, which see parameters and may change them."""
+        self.publish()
+        result = method(*args)
+        self.session.store.take_changes()
+        return result
+
+    def _tell_of_batch(self, callbacks: Any, method: Callable, *args: Any) -> Any:
+        """Call a method of callbacks, with parameters only where they look at them."""
+        return self._tell(method, *args) if callbacks.sees_batches else method(*args)
