@@ -202,7 +202,7 @@ def step_outputs(neurons, J, n_steps, how=None):
     ids=str,
 )
 def test_gradients_in_training_equal_finite_differences(neurons, smoothing):
-    how = nengo_dl.builders.base.NeuronTraining(smoothing=smoothing)
+    how = nengo_dl.builders.build_config.NeuronTraining(smoothing=smoothing)
     J = tf.constant(np.linspace(-3, 20, 40)[None])
     outputs = step_outputs(neurons, J, 5, how)
     with tf.GradientTape() as tape:
@@ -219,7 +219,7 @@ def test_gradients_in_training_equal_finite_differences(neurons, smoothing):
 )
 def test_spikes_in_training_are_those_of_simulation_with_a_derivative(neurons):
     surrogate = nengo_dl.Surrogate("fast_sigmoid")
-    how = nengo_dl.builders.base.NeuronTraining(surrogate=surrogate)
+    how = nengo_dl.builders.build_config.NeuronTraining(surrogate=surrogate)
     J = tf.constant(np.linspace(-3, 30, 40)[None])
     outputs = step_outputs(neurons, J, 30, how)
     with tf.GradientTape() as tape:
@@ -232,7 +232,7 @@ def test_spikes_in_training_are_those_of_simulation_with_a_derivative(neurons):
 
 def test_surrogate_derivative_of_one_step_is_that_of_the_distance():
     surrogate = nengo_dl.Surrogate("arctan", slope=2.0)
-    how = nengo_dl.builders.base.NeuronTraining(surrogate=surrogate)
+    how = nengo_dl.builders.build_config.NeuronTraining(surrogate=surrogate)
     neurons = nengo_dl.ResetLIF(0.02, reset=-1, threshold=3)
     J = tf.constant(np.linspace(-30, 90, 9)[None])
     outputs = step_outputs(neurons, J, 1, how)

@@ -8,13 +8,9 @@ from nengo_dl.builders import (
     products,
     tensor_code,
 )
-from nengo_dl.builders.base import (
-    BuildConfig,
-    OpBuilder,
-    Writes,
-    find_builder,
-    register,
-)
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig
+from nengo_dl.builders.registry import find_builder, register
 
 __all__ = [
     "BuildConfig",

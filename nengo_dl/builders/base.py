@@ -1,4 +1,4 @@
-"""The registry of operator builders, and the protocol that they follow.
+"""The protocol that operator builders follow.
 
 An operator builder is the TensorFlow version of one type of Nengo operator. It is
 written for a *group* of operators that were merged, so that one thousand ensembles
@@ -8,116 +8,17 @@ cost one kernel instead of one thousand.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
-from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
-from nengo.builder.processes import SimProcess
-from nengo.builder.signal import Signal
-from nengo.exceptions import BuildError
 
-from nengo_dl.config import Surrogate
+from nengo_dl.builders.build_config import BuildConfig
 
-__all__ = [
-    "BuildConfig",
-    "NeuronTraining",
-    "OpBuilder",
-    "Writes",
-    "find_builder",
-    "register",
-]
-
-
-class HostSteps(Protocol):
-    """Runs operators with their own NumPy steps, on behalf of callback builders."""
-
-    def run(
-        self,
-        ops: Sequence[Operator],
-        given: Sequence[Signal],
-        values: Sequence[np.ndarray],
-    ) -> list[np.ndarray]:
-        """Run one step of operators.
-
-        Parameters
-        ----------
-        ops : sequence of Operator
-            Operators to run, one after the other.
-        given : sequence of Signal
-            Signals that the operators read, or whose previous values they need.
-        values : sequence of ndarray, shapes (minibatch or 1, *signal.shape)
-            Values of the given signals.
-
-        Returns
-        -------
-        list of ndarray, shapes (minibatch, *signal.shape)
-            What the operators set, then their increments, then their updates.
-        """
-
-
-@dataclass(frozen=True)
-class NeuronTraining:
-    """How neurons and TensorNodes behave while a network is trained.
-
-    Attributes
-    ----------
-    smoothing : float or None
-        Width of the smoothed threshold of LIF rates; None for exact rates.
-    surrogate : Surrogate or None
-        Derivative of spikes; None to use rates instead of spikes.
-    frozen : bool
-        Whether a TensorNode behaves as in simulation, since it is not trained.
-    """
-
-    smoothing: float | None = None
-    surrogate: Surrogate | None = None
-    frozen: bool = False
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """What a builder may know about the simulation it is built for.
-
-    Attributes
-    ----------
-    dt : float
-        Length of one time step, in seconds.
-    dtype : numpy.dtype
-        Floating point type of the simulation (float32 or float64).
-    minibatch_size : int
-        Length of the batch axis (1 without minibatches).
-    host : HostSteps or None
-        Runs the NumPy steps of operators that call Python.
-    training : callable or None
-        For training, a function from the operators of neurons to `NeuronTraining`; None
-        for simulation.
-    shared_parameters : bool
-        Whether scalar parameters are variables, which programs of other values can
-        share, instead of literals.
-    device : str or None
-        TensorFlow device of these variables.
-    processor : str
-        Kind of processor that runs the kernels, ``"CPU"`` or ``"GPU"``.
-
-    Examples
-    --------
-    >>> config = nengo_dl.builders.BuildConfig(dt=0.001, dtype=np.dtype("float32"))
-    >>> config.minibatch_size
-    1
-    """
-
-    dt: float
-    dtype: np.dtype
-    minibatch_size: int = 1
-    host: HostSteps | None = None
-    training: Callable[[Operator], NeuronTraining] | None = None
-    shared_parameters: bool = False
-    device: str | None = None
-    processor: str = "CPU"
+__all__ = ["OpBuilder", "Writes"]
 
 
 @dataclass(frozen=True)
@@ -393,102 +294,3 @@ class OpBuilder(abc.ABC):
             variable = tf.Variable(value, trainable=False)
         self.shared_variables = (*self.shared_variables, variable)
         return variable
-
-
-#: One row for each operator, neuron or process type: its builder, and the names of the
-#: methods that a subclass must not override to be covered by the same row.
-_REGISTRY: dict[type, tuple[type[OpBuilder], tuple[str, ...]]] = {}
-
-
-def register(
-    built_type: type, methods: Sequence[str] | None = None
-) -> Callable[[type[OpBuilder]], type[OpBuilder]]:
-    """Register a class as the TensorFlow version of an operator, neuron or process.
-
-    Parameters
-    ----------
-    built_type : type
-        A subclass of `nengo.builder.Operator`, `nengo.neurons.NeuronType` (for
-        the operators that simulate it) or `nengo.Process` (likewise).
-    methods : sequence of str, optional
-        Subclasses of ``built_type`` use the same builder as long as they override none
-        of these methods. Default: the methods that define what is computed,
-        ``make_step`` for operators, ``step`` and ``make_state`` for neurons,
-        ``make_step`` and ``make_state`` for processes.
-
-    Returns
-    -------
-    callable
-        A class decorator.
-
-    Raises
-    ------
-    BuildError
-        If the type has a builder already.
-
-    Examples
-    --------
-    >>> import nengo_dl.builders
-    >>> @nengo_dl.builders.register(MyOperator)  # doctest: +SKIP
-    ... class MyOperatorBuilder(nengo_dl.builders.OpBuilder):
-    ...     def step(self, reads, previous):
-    ...         return nengo_dl.builders.Writes(incs=(2 * reads[0],))
-    """
-    if methods is None:
-        methods = ("step", "make_step", "make_state")
-
-    def decorate(builder: type[OpBuilder]) -> type[OpBuilder]:
-        if built_type in _REGISTRY:
-            raise BuildError(
-                f"{built_type.__name__} already has the builder "
-                f"{_REGISTRY[built_type][0].__name__}; register "
-                f"{builder.__name__} for a subclass of it instead"
-            )
-        _REGISTRY[built_type] = (builder, tuple(methods))
-        return builder
-
-    return decorate
-
-
-def find_builder(op: Operator) -> type[OpBuilder] | None:
-    """Return the builder registered for an operator, or None.
-
-    Operators that simulate neurons or processes are looked up by the neuron or
-    process type first, then by their own type.
-
-    Parameters
-    ----------
-    op : Operator
-        Any Nengo operator.
-
-    Returns
-    -------
-    type or None
-        Subclass of `OpBuilder`.
-
-    Examples
-    --------
-    >>> from nengo.builder.operator import Copy
-    >>> from nengo.builder.signal import Signal
-    >>> copy = Copy(Signal(np.zeros(2)), Signal(np.zeros(2)))
-    >>> nengo_dl.builders.find_builder(copy).__name__
-    'CopyBuilder'
-    """
-    # exact types: a subclass of these two may compute something else
-    if type(op) is SimNeurons:
-        return _find(type(op.neurons))
-    if type(op) is SimProcess:
-        return _find(type(op.process))
-    return _find(type(op))
-
-
-def _find(built_type: type) -> type[OpBuilder] | None:
-    for ancestor in built_type.__mro__:
-        if ancestor in _REGISTRY:
-            builder, methods = _REGISTRY[ancestor]
-            same = all(
-                getattr(built_type, name, None) is getattr(ancestor, name, None)
-                for name in methods
-            )
-            return builder if same else None
-    return None

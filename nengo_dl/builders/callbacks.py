@@ -16,7 +16,8 @@ from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.processes import SimProcess
 from nengo.neurons import PoissonSpiking
 
-from nengo_dl.builders.base import OpBuilder, Writes, register
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.registry import register
 
 __all__ = ["CallbackBuilder"]
 

@@ -14,8 +14,10 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.learning_rules import SimBCM, SimOja, SimPES, SimRLS, SimVoja
 
-from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import rows_apart
+from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import outer, reshape, with_axis
 
 __all__ = [

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from nengo.builder.operator import Operator
 
-from nengo_dl.builders.base import OpBuilder, find_builder
+from nengo_dl.builders.base import OpBuilder
 from nengo_dl.builders.callbacks import CallbackBuilder
+from nengo_dl.builders.registry import find_builder
 from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["make_builder_lookup"]

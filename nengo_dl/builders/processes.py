@@ -13,7 +13,9 @@ import tensorflow as tf
 from nengo.builder.processes import SimProcess
 from nengo.synapses import LinearFilter, Triangle
 
-from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig
+from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.support import tuning
 from nengo_dl.synapses import Delay

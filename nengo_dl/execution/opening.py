@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from nengo.builder.signal import Signal
 
-from nengo_dl.builders.base import BuildConfig
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.execution.compiled_executor import CompiledExecutor
 from nengo_dl.execution.executor import ExecutorChoice

@@ -9,7 +9,8 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow as tf
 
-from nengo_dl.builders.base import BuildConfig, OpBuilder
+from nengo_dl.builders.base import OpBuilder
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.shapes import broadcast
 from nengo_dl.builders.value_store import ValueStore, block_dtype, read_constant
 from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan

@@ -12,7 +12,7 @@ from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 
-from nengo_dl.builders.base import BuildConfig
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.program.step import StepProgram
 from nengo_dl.training.inputs import Part
 

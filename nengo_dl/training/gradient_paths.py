@@ -8,7 +8,7 @@ from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 
-from nengo_dl.builders.base import find_builder
+from nengo_dl.builders.registry import find_builder
 from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["check_paths", "has_gradient", "list_names", "with_gradient"]

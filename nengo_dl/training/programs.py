@@ -15,7 +15,7 @@ from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 
-from nengo_dl.builders.base import NeuronTraining
+from nengo_dl.builders.build_config import NeuronTraining
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.config import Settings
 from nengo_dl.execution.numpy_steps import HostOperators

@@ -8,7 +8,7 @@ from nengo.builder.operator import Copy, Reset
 from nengo.builder.signal import Signal
 
 from nengo_dl.builders import BuildConfig
-from nengo_dl.builders.base import find_builder
+from nengo_dl.builders.registry import find_builder
 from nengo_dl.builders.value_store import ValueStore, block_dtype
 from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.planners import dependencies, plan

@@ -16,14 +16,10 @@ import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 from nengo.exceptions import BuildError
 
-from nengo_dl.builders.base import (
-    BuildConfig,
-    NeuronTraining,
-    OpBuilder,
-    Writes,
-    register,
-)
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig, NeuronTraining
 from nengo_dl.builders.neurons.equations import Parameter, leaky_drive
+from nengo_dl.builders.registry import register
 from nengo_dl.neurons import LeakyReLU
 
 __all__ = [

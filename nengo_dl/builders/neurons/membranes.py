@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 
-from nengo_dl.builders.base import BuildConfig, NeuronTraining, OpBuilder, register
+from nengo_dl.builders.base import OpBuilder
+from nengo_dl.builders.build_config import BuildConfig, NeuronTraining
 from nengo_dl.builders.neurons.base import NeuronBuilder, RatesOfSpikes
 from nengo_dl.builders.neurons.equations import (
     Parameter,
@@ -20,6 +21,7 @@ from nengo_dl.builders.neurons.equations import (
     soft_lif_rates,
 )
 from nengo_dl.builders.neurons.surrogates import spikes_above
+from nengo_dl.builders.registry import register
 from nengo_dl.config import Surrogate
 from nengo_dl.neurons.membranes import CubaLIF, LeakyIntegrator, ResetLIF
 from nengo_dl.neurons.parameters import membrane_factor, retained

@@ -10,13 +10,8 @@ import nengo.neurons
 import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 
-from nengo_dl.builders.base import (
-    BuildConfig,
-    NeuronTraining,
-    OpBuilder,
-    Writes,
-    register,
-)
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig, NeuronTraining
 from nengo_dl.builders.neurons.base import (
     LeakyReLUBuilder,
     NeuronBuilder,
@@ -33,6 +28,7 @@ from nengo_dl.builders.neurons.equations import (
     stochastic_rounding,
 )
 from nengo_dl.builders.neurons.surrogates import spikes_above, whole_spikes
+from nengo_dl.builders.registry import register
 from nengo_dl.compiler.operators import StochasticRounding
 from nengo_dl.config import Surrogate
 from nengo_dl.neurons import SpikingLeakyReLU

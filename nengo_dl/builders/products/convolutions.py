@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.transforms import ConvInc, ConvTransposeInc, GeneralConvInc
 
-from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig
+from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.support import tuning
 

@@ -6,8 +6,10 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 
-from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import rows_apart
+from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.support import tuning
 

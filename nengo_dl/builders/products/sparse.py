@@ -9,9 +9,11 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.operator import BsrDotInc, SparseDotInc
 
-from nengo_dl.builders.base import BuildConfig, OpBuilder, Writes, register
+from nengo_dl.builders.base import OpBuilder, Writes
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.products.dense import batched_matvec
 from nengo_dl.builders.products.events import event_matvec
+from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.compiler.sparse import coo, row_slots
 
