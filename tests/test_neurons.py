@@ -7,7 +7,7 @@ import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 import nengo_dl
-from nengo_dl.builders.neurons.equations import soft_lif_rates
+from nengo_dl.builders.neurons.lif_equations import soft_lif_rates
 
 # nengo's, for neurons without bias
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

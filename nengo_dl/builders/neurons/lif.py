@@ -14,11 +14,10 @@ from nengo.builder.neurons import SimNeurons
 from nengo_dl.builders.base import OpBuilder
 from nengo_dl.builders.build_config import BuildConfig, NeuronTraining
 from nengo_dl.builders.neurons.base import NeuronBuilder, RatesOfSpikes
-from nengo_dl.builders.neurons.equations import (
+from nengo_dl.builders.neurons.equations import Parameter, constant
+from nengo_dl.builders.neurons.lif_equations import (
     LIFParameters,
-    Parameter,
     adaptation_step,
-    constant,
     lif_rates,
     lif_step,
     soft_lif_rates,

@@ -13,13 +13,8 @@ from nengo.builder.neurons import SimNeurons
 from nengo_dl.builders.base import OpBuilder
 from nengo_dl.builders.build_config import BuildConfig, NeuronTraining
 from nengo_dl.builders.neurons.base import NeuronBuilder, RatesOfSpikes
-from nengo_dl.builders.neurons.equations import (
-    Parameter,
-    constant,
-    lif_rates,
-    rounded_product,
-    soft_lif_rates,
-)
+from nengo_dl.builders.neurons.equations import Parameter, constant, rounded_product
+from nengo_dl.builders.neurons.lif_equations import lif_rates, soft_lif_rates
 from nengo_dl.builders.neurons.surrogates import spikes_above
 from nengo_dl.builders.registry import register
 from nengo_dl.config import Surrogate
