@@ -8,8 +8,9 @@ from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
 
 from nengo_dl.builders.lookup import make_builder_lookup
+from nengo_dl.compiler.dependencies import dependencies
 from nengo_dl.compiler.inputs import split_inputs
-from nengo_dl.compiler.planners import dependencies, plan
+from nengo_dl.compiler.planners import plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import find_roles
 

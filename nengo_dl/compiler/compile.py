@@ -12,13 +12,14 @@ from nengo.builder.signal import Signal
 from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
 
+from nengo_dl.compiler.dependencies import dependencies
 from nengo_dl.compiler.inputs import split_inputs
 from nengo_dl.compiler.ir import BuilderLookup
 from nengo_dl.compiler.labels import label_groups
 from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.plan import Plan
-from nengo_dl.compiler.planners import dependencies, plan
+from nengo_dl.compiler.planners import plan
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.tensor_nodes import state_of_nodes

@@ -16,8 +16,8 @@ from nengo.builder.signal import Signal
 from nengo_dl.compiler.alias import Aliases
 from nengo_dl.compiler.binding import Binder
 from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
+from nengo_dl.compiler.dependencies import bases_written
 from nengo_dl.compiler.ir import Group, Operand
-from nengo_dl.compiler.planners import bases_written
 from nengo_dl.compiler.traits import Role
 
 __all__ = ["BoundGroup", "Layout", "lay_out"]

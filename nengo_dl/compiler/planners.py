@@ -5,120 +5,29 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from operator import index
 
-import numpy as np
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
-from nengo_dl.compiler.alias import Aliases
 from nengo_dl.compiler.ir import (
     BuilderLookup,
     Group,
     Operand,
-    bounds,
     n_values,
     name_of,
 )
 from nengo_dl.compiler.large import keep_large_apart
 
-__all__ = ["Planner", "dependencies", "greedy", "make_group", "one_by_one", "plan"]
+__all__ = ["Planner", "greedy", "make_group", "one_by_one", "plan"]
 
 #: A function of operators, dependencies and merge keys; see `greedy`.
 Planner = Callable[
     [Sequence[Operator], Sequence[set[int]], Sequence[Hashable]],
     Sequence[Sequence[int]],
 ]
-
-
-class _Writers:
-    """The operators that write a base, with the range of elements each may touch."""
-
-    def __init__(self) -> None:
-        self.ops: list[int] = []
-        self.low: list[int] = []
-        self.high: list[int] = []
-        self._sorted: tuple[np.ndarray, ...] | None = None
-
-    def add(self, op: int, signal: Signal) -> None:
-        low, high = bounds(signal)
-        self.ops.append(op)
-        self.low.append(low)
-        self.high.append(high)
-
-    def overlapping(self, low: int, high: int) -> np.ndarray:
-        """Return the operators that may touch a range, without looking at all."""
-        if self._sorted is None:
-            order = np.argsort(self.low, kind="stable")
-            ops, lows, highs = (
-                np.array(column)[order] for column in (self.ops, self.low, self.high)
-            )
-            self._sorted = (ops, lows, highs, np.maximum.accumulate(highs))
-        ops, lows, highs, reached = self._sorted
-        # nothing before the first of these reaches the range
-        first = np.searchsorted(reached, low, side="right")
-        end = np.searchsorted(lows, high, side="left")
-        return ops[first:end][highs[first:end] > low]
-
-
-def dependencies(
-    operators: Sequence[Operator], aliases: Aliases, builder_of: BuilderLookup
-) -> list[set[int]]:
-    """Return, for each operator, the positions of those that must run before it.
-
-    Within a step, each signal is set, then incremented, then read. Updates define the
-    value of the next step; as values are never overwritten here, nobody waits for
-    readers.
-
-    Parameters
-    ----------
-    operators : sequence of Operator
-        Operators of one step.
-    aliases : Aliases
-        Where the values of each signal are.
-    builder_of : callable
-        Gives the builder of an operator (reads it does not use are ignored).
-
-    Returns
-    -------
-    list of set of int
-        Predecessors of each operator.
-    """
-    sets: dict[int, _Writers] = defaultdict(_Writers)
-    writes: dict[int, _Writers] = defaultdict(_Writers)
-    for number, op in enumerate(operators):
-        for signal in op.sets:
-            index = aliases.index(signal.base)
-            sets[index].add(number, signal)
-            writes[index].add(number, signal)
-        for signal in op.incs:
-            writes[aliases.index(signal.base)].add(number, signal)
-
-    before: list[set[int]] = []
-    for number, op in enumerate(operators):
-        found: set[int] = set()
-        for signal in op.incs:
-            low, high = bounds(signal)
-            base = aliases.index(signal.base)
-            if base in sets:
-                found.update(sets[base].overlapping(low, high).tolist())
-        for read in builder_of(op).used_reads(op):
-            runs = aliases.resolve(op.reads[read])
-            for base, start, length in zip(
-                runs.bases.tolist(),
-                runs.starts.tolist(),
-                runs.lengths.tolist(),
-                strict=True,
-            ):
-                if base in writes:
-                    found.update(
-                        writes[base].overlapping(start, start + length).tolist()
-                    )
-        found.discard(number)
-        before.append(found)
-    return before
 
 
 def _merge_key(op: Operator, builder_of: BuilderLookup) -> Hashable:
@@ -195,7 +104,7 @@ def plan(
     operators : sequence of Operator
         Operators of one step, in any order.
     before : sequence of set of int
-        Result of `dependencies`.
+        Result of `dependencies.dependencies`.
     builder_of : callable
         Gives the builder of an operator.
     planner : str or callable
@@ -390,16 +299,3 @@ def _find_circle(before: Sequence[set[int]], waiting_for: Sequence[int]) -> list
         walk.append(min(i for i in before[walk[-1]] if waiting_for[i] > 0))
     # the walk went from each operator to one that has to run before it
     return walk[seen[walk[-1]] + 1 :][::-1]
-
-
-def bases_written(
-    groups: Sequence[Group],
-) -> Mapping[Signal, set[tuple[int, str, int]]]:
-    """Return, for each base, which operands (group, kind, position) write it."""
-    found: dict[Signal, set[tuple[int, str, int]]] = defaultdict(set)
-    for number, group in enumerate(groups):
-        for kind in ("sets", "incs", "updates"):
-            for position, operand in enumerate(getattr(group, kind)):
-                for signal in operand.signals:
-                    found[signal.base].add((number, kind, position))
-    return found

@@ -166,7 +166,7 @@ def verify_plan(
     operators : sequence of Operator
         The operators that were planned.
     before : sequence of set of int
-        Result of `planners.dependencies`.
+        Result of `dependencies.dependencies`.
 
     Raises
     ------

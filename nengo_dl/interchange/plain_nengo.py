@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-import io
-import pickle
 from typing import Any
 
 import keras
 import nengo
 import numpy as np
-from nengo.base import NengoObject, ObjView
+from nengo.base import ObjView
 from nengo.builder.ensemble import BuiltEnsemble
 from nengo.connection import LearningRule
-from nengo.ensemble import Neurons
 from nengo.exceptions import SimulatorClosed, ValidationError
 from nengo.neurons import Direct
 from nengo.solvers import NoSolver
 
 from nengo_dl.interchange.keras.converter import Converter
+from nengo_dl.interchange.plainness import check_plain
 from nengo_dl.neurons import LeakyReLU
 from nengo_dl.parameters.arguments import (
     FixedWeights,
@@ -32,9 +29,6 @@ from nengo_dl.simulator.simulator import Simulator
 from nengo_dl.tensor_node import TensorNode
 
 __all__ = ["export_network"]
-
-#: What an exported network does without.
-_PACKAGES = ("nengo_dl", "tensorflow", "keras")
 
 _ENSEMBLE = (
     *("radius", "eval_points", "n_eval_points", "neuron_type", "noise", "label"),
@@ -117,7 +111,7 @@ def export_network(sim: Simulator, item: int = 0, strict: bool = True) -> nengo.
     copier = _Copier(values, check_item(item, values.minibatch_size), strict)
     made = copier.copy(network)
     if strict:
-        _check_plain(made)
+        check_plain(made)
     return made
 
 
@@ -377,40 +371,3 @@ def _add_leaky(
         nengo.Connection(start, part, transform=sign, synapse=None)
         nengo.Connection(part, result, transform=sign, synapse=None)
     return start, result
-
-
-class _Finder(pickle.Pickler):
-    """Notes objects of packages that another process may lack."""
-
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO())
-        self.found: list[Any] = []
-
-    def reducer_override(self, obj: Any) -> Any:
-        is_code = inspect.isroutine(obj) or inspect.isclass(obj)
-        module = (obj if is_code else type(obj)).__module__ or ""
-        if module.partition(".")[0] in _PACKAGES:
-            self.found.append(obj)
-        if inspect.isroutine(obj):
-            return str, ()  # functions of users need not be such that can be pickled
-        return NotImplemented
-
-
-def _check_plain(network: nengo.Network) -> None:
-    """Raise an error that names the first thing that is not Nengo's or the user's."""
-    for obj in [*network.all_ensembles, *network.all_nodes, *network.all_connections]:
-        parts = {name: getattr(obj, name) for name in obj.params}
-        for name, value in parts.items():
-            if isinstance(value, NengoObject | Neurons | ObjView | LearningRule):
-                continue
-            finder = _Finder()
-            try:
-                finder.dump(value)
-            except (pickle.PicklingError, TypeError, AttributeError):
-                pass  # of the user; that part was looked at as far as it goes
-            if finder.found:
-                raise ValidationError(
-                    f"{obj}.{name} is {value!r}, for which Nengo has no class of its "
-                    "own. Replace it before, or pass strict=False to leave it so",
-                    attr="sim",
-                )

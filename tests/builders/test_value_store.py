@@ -10,8 +10,9 @@ from nengo.builder.signal import Signal
 from nengo_dl.builders import BuildConfig
 from nengo_dl.builders.registry import find_builder
 from nengo_dl.builders.value_store import ValueStore, block_dtype
+from nengo_dl.compiler.dependencies import dependencies
 from nengo_dl.compiler.layout import lay_out
-from nengo_dl.compiler.planners import dependencies, plan
+from nengo_dl.compiler.planners import plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.program.step import StepProgram

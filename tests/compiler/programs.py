@@ -15,8 +15,9 @@ from nengo.builder.signal import Signal, SignalDict
 from nengo.utils.graphs import toposort
 from nengo.utils.simulator import operator_dependency_graph
 
+from nengo_dl.compiler.dependencies import dependencies
 from nengo_dl.compiler.layout import lay_out
-from nengo_dl.compiler.planners import dependencies, plan
+from nengo_dl.compiler.planners import plan
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import Role, find_roles
 from nengo_dl.compiler.verify import verify_plan, verify_simplified

@@ -6,7 +6,8 @@ from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.alias import Aliases
-from nengo_dl.compiler.planners import dependencies, plan
+from nengo_dl.compiler.dependencies import dependencies
+from nengo_dl.compiler.planners import plan
 from tests.compiler.programs import Callback, builder_of
 
 

@@ -10,7 +10,8 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
 from nengo_dl.compiler.alias import Aliases
-from nengo_dl.compiler.planners import bases_written, dependencies, make_group, plan
+from nengo_dl.compiler.dependencies import bases_written, dependencies
+from nengo_dl.compiler.planners import make_group, plan
 from tests.compiler.programs import Callback, Delay, Integrate, builder_of
 
 

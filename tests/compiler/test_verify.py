@@ -7,7 +7,8 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
 from nengo_dl.compiler.alias import Aliases
-from nengo_dl.compiler.planners import dependencies, make_group
+from nengo_dl.compiler.dependencies import dependencies
+from nengo_dl.compiler.planners import make_group
 from nengo_dl.compiler.verify import verify_plan
 from tests.compiler.programs import Callback, builder_of
 
