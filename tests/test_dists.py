@@ -28,21 +28,21 @@ def rng(seed=0):
     return np.random.RandomState(seed)
 
 
-@pytest.mark.parametrize("dist", SEEDED, ids=str)
+@pytest.mark.parametrize("dist", SEEDED)
 def test_samples_depend_on_the_seed_alone(dist):
     first, again, other = (dist.sample(40, 30, rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("dist", SEEDED, ids=str)
+@pytest.mark.parametrize("dist", SEEDED)
 def test_samples_have_the_shape_that_was_asked_for(dist):
     assert dist.sample(5, rng=rng()).shape == (5,)
     assert dist.sample(5, 3, rng=rng()).shape == (5, 3)
     assert dist.sample(0, 3, rng=rng()).shape == (0, 3)
 
 
-@pytest.mark.parametrize("dist", SEEDED, ids=str)
+@pytest.mark.parametrize("dist", SEEDED)
 def test_distributions_are_values(dist):
     assert pickle.loads(pickle.dumps(dist)) == dist
     assert eval(repr(dist), vars(nengo_dl.dists)) == dist
@@ -90,7 +90,6 @@ def test_variance_is_scaled_by_the_fan(mode, fan, distribution):
         (He(), 2 / 200),
         (He(0.5, "uniform"), 1 / 200),
     ],
-    ids=str,
 )
 def test_glorot_and_he_have_the_variances_of_the_papers(dist, variance):
     assert np.isclose(dist.sample(300, 200, rng()).var(), variance, rtol=0.03)

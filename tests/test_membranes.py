@@ -199,7 +199,6 @@ def step_outputs(neurons, J, n_steps, how=None):
         (nengo_dl.LeakyIntegrator(0.01), None),
         (nengo_dl.LeakyIntegrator(np.inf), None),
     ],
-    ids=str,
 )
 def test_gradients_in_training_equal_finite_differences(neurons, smoothing):
     how = nengo_dl.builders.build_config.NeuronTraining(smoothing=smoothing)

@@ -165,7 +165,6 @@ def test_runs_without_memory_draw_anew():
 @pytest.mark.parametrize(
     "arguments",
     [{}, {"dtype_of_count": "float32"}, {"trainable_count": True}],
-    ids=str,
 )
 @pytest.mark.parametrize("jit_compile", [True, False, None])
 def test_counters_advance_as_in_keras(arguments, jit_compile):

@@ -287,7 +287,7 @@ def test_literals_are_not_shared_in_a_sweep():
         assert pool.misses == 5
 
 
-@pytest.mark.parametrize("arguments", SWEEP, ids=str)
+@pytest.mark.parametrize("arguments", SWEEP)
 def test_swept_data_are_those_with_literals(arguments):
     with fresh_pool():
         record(swept(), dtype="float64")

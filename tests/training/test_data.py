@@ -217,7 +217,7 @@ def test_targets_in_one_dict_and_in_another_raise():
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.int64, np.float16])
-@pytest.mark.parametrize("objective", ["mse", nengo_dl.objectives.mse, None], ids=str)
+@pytest.mark.parametrize("objective", ["mse", nengo_dl.objectives.mse, None])
 def test_targets_may_be_of_any_type_of_numbers(dtype, objective):
     net, (x, _) = network(), data(8)
     y = (np.arange(24).reshape(8, 3, 1) % 2).astype(dtype)

@@ -69,9 +69,7 @@ def test_silent_and_saturated_neurons_are_named_once(name):
         assert "Cure" in message
 
 
-@pytest.mark.parametrize(
-    "setting", [{"lif_smoothing": 0.1}, {"surrogate": "arctan"}], ids=str
-)
+@pytest.mark.parametrize("setting", [{"lif_smoothing": 0.1}, {"surrogate": "arctan"}])
 def test_neurons_with_another_derivative_are_not_named(setting):
     net = network(nengo.LIF(), 1.2, 0.0)
     with net:

@@ -59,7 +59,7 @@ def check(net, minibatch_size=2, inputs=None, **kwargs):
         return report
 
 
-@pytest.mark.parametrize("neuron_type", [*RATES, *SPIKES], ids=str)
+@pytest.mark.parametrize("neuron_type", [*RATES, *SPIKES])
 def test_neurons(neuron_type):
     check(recurrent_network(neuron_type))
 
@@ -72,7 +72,6 @@ def test_neurons(neuron_type):
         nengo.synapses.Triangle(0.003),
         0,
     ],
-    ids=str,
 )
 def test_synapses(synapse):
     check(recurrent_network(nengo.Tanh(), synapse))
@@ -112,7 +111,7 @@ def test_convolutions_and_sparse_transforms():
     check(net, inputs=2)
 
 
-@pytest.mark.parametrize("rule", [nengo.PES(), nengo.Voja()], ids=str)
+@pytest.mark.parametrize("rule", [nengo.PES(), nengo.Voja()])
 def test_through_learning_rules(rule):
     with nengo.Network(seed=0) as net:
         node = nengo.Node([0.3])
@@ -198,7 +197,7 @@ def two_layers(seed, neuron_type):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    "neuron_type", [nengo.LIF(), nengo.RectifiedLinear(), nengo.Sigmoid()], ids=str
+    "neuron_type", [nengo.LIF(), nengo.RectifiedLinear(), nengo.Sigmoid()]
 )
 def test_networks_in_single_precision_raise_no_false_alarm(neuron_type, seed):
     net = two_layers(seed, neuron_type)

@@ -92,7 +92,6 @@ def assert_same_history(one, other):
         {"compiled": {"loss": lambda y_true, y_pred: (y_true + 1 - y_pred) ** 2}},
         {"compiled": {"loss": "mae", "loss_weights": [0.5]}},
     ],
-    ids=str,
 )
 def test_fit_gives_what_it_gives_in_keras(kwargs):
     ours, weights, theirs, expected = fit_both(**kwargs)
@@ -449,7 +448,6 @@ def test_remote_monitor_gets_the_logs(monkeypatch):
         ({"epochs": 0}, "epochs"),
         ({"callbacks": [3]}, "Must be Keras callbacks"),
     ],
-    ids=str,
 )
 def test_bad_arguments_of_fit(arguments, message):
     with simulator(network()) as sim:
@@ -470,7 +468,6 @@ def test_bad_arguments_of_fit(arguments, message):
         ({"optimizer": "foo"}, "no optimizer 'foo'"),
         ({"optimizer": 3}, "Must be a Keras optimizer"),
     ],
-    ids=str,
 )
 def test_bad_arguments_of_compile(arguments, message):
     with simulator(network()) as sim, pytest.raises(ValidationError, match=message):

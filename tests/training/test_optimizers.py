@@ -253,7 +253,6 @@ class _Own(keras.optimizers.SGD):
         (_Own(), True),
         (tf.compat.v1.train.AdamOptimizer(), False),
     ],
-    ids=str,
 )
 def test_which_optimizers_look_at_variables(optimizer, expected):
     assert sees_variables(optimizer) is expected

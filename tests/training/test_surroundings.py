@@ -116,7 +116,6 @@ def test_callbacks_that_are_none_raise():
         ("hidden", "'hidden' is not a probe of the simulated network"),
         ([], "no probes"),
     ],
-    ids=str,
 )
 def test_gradients_are_those_of_probes(outputs, message):
     with simulator(network()) as sim, pytest.raises(ValidationError, match=message):
@@ -130,7 +129,7 @@ def test_gradients_of_a_label_are_those_of_its_probe():
 
 
 @pytest.mark.parametrize(
-    "summary", [tf.constant(1.0), [tf.constant(1.0)], [keras.Input((1,))]], ids=str
+    "summary", [tf.constant(1.0), [tf.constant(1.0)], [keras.Input((1,))]]
 )
 def test_tensors_cannot_be_recorded(summary, tmp_path):
     with (

@@ -558,7 +558,7 @@ def test_early_stopping_restores_the_best_weights():
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("neuron_type", [SIGMOID, nengo.LIF()], ids=str)
+@pytest.mark.parametrize("neuron_type", [SIGMOID, nengo.LIF()])
 def test_xor(neuron_type):
     rate = isinstance(neuron_type, nengo.Sigmoid)
     with nengo.Network(seed=0) as net:

@@ -121,7 +121,7 @@ def test_datasets_are_validated_in_the_same_way():
     assert np.isclose(history["val_loss"][0], rate_loss(net, x, y))
 
 
-@pytest.mark.parametrize("neuron_type", [nengo.LIFRate(), nengo.Tanh()], ids=str)
+@pytest.mark.parametrize("neuron_type", [nengo.LIFRate(), nengo.Tanh()])
 def test_nothing_is_said_where_nothing_spikes(neuron_type):
     net, (x, y) = network(neuron_type), data(1)
     found, said = validation_loss(net, x, y)
