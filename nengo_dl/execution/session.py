@@ -63,6 +63,10 @@ class Session:
         Number of the current time step.
     last_outputs : list of ndarray
         Outputs of the last call of `run_one`.
+    is_apart : bool
+        Whether what runs is left behind at its end; see `nengo_dl.execution.apart`.
+    steps_apart : int or None
+        Number of steps of the last run of that kind, while its time is shown.
     kernel_seconds : float
         How long it took to make the kernels.
     """
@@ -95,6 +99,8 @@ class Session:
         self._single_steps: SingleSteps | None = None
         self._executor: Executor | None = None  # while it runs in this thread
         self._is_watched = False
+        self.steps_apart: int | None = None
+        self.is_apart = False
         self._watches_first = shows_state and _has_user_code(plan)
         store.before_reading = self.note_reading
 
@@ -106,7 +112,9 @@ class Session:
         steps before its own, as in Nengo's simulator.
         """
         now = self.host.now
-        return self.n_steps if now is None else now
+        if now is not None:
+            return now
+        return self.n_steps if self.steps_apart is None else self.steps_apart
 
     def note_reading(self, of_data: bool = False) -> None:
         """Note that state (or probe data) is read; it may be in the middle of a run.
@@ -131,12 +139,31 @@ class Session:
 
     # -- where the simulation is
 
-    def reset(self, seed: int) -> None:
-        """Return to the initial state and to the start of all random streams."""
+    def reset(self, seed: int | None, keeps_learned: bool = False) -> None:
+        """Return to time 0 and to the initial state.
+
+        Parameters
+        ----------
+        seed : int or None
+            Seed from which random streams start. With None, they go on.
+        keeps_learned : bool
+            Keep what learning rules changed, and the moving averages of layers.
+        """
+        if seed is None:
+            if keeps_learned:
+                self.start_anew(self.store.state_values())
+            else:
+                self.soft_reset()
+            return
+        state = None
+        if keeps_learned:
+            self.start_anew(self.store.state_values())
+            state = self.store.state_values()
         self.host.reset(seed)
         self.sources.restart()
         self.n_steps = 0
-        self.store.restart(seed)
+        self.come_back()
+        self.store.restart(seed, state)
 
     def jump(self, n_steps: int, item_seeds: Sequence[int]) -> None:
         """Go to a time step, and to the start of the random streams of other seeds.
@@ -155,10 +182,12 @@ class Session:
         self.sources.restart()
         self.n_steps = n_steps
         self.store.set_state_values(state)
+        self.come_back()
 
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
         self.n_steps = 0
+        self.come_back()
         self.store.take_changes()
         self.sources.reset()
         self.sources.reset_state()
@@ -192,16 +221,11 @@ class Session:
             Results of some of the steps.
         """
         self.store.take_changes()
-        executor = self._choose(n_steps, compiled)
-        if self.plan.settings.stateful:
-            yield from self._run(executor, n_steps, feeds)
-            return
-        before = [np.array(values) for values in self.store.state_values()]
-        try:
-            self._start_anew(before)
-            yield from self._run(executor, n_steps, feeds)
-        finally:
-            self.store.restore_state(before)
+        yield from self._run(self._choose(n_steps, compiled), n_steps, feeds)
+
+    def come_back(self) -> None:
+        """Show the time of the simulation again, after a run apart from it."""
+        self.steps_apart = None
 
     def _choose(self, n_steps: int, compiled: bool) -> Executor:
         choice = self.executors
@@ -258,13 +282,9 @@ class Session:
 
     @functools.cached_property
     def _has_single_steps(self) -> bool:
-        return (
-            self.placement.minibatch_size == 1
-            and self.plan.settings.stateful
-            and self.executors.uses_numpy(1)
-        )
+        return self.placement.minibatch_size == 1 and self.executors.uses_numpy(1)
 
-    def _start_anew(self, before: Sequence[np.ndarray]) -> None:
+    def start_anew(self, before: Sequence[np.ndarray]) -> None:
         """Return to the start of the simulation; parameters stay as they are.
 
         Parameters that learning rules change are part of the state, but what was loaded

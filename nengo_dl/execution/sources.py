@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
@@ -173,6 +174,20 @@ class Sources:
         for signals, signal in self._state():
             signals.reset(signal)
 
+    def position(self) -> SourcePosition:
+        """Return where processes are, and what was made ahead; see `return_to`."""
+        return SourcePosition(
+            [(source.ahead, source.first) for source in self.sources],
+            [np.array(signals[signal]) for signals, signal in self._state()],
+        )
+
+    def return_to(self, position: SourcePosition) -> None:
+        """Go on from a position of before; random streams stay where they are."""
+        for source, (ahead, first) in zip(self.sources, position.ahead, strict=True):
+            source.ahead, source.first = ahead, first
+        for (signals, signal), value in zip(self._state(), position.state, strict=True):
+            signals[signal] = value
+
     def _state(self) -> list[tuple[SignalDict, Signal]]:
         return [
             (signals, signal)
@@ -218,6 +233,21 @@ class Sources:
 
 def _is_clock(op: Operator) -> bool:
     return isinstance(op, TimeUpdate)
+
+
+class SourcePosition(NamedTuple):
+    """Where sources are in a simulation.
+
+    Attributes
+    ----------
+    ahead : list of (ndarray or None, int)
+        Of each source, the values that were made ahead, and the step before them.
+    state : list of ndarray
+        The state of processes.
+    """
+
+    ahead: list[tuple[np.ndarray | None, int]]
+    state: list[np.ndarray]
 
 
 class Source:

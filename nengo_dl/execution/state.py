@@ -151,11 +151,22 @@ class StateStore:
             initial = self.streams.carry(initial, self.state_values())
         self.set_state_values(initial)
 
-    def restart(self, seed: int) -> None:
-        """Return to the initial state, and to the start of random streams."""
+    def restart(self, seed: int, state: Sequence[np.ndarray] | None = None) -> None:
+        """Return to the initial state, and to the start of random streams.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the streams of TensorNodes.
+        state : sequence of ndarray, optional
+            What to return to in place of the initial state, but for the streams.
+        """
         self._initial_state = self.streams.seed(self._initial_state, seed)
-        self.lasting.begin(self._initial_state)
-        self.set_state_values(self.initial_state)
+        if state is None:
+            self.lasting.begin(self._initial_state)
+            self.set_state_values(self.initial_state)
+        else:
+            self.set_state_values(self.streams.carry(state, self._initial_state))
 
     def restore_state(self, before: Sequence[np.ndarray]) -> None:
         """Return to a state of before; random streams go on."""

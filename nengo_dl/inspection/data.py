@@ -48,6 +48,7 @@ class ProbeHistory:
         self.before_reading: Callable[[], None] | None = None
         self._pieces: list[np.ndarray] = []
         self._joined: np.ndarray | None = None
+        self._aside: list[np.ndarray] | None = None
 
     def append(self, values: np.ndarray) -> None:
         """Add values of shape ``(n_kept, minibatch, size)``."""
@@ -66,7 +67,18 @@ class ProbeHistory:
     def clear(self) -> None:
         """Forget all values."""
         self._pieces = []
-        self._joined = None
+        self._joined = self._aside = None
+
+    def set_aside(self) -> None:
+        """Begin a record of its own; see `take_back`."""
+        aside = self._pieces if self._aside is None else self._aside
+        self.clear()
+        self._aside = aside
+
+    def take_back(self) -> None:
+        """Return to the values of before `set_aside`, if it was called."""
+        if self._aside is not None:
+            self._pieces, self._joined, self._aside = self._aside, None, None
 
     def __len__(self) -> int:
         return sum(len(piece) for piece in self._pieces)

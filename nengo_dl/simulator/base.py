@@ -126,6 +126,8 @@ class SimulatorBase(OldNames):
         self._keras_training: Any = None
         # values of inputs for the next call of `step`, if it is part of a run
         self._step_feeds: dict[Signal, np.ndarray] | None = None
+        # whether time and data are those of a run apart from the simulation
+        self._is_excursion = False
         tensorflow_runs()
 
         with (
@@ -180,6 +182,7 @@ class SimulatorBase(OldNames):
             fixed,
             shows_state=True,
         )
+        self._stateful = settings.stateful
         self._histories = {
             probe: ProbeHistory(
                 model.sig[probe]["in"].shape,
@@ -247,40 +250,12 @@ class SimulatorBase(OldNames):
         """The model's operators in the order of Nengo's reference simulator."""
         return list(self._session.plan.order)
 
-    def reset(self, seed: int | None = None) -> None:
-        """Return to the state in which the simulator was made.
-
-        Parameters
-        ----------
-        seed : int, optional
-            New seed of random processes; it stays the simulator's seed.
-
-        Raises
-        ------
-        SimulatorClosed
-            If the simulator was closed.
-
-        Examples
-        --------
-        >>> with nengo.Network() as net:
-        ...     probe = nengo.Probe(nengo.Node(nengo.processes.WhiteNoise()))
-        >>> with nengo_dl.Simulator(net, seed=1, progress_bar=False) as sim:
-        ...     sim.run_steps(5)
-        ...     first = sim.data[probe].copy()
-        ...     sim.reset()
-        ...     sim.run_steps(5)
-        ...     print(np.array_equal(first, sim.data[probe]))
-        True
-        """
-        with self._doing("reset", ()):
-            if seed is not None:
-                self.seed = check_seed(seed, self)
-            self._session.store.reset_parameters()
-            self._session.reset(self.seed)
-            self._parameters.forget()
-            if self._training is not None:
-                self._training.trainer.reset(self.seed)
-            self.clear_probes()
+    def _come_back(self) -> None:
+        """Show time and data of the simulation again, after a run apart from it."""
+        self._is_excursion = False
+        self._session.come_back()
+        for history in self._histories.values():
+            history.take_back()
 
     def clear_probes(self) -> None:
         """Forget all probe data.

@@ -15,6 +15,7 @@ from nengo_dl.parameters.parts import Histories
 from nengo_dl.parameters.saving import save_parameters
 from nengo_dl.parameters.training_state import TrainingState
 from nengo_dl.simulator.keras import KerasFace
+from nengo_dl.support.arguments import check_flag
 from nengo_dl.tensor_node import mark_trained
 
 __all__ = ["ParametersFace"]
@@ -29,6 +30,7 @@ class ParametersFace(KerasFace):
         include_global: bool = True,
         include_local: bool = False,
         all_optimizers: bool = False,
+        include_state: bool | None = None,
     ) -> Path:
         """Save parameters in a file that NumPy can read.
 
@@ -49,6 +51,8 @@ class ParametersFace(KerasFace):
         all_optimizers : bool
             Of the optimizers, save all that can still be used: those known by name and
             those that the script has. Otherwise, the one that was used last is saved.
+        include_state : bool, optional
+            Another name of ``include_local``.
 
         Returns
         -------
@@ -83,6 +87,7 @@ class ParametersFace(KerasFace):
         (10,)
         """
         with self._doing("save parameters"):
+            include_local = self._with_state(include_local, include_state)
             return save_parameters(
                 self._checkpoint(all_optimizers), path, include_global, include_local
             )
@@ -95,6 +100,7 @@ class ParametersFace(KerasFace):
         objects: Iterable[Any] | Mapping[Any, str] | None = None,
         item: int | None = None,
         only_finite: bool = False,
+        include_state: bool | None = None,
     ) -> LoadReport:
         """Load what `save_params` saved: all that is asked for, or nothing.
 
@@ -116,6 +122,8 @@ class ParametersFace(KerasFace):
         only_finite : bool
             Refuse a file with NaN or infinite numbers, or such that become infinite in
             the precision of this simulator. By default, a warning names them.
+        include_state : bool, optional
+            Another name of ``include_local``.
 
         Returns
         -------
@@ -146,6 +154,7 @@ class ParametersFace(KerasFace):
         {}
         """
         with self._doing("load parameters"):
+            include_local = self._with_state(include_local, include_state)
             report = load_parameters(
                 self._checkpoint(),
                 path,
@@ -155,9 +164,16 @@ class ParametersFace(KerasFace):
                 item,
                 only_finite,
             )
+            if include_local:
+                self._come_back()
             if include_global:
                 mark_trained(self.model)
             return report
+
+    def _with_state(self, include_local: bool, include_state: Any) -> bool:
+        if include_state is None:
+            return include_local
+        return bool(include_local) or check_flag(include_state, "include_state", self)
 
     def _checkpoint(self, all_optimizers: bool = False) -> Checkpoint:
         """Return all that is saved of this simulation, in files and in copies."""

@@ -1,4 +1,4 @@
-"""Soft resets, and the times of probed data."""
+"""Resets, and the times of probed data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.simulator.base import SimulatorBase
-from nengo_dl.support.arguments import check_flag, check_seconds
+from nengo_dl.support.arguments import check_flag, check_seconds, check_seed
 
 __all__ = ["ResettingFace"]
 
@@ -17,10 +17,83 @@ __all__ = ["ResettingFace"]
 class ResettingFace(SimulatorBase):
     """Methods that return to an earlier state, and tell the time."""
 
+    def reset(
+        self,
+        seed: int | None = None,
+        include_trainable: bool = True,
+        include_probes: bool = True,
+        include_processes: bool = True,
+    ) -> None:
+        """Return to the state in which the simulator was made.
+
+        Parameters
+        ----------
+        seed : int, optional
+            New seed of random processes; it stays the simulator's seed.
+        include_trainable : bool
+            Undo what training and learning rules changed, and forget what optimizers
+            know. With False, all of it stays.
+        include_probes : bool
+            Clear probe data.
+        include_processes : bool
+            Start random streams again. With False, they go on.
+
+        Raises
+        ------
+        SimulatorClosed
+            If the simulator was closed.
+        ValidationError
+            If there is a seed for streams that go on.
+
+        Examples
+        --------
+        >>> with nengo.Network() as net:
+        ...     probe = nengo.Probe(nengo.Node(nengo.processes.WhiteNoise()))
+        >>> with nengo_dl.Simulator(net, seed=1, progress_bar=False) as sim:
+        ...     sim.run_steps(5)
+        ...     first = sim.data[probe].copy()
+        ...     sim.reset()
+        ...     sim.run_steps(5)
+        ...     print(np.array_equal(first, sim.data[probe]))
+        True
+        """
+        with self._doing("reset", ()):
+            check_flag(include_trainable, "include_trainable", self)
+            check_flag(include_probes, "include_probes", self)
+            check_flag(include_processes, "include_processes", self)
+            if seed is not None:
+                if not include_processes:
+                    raise ValidationError(
+                        "Random streams that go on have no new seed; leave out seed or "
+                        "include_processes=False",
+                        attr="seed",
+                        obj=self,
+                    )
+                self.seed = check_seed(seed, self)
+            self._come_back()
+            if include_trainable:
+                self._session.store.reset_parameters()
+                self._parameters.forget()
+            self._session.reset(
+                self.seed if include_processes else None,
+                keeps_learned=not include_trainable,
+            )
+            if self._training is not None:
+                trainer = self._training.trainer
+                if include_trainable:
+                    trainer.forget_updates()
+                if include_processes:
+                    trainer.restart_streams(self.seed)
+            if include_probes:
+                self.clear_probes()
+
     def soft_reset(
         self, include_trainable: bool = False, include_probes: bool = False
     ) -> None:
         """Reset the internal state and the time; random streams and parameters go on.
+
+        Weights that learning rules changed are part of the state; to keep them, too,
+        there is ``reset(include_trainable=False, include_processes=False)``.
 
         Parameters
         ----------
@@ -50,6 +123,7 @@ class ResettingFace(SimulatorBase):
         with self._doing("reset"):
             check_flag(include_trainable, "include_trainable", self)
             check_flag(include_probes, "include_probes", self)
+            self._come_back()
             if include_trainable:
                 self._session.store.reset_parameters()
                 self._parameters.forget()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import nengo
@@ -16,12 +16,14 @@ from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_number
 from nengo.utils.progress import ProgressBar
 
+from nengo_dl.execution.apart import apart
 from nengo_dl.execution.fed_weights import fed_weights
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import TRAINING, SimulatorBase
 from nengo_dl.support.arguments import (
     check_extra_feeds,
     check_feeds,
+    check_flag,
     check_positive,
     temporary_values,
 )
@@ -68,9 +70,14 @@ class RunningFace(SimulatorBase):
         if not taken:  # it is a part of training, or an error
             self._occupation.begin("run", TRAINING)
         try:
-            if self._step_feeds is not None or not self._take_single_step():
-                self._start_of_run()
-                self._run(1, self._step_feeds or {}, False)
+            if (
+                self._step_feeds is not None
+                or self._is_excursion
+                or not self._stateful
+                or not self._take_single_step()
+            ):
+                with self._where(None):
+                    self._run(1, self._step_feeds or {}, False)
         finally:
             if taken:
                 lock.release()
@@ -154,6 +161,8 @@ class RunningFace(SimulatorBase):
         profile: bool | Mapping[str, Any] = False,
         progress_bar: bool | ProgressBar | None = None,
         extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
+        stateful: bool | None = None,
+        data: Mapping[nengo.Node | str, np.ndarray] | None = None,
     ) -> None:
         """Simulate some time steps: exactly as many as asked for.
 
@@ -176,6 +185,14 @@ class RunningFace(SimulatorBase):
         extra_feeds : dict of {reference of tf.Variable: ndarray}, optional
             Values that variables have during this run only; the keys are
             ``variable.ref()``, since variables cannot be keys of a dict.
+        stateful : bool, optional
+            Whether to go on from where the simulation is. With False, the run begins at
+            time 0 in the initial state, and leaves time and state as they were; until
+            something else is done, the time and the data of probes are those of this
+            run. Random streams go on, and weights that learning rules changed are those
+            of the simulation. Default: the setting ``stateful`` of the network.
+        data : dict of {Node or str: ndarray}, optional
+            Another name of ``input_feeds``.
 
         Raises
         ------
@@ -201,7 +218,14 @@ class RunningFace(SimulatorBase):
          [3. 4. 5.]]
         """
         self._run_steps(
-            n_steps, input_feeds, profile, progress_bar, extra_feeds, step_by_step=True
+            n_steps,
+            input_feeds,
+            profile,
+            progress_bar,
+            extra_feeds,
+            stateful,
+            data,
+            step_by_step=True,
         )
 
     def _run_steps(
@@ -211,12 +235,16 @@ class RunningFace(SimulatorBase):
         profile=False,
         progress_bar=None,
         extra_feeds=None,
+        stateful=None,
+        data=None,
         step_by_step=False,
     ) -> None:
         """Do what `run_steps` does; it may be a part of `step`."""
         self._check_open("run")
         check_surroundings("run")
         n_steps = check_positive(n_steps, "n_steps", self, 0, int(_MOST_STEPS))
+        stateful = check_flag(stateful, "stateful", self, or_none=True)
+        input_feeds = self._one_of(input_feeds, data)
         feeds = check_feeds(
             input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self
         )
@@ -228,7 +256,14 @@ class RunningFace(SimulatorBase):
                 fed_weights(self._session.store, self.model, checked),
             ):
                 return self._run_steps(
-                    n_steps, input_feeds, given, progress_bar, None, step_by_step
+                    n_steps,
+                    input_feeds,
+                    given,
+                    progress_bar,
+                    None,
+                    stateful,
+                    None,
+                    step_by_step,
                 )
         if n_steps == 0:
             warnings.warn(
@@ -242,13 +277,14 @@ class RunningFace(SimulatorBase):
             step_by_step
             and getattr(self.step, "__func__", None) is not RunningFace.step
         ):
-            self._call_step(n_steps, feeds, progress_bar)
+            with self._where(stateful):
+                self._call_step(n_steps, feeds, progress_bar)
             return
         with self._occupation.during("run", TRAINING), contextlib.ExitStack() as stack:
             if profile is not None:
                 self._session.compiled.show_labels()
                 stack.enter_context(recorded(profile, self._session.step.labels))
-            self._start_of_run()
+            stack.enter_context(self._where(stateful))
             self._run(n_steps, feeds, progress_bar, compiled=profile is not None)
 
     def _call_step(
@@ -271,10 +307,34 @@ class RunningFace(SimulatorBase):
                 if advance is not None:
                     advance(1)
 
-    def _start_of_run(self) -> None:
-        """Forget data, if each run is one of its own."""
-        if not self._session.plan.settings.stateful:
-            self.clear_probes()
+    @contextlib.contextmanager
+    def _where(self, stateful: bool | None) -> Iterator[None]:
+        """Return a context of a run: of the simulation, or apart from it."""
+        session = self._session
+        if session.is_apart:  # a step of a run that is
+            yield
+            return
+        if self._stateful if stateful is None else stateful:
+            if self._is_excursion:
+                self._come_back()
+            yield
+            return
+        for history in self._histories.values():
+            history.set_aside()
+        self._is_excursion = True
+        with apart(session):
+            yield
+
+    def _one_of(self, input_feeds: Any, data: Any) -> Any:
+        if data is None:
+            return input_feeds
+        if input_feeds is not None:
+            raise ValidationError(
+                "Is another name of input_feeds; pass one of them",
+                attr="data",
+                obj=self,
+            )
+        return data
 
     def _run(self, n_steps, feeds, progress_bar, compiled=False) -> None:
         with contextlib.ExitStack() as stack:

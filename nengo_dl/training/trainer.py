@@ -130,16 +130,16 @@ class Trainer(Evaluator):
             self._optimizers = Optimizers(self.parameters, self.owner)
         return self._optimizers
 
-    def reset(self, seed: int) -> None:
-        """Begin anew: random streams, the count of updates, and optimizers.
-
-        What was compiled stays.
-        """
+    def forget_updates(self) -> None:
+        """Begin anew with optimizers and the count of updates."""
         self.n_updates = 0
-        self.seed = seed
-        self.rng.seed(seed)
         if self._optimizers is not None:
             self._optimizers.reset()
+
+    def restart_streams(self, seed: int) -> None:
+        """Start random streams again."""
+        self.seed = seed
+        self.rng.seed(seed)
 
     def check_parameters(self, terms: Sequence[Term]) -> tuple[bool, ...]:
         """Raise if no parameter can be trained; warn of those without a gradient.
