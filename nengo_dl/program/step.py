@@ -13,11 +13,12 @@ from nengo_dl.builders.base import OpBuilder
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.shapes import broadcast
 from nengo_dl.builders.value_store import ValueStore, block_dtype, read_constant
-from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
+from nengo_dl.compiler.blocks import ReadPlan
 from nengo_dl.compiler.layout import BoundGroup, Layout
 from nengo_dl.compiler.signature import Signature, sign_plan
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
+from nengo_dl.program.state_forms import find_state_shapes, find_twins
 from nengo_dl.support import tuning
 
 __all__ = ["StepProgram"]
@@ -88,33 +89,12 @@ class StepProgram:
     @functools.cached_property
     def twins(self) -> dict[int, int]:
         """State blocks that equal another one after every step, by their positions."""
-        positions = {block.number: i for i, block in enumerate(self.state_blocks)}
-        result = {}
-        for bound, kernel in zip(self.layout.groups, self.kernels, strict=True):
-            blocks = [
-                self._block_filled_by(bound.updates[i]) for i in kernel.equal_updates
-            ]
-            if blocks and None not in blocks and len({b.size for b in blocks}) == 1:
-                first, *others = (positions[block.number] for block in blocks)
-                result.update(dict.fromkeys(others, first))
-        return result
+        return find_twins(self.layout, self.kernels, self.state_blocks)
 
     @functools.cached_property
     def state_shapes(self) -> list[tuple[int, ...]]:
-        """Shapes, without the batch axis, in which a loop is best given the state.
-
-        Matrices that one group computes stay matrices: its kernel would otherwise
-        divide by the length of their rows for each element.
-        """
-        shapes: dict[int, tuple[int, ...]] = {
-            block.number: (block.size,) for block in self.state_blocks
-        }
-        for bound in self.layout.groups:
-            for operand, plan in zip(bound.group.updates, bound.updates, strict=True):
-                block = self._block_filled_by(plan)
-                if block is not None and not operand.flat and len(operand.shape) > 2:
-                    shapes[block.number] = operand.shape
-        return [shapes[block.number] for block in self.state_blocks]
+        """Shapes, without the batch axis, in which a loop is best given the state."""
+        return find_state_shapes(self.layout, self.state_blocks)
 
     @property
     def shared_variables(self) -> list[tf.Variable]:
@@ -141,15 +121,6 @@ class StepProgram:
             tuning.in_use(),
         )
         return sign_plan(self.layout, self.kernels, facts, _encode_tensor)
-
-    def _block_filled_by(self, plan: WritePlan) -> Block | None:
-        """Return the block that a result fills from its first to its last element."""
-        if len(plan.transfers) != 1:
-            return None
-        (transfer,) = plan.transfers
-        block = self.layout.blocks[transfer.block]
-        is_whole = transfer.mask is None and transfer.length == block.size
-        return block if is_whole and transfer.source == 0 else None
 
     def dtype_of(self, block) -> np.dtype:
         """Return the type of a block's elements."""

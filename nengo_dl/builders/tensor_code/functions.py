@@ -21,6 +21,7 @@ from nengo_dl.builders.tensor_code.randomness import (
     call_with_seed,
     find_effects,
 )
+from nengo_dl.builders.tensor_code.results import find_problem
 from nengo_dl.builders.tensor_code.weights import (
     Shape,
     Weight,
@@ -357,37 +358,9 @@ class TensorFunction(abc.ABC):
 
     def check(self, result: Any, dtype: np.dtype, batch: int | None) -> None:
         """Raise if a result is no tensor of shape (batch, *shape_out)."""
-        wanted = "(minibatch,) + shape_out"
-        if self.shape_out is not None:
-            wanted = f"(minibatch, {', '.join(map(str, self.shape_out))})"
-        if not tf.is_tensor(result):
-            what = "None" if result is None else f"{result!r}, which is no tensor"
-            raise self.error(
-                f"returned {what}; it must return a tensor of shape {wanted}"
-            )
-        shape = result.shape
-        if result.dtype != tf.as_dtype(dtype):
-            raise self.error(
-                f"returned a tensor of type {result.dtype.name} where {dtype.name} is "
-                "simulated; use tf.cast, or take the type from the arguments"
-            )
-        if shape.rank is None or shape.rank < 2:
-            raise self.error(
-                f"returned a tensor of shape {shape}; {wanted} is needed: an axis for "
-                "the items of the minibatch, and at least one more"
-            )
-        fits = (
-            all(n is not None for n in shape[1:])
-            if self.shape_out is None
-            else shape[1:].is_compatible_with(self.shape_out)
-        )
-        if batch is not None and shape[0] not in (None, 1, batch):
-            fits = False
-        if not fits:
-            raise self.error(
-                f"returned a tensor of shape {shape}; {wanted} is needed"
-                + ("" if self.shape_out else ", with a known shape_out")
-            )
+        problem = find_problem(result, self.shape_out, dtype, batch)
+        if problem is not None:
+            raise self.error(problem)
 
     def error(self, reason: str) -> ValidationError:
         """Return an exception that names the node and its function."""
