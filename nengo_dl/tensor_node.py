@@ -17,6 +17,7 @@ from nengo.rc import rc
 from nengo.utils.numpy import is_integer
 
 from nengo_dl.builders.tensor_code.objects import make_function
+from nengo_dl.builders.tensor_code.weights import Weight
 from nengo_dl.building.builder import FastBuilder
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode, SimTensorNode
 from nengo_dl.support.user_warnings import warn_user
@@ -214,6 +215,28 @@ def _shape(node: TensorNode, end: str, shape: Any, size: Any) -> tuple | None:
     return None if shape is None else tuple(int(n) for n in shape)
 
 
+def _make_signals(
+    weights: Sequence[Weight], others: Sequence[BuiltTensorNode], label: str
+) -> tuple[dict[str, Signal], dict[str, np.ndarray]]:
+    """Return signals and initial values of weights, by name.
+
+    What no call changes is shared with other nodes of the same code.
+    """
+    signals: dict[str, Signal] = {}
+    values: dict[str, np.ndarray] = {}
+    for weight in weights:
+        name, value = weight.name, weight.value
+        if value.dtype.kind == "f":
+            value = value.astype(rc.float_dtype)
+        if others and weight.state is None:
+            signals[name] = others[0].signals[name]
+            value = others[0].signals[name].initial_value
+        else:
+            signals[name] = Signal(value, name=f"{label}.{name}")
+        values[name] = value
+    return signals, values
+
+
 @Builder.register(TensorNode)
 def build_tensor_node(model: Model, node: TensorNode) -> None:
     """Build a TensorNode into a model.
@@ -249,18 +272,7 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
     if function is None:
         function = make_function(node.tensor_func, *key, label)
     weights = function.weights(model.seeds[node])
-    signals: dict[str, Signal] = {}
-    values: dict[str, np.ndarray] = {}
-    for weight in weights:
-        name, value = weight.name, weight.value
-        if value.dtype.kind == "f":
-            value = value.astype(rc.float_dtype)
-        if others and weight.state is None:
-            signals[name] = others[0].signals[name]
-            value = others[0].signals[name].initial_value
-        else:
-            signals[name] = Signal(value, name=f"{label}.{name}")
-        values[name] = value
+    signals, values = _make_signals(weights, others, label)
     state = {weight.name: weight.state for weight in weights if weight.state}
     listed = [weights[position].name for position in function.listed(len(weights))]
 

@@ -67,19 +67,17 @@ def compile_model(
     ------
     BuildError
         If a pass fails, or its result cannot be right.
+
+    Notes
+    -----
+    Long because it is the list of all passes, and of what they hand on.
     """
     if settings is None:
         settings = NetworkSettings.of(model.toplevel)
     watch = _Stopwatch()
     watch.start("order")
     order = _order(model)
-    # a Node that passes on nothing is an input, of which nobody resets the value
-    left_alone = set(fixed_inputs)
-    used = [
-        op
-        for op in order
-        if not (isinstance(op, Reset) and left_alone.issuperset(op.sets))
-    ]
+    used = _without_resets(order, fixed_inputs)
     split = split_inputs(used, lambda op: lookup(op).runs_user_code)
     verify_split(used, split)
 
@@ -122,14 +120,7 @@ def compile_model(
         learned=frozenset(p.signal.base for p in parameters if p.learned),
         lasting=_lasting(split.device),
         output_signals=tuple(outputs),
-        sampling=tuple(
-            Sampling.every(
-                probe.sample_every,
-                model.dt,
-                wanted.value(probe, "keep_history") is False,
-            )
-            for probe in model.probes
-        ),
+        sampling=_sampling(model, wanted),
         settings=settings,
         counts=counts,
         seconds=watch.stop(),
@@ -140,6 +131,30 @@ def _order(model: Model) -> list[Operator]:
     """Sort operators as Nengo's simulator does; random streams depend on it."""
     graph = operator_dependency_graph(list(model.operators))
     return [op for op in toposort(graph) if hasattr(op, "make_step")]
+
+
+def _without_resets(
+    order: Sequence[Operator], fixed_inputs: Sequence[Signal]
+) -> list[Operator]:
+    """Leave out what resets inputs: Nodes that pass on nothing are such."""
+    left_alone = set(fixed_inputs)
+    return [
+        op
+        for op in order
+        if not (isinstance(op, Reset) and left_alone.issuperset(op.sets))
+    ]
+
+
+def _sampling(model: Model, settings: Settings) -> tuple[Sampling, ...]:
+    """Return which steps each probe keeps."""
+    return tuple(
+        Sampling.every(
+            probe.sample_every,
+            model.dt,
+            settings.value(probe, "keep_history") is False,
+        )
+        for probe in model.probes
+    )
 
 
 def _lasting(operators: Sequence[Operator]) -> frozenset[Signal]:

@@ -225,12 +225,8 @@ def greedy(
     BuildError
         If operators depend on each other in a circle.
     """
-    after: list[list[int]] = [[] for _ in operators]
+    after = _followers(before)
     waiting_for = [len(found) for found in before]
-    for number, found in enumerate(before):
-        for other in found:
-            after[other].append(number)
-
     total: dict[Hashable, int] = defaultdict(int)
     for key in keys:
         total[key] += 1
@@ -276,18 +272,22 @@ def greedy(
             push(follower_key)
 
     if done < len(operators):
-        circle = [operators[i] for i in _find_circle(before, waiting_for)]
-        raise BuildError(
-            "These operators depend on each other within one time step, so none of "
-            f"them can run first: {', '.join(name_of(op) for op in circle[:10])}"
-            f"{', ...' if len(circle) > 10 else ''}. Put a synapse on one of the "
-            "connections of the loop."
-        )
+        circle = _find_circle(before, waiting_for)
+        raise _circle_error([operators[i] for i in circle])
     return groups
 
 
 #: The planners that can be chosen by name.
 NAMED_PLANNERS: dict[str, Planner] = {"greedy": greedy, "none": one_by_one}
+
+
+def _followers(before: Sequence[set[int]]) -> list[list[int]]:
+    """Return, for each operator, those that wait for it."""
+    after: list[list[int]] = [[] for _ in before]
+    for number, found in enumerate(before):
+        for other in found:
+            after[other].append(number)
+    return after
 
 
 def _find_circle(before: Sequence[set[int]], waiting_for: Sequence[int]) -> list[int]:
@@ -299,3 +299,13 @@ def _find_circle(before: Sequence[set[int]], waiting_for: Sequence[int]) -> list
         walk.append(min(i for i in before[walk[-1]] if waiting_for[i] > 0))
     # the walk went from each operator to one that has to run before it
     return walk[seen[walk[-1]] + 1 :][::-1]
+
+
+def _circle_error(circle: Sequence[Operator]) -> BuildError:
+    """Return an exception that names operators that wait for each other."""
+    return BuildError(
+        "These operators depend on each other within one time step, so none of "
+        f"them can run first: {', '.join(name_of(op) for op in circle[:10])}"
+        f"{', ...' if len(circle) > 10 else ''}. Put a synapse on one of the "
+        "connections of the loop."
+    )

@@ -243,13 +243,9 @@ def _backward(
 
     Only what a step really depends on is accumulated or stored.
     """
-
-    def zeros_if_none(value, like):
-        return tf.zeros_like(like) if value is None else value
-
     floats = [value.dtype.is_floating for value in history]
     d_state = [
-        zeros_if_none(d, values[0])
+        _zeros_if_none(d, values[0])
         for d, values, is_float in zip(d_state, history, floats)
         if is_float
     ]
@@ -266,36 +262,25 @@ def _backward(
     ]
 
     def one_step(i, d_state, totals, arrays, factors):
-        given = list(invariants)
         before = [values[i] for values in history]
         items = [values[i] for values in sequences]
-        sources = [v for v in (*given, *before, *items) if v.dtype.is_floating]
-        with tf.GradientTape() as tape:
-            tape.watch(sources)
-            multiply = _Multiplier(products, given, [values[i] for values in kept])
-            after, outputs = body(given, before, items, multiply)
-        targets, upstream = [], []
-        floating = [value for value in after if value.dtype.is_floating]
-        for value, d in zip(floating, d_state):
-            targets.append(value)
-            upstream.append(d)
-        for value, d in zip(outputs, d_outputs):
-            if d is not None and value.dtype.is_floating:
-                targets.append(value)
-                upstream.append(d[i])
-        results = [multiply.results[number] for number in range(len(products))]
-        found = tape.gradient(targets, [*sources, *results], upstream)
-        d_given, d_before, d_items, d_results = _split(
-            found, [len(totals), len(d_state), len(arrays), len(products)]
+        found, pairs = _differentiate_step(
+            body,
+            list(invariants),
+            before,
+            items,
+            products,
+            [values[i] for values in kept],
+            d_state,
+            lambda number: d_outputs[number][i],
+            [d is not None for d in d_outputs],
         )
-        pairs = [
-            value
-            for number, (d, result) in enumerate(zip(d_results, results))
-            for value in (multiply.operands[number], zeros_if_none(d, result))
-        ]
+        d_given, d_before, d_items = _split(
+            found, [len(totals), len(d_state), len(arrays)]
+        )
         factors = [array.write(i, value) for array, value in zip(factors, pairs)]
         totals = [t if d is None else t + d for t, d in zip(totals, d_given)]
-        d_before = [zeros_if_none(d, v) for d, v in zip(d_before, d_state)]
+        d_before = [_zeros_if_none(d, v) for d, v in zip(d_before, d_state)]
         arrays = [
             array if d is None else array.write(i, d)
             for array, d in zip(arrays, d_items)
@@ -311,16 +296,10 @@ def _backward(
     )
     floating = [n for n, v in enumerate(invariants) if v.dtype.is_floating]
     for number, product in enumerate(products):
-        operand, d_result = (
-            tf.reshape(array.stack(), (-1, *array.element_shape[1:]))
-            for array in factors[2 * number : 2 * number + 2]
-        )
-        constant = invariants[product.invariant]
-        with tf.GradientTape() as tape:
-            tape.watch(constant)
-            result = product.multiply(constant, operand)
-        totals[floating.index(product.invariant)] += tape.gradient(
-            result, constant, d_result
+        totals[floating.index(product.invariant)] += _gradient_of_constant(
+            product,
+            invariants[product.invariant],
+            *factors[2 * number : 2 * number + 2],
         )
     totals, d_state = iter(totals), iter(d_state)
     arrays = iter([array.stack() for array in arrays])
@@ -329,3 +308,52 @@ def _backward(
         *(next(d_state) if is_float else None for is_float in floats),
         *(next(arrays) if v.dtype.is_floating else None for v in sequences),
     ]
+
+
+def _zeros_if_none(value, like):
+    return tf.zeros_like(like) if value is None else value
+
+
+def _differentiate_step(
+    body, given, before, items, products, kept, d_state, d_output_of, has_gradient
+):
+    """Compute a step again; return its gradients, and the factors of its products.
+
+    Gradients are those for all floating point values given, before and items. Factors
+    are operands, and gradients of results, one after the other.
+    """
+    sources = [v for v in (*given, *before, *items) if v.dtype.is_floating]
+    with tf.GradientTape() as tape:
+        tape.watch(sources)
+        multiply = _Multiplier(products, given, kept)
+        after, outputs = body(given, before, items, multiply)
+    targets, upstream = [], []
+    floating = [value for value in after if value.dtype.is_floating]
+    for value, d in zip(floating, d_state):
+        targets.append(value)
+        upstream.append(d)
+    for number, value in enumerate(outputs):
+        if has_gradient[number] and value.dtype.is_floating:
+            targets.append(value)
+            upstream.append(d_output_of(number))
+    results = [multiply.results[number] for number in range(len(products))]
+    found = tape.gradient(targets, [*sources, *results], upstream)
+    d_results = found[len(sources) :]
+    factors = [
+        value
+        for number, (d, result) in enumerate(zip(d_results, results))
+        for value in (multiply.operands[number], _zeros_if_none(d, result))
+    ]
+    return found[: len(sources)], factors
+
+
+def _gradient_of_constant(product, constant, operands, d_results):
+    """Return the gradient of what all steps multiply, from those of their results."""
+    operand, d_result = (
+        tf.reshape(array.stack(), (-1, *array.element_shape[1:]))
+        for array in (operands, d_results)
+    )
+    with tf.GradientTape() as tape:
+        tape.watch(constant)
+        result = product.multiply(constant, operand)
+    return tape.gradient(result, constant, d_result)

@@ -140,14 +140,20 @@ class SimulatorBase(OldNames):
             self.seed = choose_seed(seed, network, self)
             with tracker.next_stage("Compiling", "Compilation"):
                 self._compile(options.settings)
-        self._board: Board | None = None
-        if self.tensorboard is not None:
-            self._board = Board(self.tensorboard)
-            self._board.graph(step_graph(self._session.step, self.model))
+        self._board = self._open_board()
         self.closed = False
         self.reset()
 
+    def _open_board(self) -> Board | None:
+        """Show the graph in TensorBoard, if there is a folder for it."""
+        if self.tensorboard is None:
+            return None
+        board = Board(self.tensorboard)
+        board.graph(step_graph(self._session.step, self.model))
+        return board
+
     def _compile(self, settings: NetworkSettings) -> None:
+        """Compile the built model, and open a session that runs it."""
         model = self.model
         check_memory(model.operators, self.dtype, self.minibatch_size or 1, self)
         self._input_signals = self._find_input_nodes()
@@ -183,6 +189,11 @@ class SimulatorBase(OldNames):
             shows_state=True,
         )
         self._stateful = settings.stateful
+        self._show_session()
+
+    def _show_session(self) -> None:
+        """Make what users read: probe data, parameters, signals."""
+        model, plan = self.model, self._session.plan
         self._histories = {
             probe: ProbeHistory(
                 model.sig[probe]["in"].shape,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -64,21 +64,15 @@ def step_graph(program: StepProgram, model: Model) -> Any:
         specs(program.state_blocks, minibatch),
         specs(program.input_blocks, minibatch),
     )
-    renamed: dict[str, str] = {}
-    given = iter(traced.inputs)
-    for scope, blocks in (
-        ("parameters", program.constant_blocks),
-        ("state", program.state_blocks),
-        ("inputs", program.input_blocks),
-    ):
-        labels = label_blocks(model, blocks, parameters)
-        for number, label in enumerate(labels):
-            name = f"{scope}/{label}"
-            if name in renamed.values():
-                name += f"_{number}"
-            renamed[next(given).op.name] = name
-    for number, tensor in enumerate(given):
-        renamed[tensor.op.name] = f"parameters/tables/table_{number}"
+    labels = {
+        scope: label_blocks(model, blocks, parameters)
+        for scope, blocks in (
+            ("parameters", program.constant_blocks),
+            ("state", program.state_blocks),
+            ("inputs", program.input_blocks),
+        )
+    }
+    renamed = _names_of_inputs(traced.inputs, labels)
     definition = traced.graph.as_graph_def()
     for node in definition.node:
         node.name = renamed.get(node.name, node.name)
@@ -87,6 +81,23 @@ def step_graph(program: StepProgram, model: Model) -> Any:
         if node.op == "Const" and node.attr["value"].ByteSize() > _MOST_BYTES:
             node.attr["value"].tensor.ClearField("tensor_content")
     return definition
+
+
+def _names_of_inputs(
+    inputs: Sequence[tf.Tensor], labels: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Return names for the inputs of a graph: those in scopes, then tables."""
+    renamed: dict[str, str] = {}
+    given = iter(inputs)
+    for scope, found in labels.items():
+        for number, label in enumerate(found):
+            name = f"{scope}/{label}"
+            if name in renamed.values():
+                name += f"_{number}"
+            renamed[next(given).op.name] = name
+    for number, tensor in enumerate(given):
+        renamed[tensor.op.name] = f"parameters/tables/table_{number}"
+    return renamed
 
 
 def _rename(name: str, renamed: dict[str, str]) -> str:

@@ -162,11 +162,7 @@ def find_summaries(
         summaries = [summaries]
     parameters = find_parameters(model, lambda base: False)
     having = {(p.obj, p.attribute) for p in parameters if not p.internal}
-    having |= {
-        (obj, "weights")
-        for obj, record in model.params.items()
-        if isinstance(record, BuiltTensorNode) and record.weights
-    }
+    having |= _with_weights(model)
     names = ObjectNames(model, parameters)
     has_loss, wanted, functions = False, [], []
     for summary in _without_repetitions(summaries):
@@ -183,24 +179,8 @@ def find_summaries(
                     obj=owner,
                 )
             wanted.append(pair)
-        elif isinstance(summary, tf.Variable | keras.Variable):
-            functions.append(partial(_record_variable, summary))
-        elif tf.is_tensor(summary) or isinstance(summary, keras.KerasTensor):
-            raise ValidationError(
-                "A tensor has one value for ever, with TensorFlow 2: pass a variable, "
-                "which is recorded after each update, or a function without arguments "
-                "that computes something and calls tf.summary.scalar or histogram",
-                attr="summaries",
-                obj=owner,
-            )
-        elif callable(summary) and _takes_nothing(summary):
-            functions.append(summary)
         else:
-            raise ValidationError(
-                f"Cannot record {summary!r}; what can be recorded is {_KNOWN}",
-                attr="summaries",
-                obj=owner,
-            )
+            functions.append(_writer(summary, owner))
     if not (has_loss or wanted or functions):
         return None
     if board is None:
@@ -214,6 +194,36 @@ def find_summaries(
     )
     return TrainingSummaries(
         board, has_loss, dict(zip(tags, wanted, strict=True)), functions, lookup
+    )
+
+
+def _with_weights(model: Model) -> set[tuple[Any, str]]:
+    """Return the TensorNodes that have weights, as pairs of object and attribute."""
+    return {
+        (obj, "weights")
+        for obj, record in model.params.items()
+        if isinstance(record, BuiltTensorNode) and record.weights
+    }
+
+
+def _writer(summary: Any, owner: object) -> Callable[[], Any]:
+    """Return a function that writes a summary which is no object of the network."""
+    if isinstance(summary, tf.Variable | keras.Variable):
+        return partial(_record_variable, summary)
+    if tf.is_tensor(summary) or isinstance(summary, keras.KerasTensor):
+        raise ValidationError(
+            "A tensor has one value for ever, with TensorFlow 2: pass a variable, "
+            "which is recorded after each update, or a function without arguments "
+            "that computes something and calls tf.summary.scalar or histogram",
+            attr="summaries",
+            obj=owner,
+        )
+    if callable(summary) and _takes_nothing(summary):
+        return summary
+    raise ValidationError(
+        f"Cannot record {summary!r}; what can be recorded is {_KNOWN}",
+        attr="summaries",
+        obj=owner,
     )
 
 

@@ -218,22 +218,7 @@ def _term(probes, objective, owner, attribute) -> Term:
             )
         return Term(probes, mse, "'mse'", True, "mse", True)
     if isinstance(objective, str):
-        found = _keras_loss(objective)
-        if found is None and attribute == "metrics":
-            found = _keras_metric(objective)
-        if found is None:
-            raise ValidationError(
-                f"{objective!r} is not known; use 'mse', a function f(output, target), "
-                "None (targets are output gradients), a Keras loss, or its name: "
-                f"{', '.join(_keras_names())}",
-                attr=attribute,
-                obj=owner,
-            )
-        if isinstance(found, keras.metrics.Metric):
-            function = masked_metric(found)
-        else:
-            function = masked_keras(found)
-        return Term(probes, function, repr(objective), key=objective, masks=True)
+        return _named_term(probes, objective, owner, attribute)
     if not callable(objective):
         raise ValidationError(
             "Must be a name, a function f(output, target), a Keras loss, None, or a "
@@ -261,6 +246,26 @@ def _term(probes, objective, owner, attribute) -> Term:
     if masked is not None:
         return Term(probes, masked, name, key=objective, masks=True)
     return Term(probes, objective, name, key=objective)
+
+
+def _named_term(probes, name, owner, attribute) -> Term:
+    """Return a term for a loss or metric of Keras by its name."""
+    found = _keras_loss(name)
+    if found is None and attribute == "metrics":
+        found = _keras_metric(name)
+    if found is None:
+        raise ValidationError(
+            f"{name!r} is not known; use 'mse', a function f(output, target), "
+            "None (targets are output gradients), a Keras loss, or its name: "
+            f"{', '.join(_keras_names())}",
+            attr=attribute,
+            obj=owner,
+        )
+    if isinstance(found, keras.metrics.Metric):
+        function = masked_metric(found)
+    else:
+        function = masked_keras(found)
+    return Term(probes, function, repr(name), key=name, masks=True)
 
 
 def _size_term(members, objective, probes, owner, attribute) -> Term:

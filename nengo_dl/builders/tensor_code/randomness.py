@@ -7,6 +7,7 @@ ones that take a seed as input, so that the numbers depend on a seed of the simu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,18 +156,7 @@ def _with_keys(
 def _stateless(node: Any, key: str) -> Iterable[Any]:
     """Yield the operations in the place of one that draws."""
     data = [name for name in node.input if not name.startswith("^")]
-    control = [name for name in node.input if name.startswith("^")]
-
-    def make(op, inputs, name=node.name, **attributes):
-        made = tf.compat.v1.NodeDef(name=name, op=op, device=node.device)
-        made.input.extend([*inputs, *control])
-        for attribute, value in attributes.items():
-            if isinstance(value, tf.DType):
-                made.attr[attribute].type = value.as_datatype_enum
-            else:
-                made.attr[attribute].CopyFrom(value)
-        return made
-
+    make = functools.partial(_in_place_of, node)
     attr = node.attr
     if node.op in _SHAPED:
         yield make(
@@ -194,23 +184,49 @@ def _stateless(node: Any, key: str) -> Iterable[Any]:
             T=attr["T"],
         )
     else:
-        # these draw as many numbers for each element of their parameter
-        parameter, shape = f"{node.name}/nengo_dl_of", f"{node.name}/nengo_dl_shape"
-        kind = attr["T"] if node.op == "RandomGamma" else attr["R"]
-        yield make("Shape", [data[1]], parameter, T=kind, out_type=attr["S"])
-        yield _integer(f"{shape}/axis", 0)
-        number = tf.compat.v1.AttrValue(i=2)
-        yield make(
-            *("ConcatV2", [data[0], parameter, f"{shape}/axis"], shape),
-            **{"N": number, "T": attr["S"], "Tidx": tf.int32},
-        )
-        rest = {"T": attr["S"], "Tseed": tf.int32}
-        inputs = [shape, key, data[1]]
-        if node.op == "RandomGamma":
-            yield make("StatelessRandomGammaV2", inputs, dtype=attr["T"], **rest)
+        yield from _of_parameters(node, key)
+
+
+def _of_parameters(node: Any, key: str) -> Iterable[Any]:
+    """Yield what draws as many numbers for each element of a parameter."""
+    data = [name for name in node.input if not name.startswith("^")]
+    make = functools.partial(_in_place_of, node)
+    attr = node.attr
+    parameter, shape = f"{node.name}/nengo_dl_of", f"{node.name}/nengo_dl_shape"
+    kind = attr["T"] if node.op == "RandomGamma" else attr["R"]
+    yield make("Shape", [data[1]], parameter, T=kind, out_type=attr["S"])
+    yield _integer(f"{shape}/axis", 0)
+    number = tf.compat.v1.AttrValue(i=2)
+    yield make(
+        *("ConcatV2", [data[0], parameter, f"{shape}/axis"], shape),
+        **{"N": number, "T": attr["S"], "Tidx": tf.int32},
+    )
+    rest = {"T": attr["S"], "Tseed": tf.int32}
+    inputs = [shape, key, data[1]]
+    if node.op == "RandomGamma":
+        yield make("StatelessRandomGammaV2", inputs, dtype=attr["T"], **rest)
+    else:
+        rest = {**rest, "dtype": attr["dtype"], "Rtype": attr["R"]}
+        yield make("StatelessRandomPoisson", inputs, **rest)
+
+
+def _in_place_of(
+    node: Any,
+    op: str,
+    inputs: Sequence[str],
+    name: str | None = None,
+    **attributes: Any,
+) -> Any:
+    """Return an operation for the place of a node: after the same, on its device."""
+    made = tf.compat.v1.NodeDef(name=name or node.name, op=op, device=node.device)
+    control = [name for name in node.input if name.startswith("^")]
+    made.input.extend([*inputs, *control])
+    for attribute, value in attributes.items():
+        if isinstance(value, tf.DType):
+            made.attr[attribute].type = value.as_datatype_enum
         else:
-            rest = {**rest, "dtype": attr["dtype"], "Rtype": attr["R"]}
-            yield make("StatelessRandomPoisson", inputs, **rest)
+            made.attr[attribute].CopyFrom(value)
+    return made
 
 
 def _integer(name: str, value: int) -> Any:
