@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import nengo
@@ -19,7 +19,7 @@ from nengo.utils.numpy import is_integer
 from nengo_dl.builders.tensor_code.objects import make_function
 from nengo_dl.builders.tensor_code.weights import Weight
 from nengo_dl.building.builder import FastBuilder
-from nengo_dl.compiler.tensor_nodes import BuiltTensorNode, SimTensorNode
+from nengo_dl.compiler.tensor_nodes import BuiltTensorNode, SimTensorNode, StateTraits
 from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["TensorNode", "build_tensor_node", "mark_trained"]
@@ -237,6 +237,20 @@ def _make_signals(
     return signals, values
 
 
+def _name_signals(
+    named: dict[str, Signal],
+    signals: Mapping[str, Signal],
+    state: Mapping[str, StateTraits],
+) -> None:
+    """Put the signals of weights among those of a node."""
+    for number, (name, signal) in enumerate(signals.items()):
+        key = f"weights/{name}"
+        if name in state and state[name].advances:
+            # counters in names of layers differ between sessions
+            key = f"state[{number}].{name.rpartition('/')[2]}"
+        named[key] = signal
+
+
 @Builder.register(TensorNode)
 def build_tensor_node(model: Model, node: TensorNode) -> None:
     """Build a TensorNode into a model.
@@ -294,12 +308,7 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
     )
     model.sig[node]["in"] = sig_in
     model.sig[node]["out"] = sig_out
-    for number, (name, signal) in enumerate(signals.items()):
-        key = f"weights/{name}"
-        if name in state and state[name].advances:
-            # counters in names of layers differ between sessions
-            key = f"state[{number}].{name.rpartition('/')[2]}"
-        model.sig[node][key] = signal
+    _name_signals(model.sig[node], signals, state)
     model.params[node] = BuiltTensorNode(
         {name: values[name] for name in listed},
         signals,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -135,6 +136,158 @@ class ChunkFunction:
         return [results[number] for number in range(len(self._shapes))]
 
 
+@dataclass(frozen=True)
+class _Steps:
+    """What is computed by a loop; see `make_chunk_function`."""
+
+    program: StepProgram
+    shape: LoopShape
+    stores: Sequence[_Store]
+    dtypes: Sequence[np.dtype]
+    unroll: int
+    jit_compile: bool
+    jit_pieces: bool
+    twins: Mapping[int, int]
+    hoisted: Sequence[int]
+
+
+#: What goes through a loop: the carried state, and arrays for outputs.
+_LoopVars: TypeAlias = tuple[Any, list[tf.TensorArray]]
+
+
+class _Loop:
+    """The tensors of one traced loop."""
+
+    def __init__(
+        self,
+        steps: _Steps,
+        variables: Variables,
+        frames: Sequence[tf.Tensor],
+        slots: tf.Tensor,
+    ):
+        self.steps = steps
+        self.program = steps.program
+        self.shape = steps.shape
+        self.frames = frames
+        self.slots = slots
+        self.constants = [tf.convert_to_tensor(v) for v in variables.constants]
+        self.state = [tf.convert_to_tensor(v) for v in variables.state]
+        self.carried = Carried(
+            self.program,
+            self.state,
+            steps.twins,
+            self.shape.capacity,
+            steps.jit_compile,
+        )
+        self.fixed = self.program.read_fixed(self.constants)
+        self.positions = reshape(slots, (-1,))
+
+    def run(self, n_steps: tf.Tensor, variables: Variables) -> list[tf.Tensor]:
+        """Simulate, assign the state, and return the outputs."""
+        carried = self.carried
+        arrays = self._make_arrays()
+        loop_vars = carried.pack(tf.constant(0), self.state), arrays
+        if self.steps.hoisted:
+            loop_vars = tf.while_loop(
+                lambda carry, _: carried.step_number(carry) < n_steps,
+                lambda carry, arrays: self._segment(n_steps, carry, arrays),
+                loop_vars,
+                parallel_iterations=1,
+            )
+        else:
+            loop_vars = self._simulate(n_steps, *loop_vars)
+        carry, arrays = loop_vars
+        results = [array.stack() for array in arrays]
+        for variable, value in zip(variables.state, carried.state(carry), strict=True):
+            variable.assign(value)
+        return results
+
+    def _make_arrays(self) -> list[tf.TensorArray]:
+        """Return arrays for the outputs."""
+        minibatch = self.program.config.minibatch_size
+        return [
+            tf.TensorArray(
+                self.steps.dtypes[store.outputs[0]],
+                size=self.shape.slots[store.outputs[0]],
+                element_shape=(minibatch, sum(store.sizes)),
+            )
+            for store in self.steps.stores
+        ]
+
+    def _inputs(self, i: tf.Tensor) -> list[tf.Tensor]:
+        return [tf.gather(values, i) for values in self.frames]
+
+    def _one_step(
+        self,
+        carry: Any,
+        arrays: list[tf.TensorArray],
+        prepared: Mapping[int, tf.Tensor],
+    ) -> _LoopVars:
+        i = self.carried.step_number(carry)
+        state, values = self.program.step(
+            self.constants,
+            self.fixed,
+            self.carried.state(carry),
+            self._inputs(i),
+            self.steps.jit_pieces,
+            self.steps.hoisted,
+            prepared,
+        )
+        # several outputs can share a clock
+        clocks, capacity = self.shape.clocks, self.shape.capacity
+        where = {
+            clock: tf.gather(self.positions, i + clock * capacity if clock else i)
+            for clock in set(clocks)
+        }
+        arrays = [
+            array.write(where[clocks[store.outputs[0]]], store.join(values))
+            for array, store in zip(arrays, self.steps.stores, strict=True)
+        ]
+        return self.carried.pack(i + 1, state), arrays
+
+    def _simulate(
+        self,
+        end: tf.Tensor,
+        carry: Any,
+        arrays: list[tf.TensorArray],
+        prepared: Mapping[int, tf.Tensor] = MappingProxyType({}),
+    ) -> _LoopVars:
+        """Simulate until some step: several in a turn, then the rest one by one."""
+
+        def several(n):
+            def body(carry, arrays):
+                for _ in range(n):
+                    carry, arrays = self._one_step(carry, arrays, prepared)
+                return carry, arrays
+
+            return body
+
+        loop_vars = carry, arrays
+        for n in dict.fromkeys((self.steps.unroll, 1)):
+            loop_vars = tf.while_loop(
+                lambda carry, _, n=n: self.carried.step_number(carry) + n <= end,
+                several(n),
+                loop_vars,
+                parallel_iterations=1,
+            )
+        return loop_vars
+
+    def _segment(
+        self, n_steps: tf.Tensor, carry: Any, arrays: list[tf.TensorArray]
+    ) -> _LoopVars:
+        """Simulate a segment, with what serves all of its steps."""
+        i = self.carried.step_number(carry)
+        prepared = self.program.prepare(
+            self.constants,
+            self.fixed,
+            self.carried.state(carry),
+            self._inputs(i),
+            self.steps.hoisted,
+        )
+        end = tf.minimum(self.slots[-1, i], n_steps)
+        return self._simulate(end, carry, arrays, prepared)
+
+
 def make_chunk_function(
     program: StepProgram,
     variables: Variables,
@@ -198,94 +351,14 @@ def make_chunk_function(
         [plan.shape for plan in outputs],
     )
 
+    steps = _Steps(
+        program, shape, stores, dtypes, unroll, jit_compile, jit_pieces, twins, hoisted
+    )
+
     @tf.function(jit_compile=jit_compile, autograph=False)
     def run(n_steps, *inputs_and_slots):
         *frames, slots = inputs_and_slots
-        constants = [tf.convert_to_tensor(v) for v in variables.constants]
-        state = [tf.convert_to_tensor(v) for v in variables.state]
-        carried = Carried(program, state, twins, shape.capacity, jit_compile)
-        fixed = program.read_fixed(constants)
-        positions = reshape(slots, (-1,))
-        arrays = [
-            tf.TensorArray(
-                dtypes[store.outputs[0]],
-                size=shape.slots[store.outputs[0]],
-                element_shape=(minibatch, sum(store.sizes)),
-            )
-            for store in stores
-        ]
-
-        def inputs(i):
-            return [tf.gather(values, i) for values in frames]
-
-        def one_step(carry, arrays, prepared):
-            i = carried.step_number(carry)
-            state, values = program.step(
-                constants,
-                fixed,
-                carried.state(carry),
-                inputs(i),
-                jit_pieces,
-                hoisted,
-                prepared,
-            )
-            # several outputs can share a clock
-            where = {
-                clock: tf.gather(positions, i + clock * shape.capacity if clock else i)
-                for clock in set(shape.clocks)
-            }
-            arrays = [
-                array.write(where[shape.clocks[store.outputs[0]]], store.join(values))
-                for array, store in zip(arrays, stores, strict=True)
-            ]
-            return carried.pack(i + 1, state), arrays
-
-        def simulate(end, carry, arrays, prepared=MappingProxyType({})):
-            def steps(n):
-                def body(carry, arrays):
-                    for _ in range(n):
-                        carry, arrays = one_step(carry, arrays, prepared)
-                    return carry, arrays
-
-                return body
-
-            loop_vars = carry, arrays
-            for n in dict.fromkeys((unroll, 1)):
-                loop_vars = tf.while_loop(
-                    lambda carry, _, n=n: carried.step_number(carry) + n <= end,
-                    steps(n),
-                    loop_vars,
-                    parallel_iterations=1,
-                )
-            return loop_vars
-
-        def segment(carry, arrays):
-            i = carried.step_number(carry)
-            prepared = program.prepare(
-                constants,
-                fixed,
-                carried.state(carry),
-                inputs(i),
-                hoisted,
-            )
-            end = tf.minimum(slots[-1, i], n_steps)
-            return simulate(end, carry, arrays, prepared)
-
-        loop_vars = carried.pack(tf.constant(0), state), arrays
-        if hoisted:
-            loop_vars = tf.while_loop(
-                lambda carry, _: carried.step_number(carry) < n_steps,
-                segment,
-                loop_vars,
-                parallel_iterations=1,
-            )
-        else:
-            loop_vars = simulate(n_steps, *loop_vars)
-        carry, arrays = loop_vars
-        results = [array.stack() for array in arrays]
-        for variable, value in zip(variables.state, carried.state(carry), strict=True):
-            variable.assign(value)
-        return results
+        return _Loop(steps, variables, frames, slots).run(n_steps, variables)
 
     def frame_spec(block):
         dims = (shape.capacity, minibatch, block.size)

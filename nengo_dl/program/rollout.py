@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from nengo_dl.builders.value_store import ValueStore
 from nengo_dl.program.scan import Product, scan
 from nengo_dl.program.schedule import Kind, Schedule
 from nengo_dl.program.step import StepProgram
@@ -151,6 +152,11 @@ class _Run:
         shape = (self.n_steps, self.minibatch, value.shape[-1])
         return tf.reshape(tf.broadcast_to(value, shape), (-1, shape[-1]))
 
+    def _by_step(self, number: int) -> tf.Tensor:
+        """Return what a block has in all steps, shape ``(n_steps, rows, size)``."""
+        shape = (self.n_steps, -1, self.layout.blocks[number].size)
+        return tf.reshape(self.moving[number], shape)
+
     def execute(self, recompute):
         """Run all schedule; see `run_schedule`."""
         by_number = dict(zip(self.state_numbers, self.state, strict=True))
@@ -190,8 +196,11 @@ class _Run:
             found |= self.schedule.read[number] | self.schedule.written[number]
         return found
 
-    def _read_in_loop(self, groups: Sequence[int]) -> set[int]:
-        """Return the blocks that groups need for what was not read before the loop."""
+    def _read_in_loop(self, groups: Sequence[int], in_loop: Sequence[bool]) -> set[int]:
+        """Return the blocks that groups and outputs in a loop need.
+
+        Without those of which the operands were read before the loop.
+        """
         found: set[int] = set()
         for number in groups:
             bound = self.layout.groups[number]
@@ -199,6 +208,9 @@ class _Run:
             for plan in (*bound.reads, *bound.previous):
                 if id(plan) not in self.fixed:
                     found |= {piece.block for piece in plan.pieces}
+        for plan, looped in zip(self.wanted, in_loop, strict=True):
+            if looped:
+                found |= {piece.block for piece in plan.pieces}
         return found
 
     def _spread(self, blocks: set[int]) -> dict[int, tf.Tensor]:
@@ -215,30 +227,13 @@ class _Run:
         states = sorted(
             {b for n in groups for b in self.schedule.written[n] if b in by_number}
         )
-        # outputs of state are read at a certain moment of a step
-        in_loop = [
-            result is None and any(piece.block in states for piece in plan.pieces)
-            for plan, result in zip(self.wanted, results, strict=True)
-        ]
-        reads = self._read_in_loop(groups)
-        for plan, looped in zip(self.wanted, in_loop, strict=True):
-            if looped:
-                reads |= {piece.block for piece in plan.pieces}
+        in_loop = self._read_at_steps(states, results)
+        reads = self._read_in_loop(groups, in_loop)
         still = sorted(reads & set(self.still) - set(self.moving))
         moving = sorted(reads & set(self.moving))
-        fixed_plans = [
-            id(plan)
-            for number in groups
-            for plan in self.layout.groups[number].reads
-            if id(plan) in self.fixed
-        ]
-        fixed_plans = list(dict.fromkeys(fixed_plans))
+        fixed_plans = self._fixed_plans(groups)
         exported = self._exported(groups, later, in_loop)
-        products = {
-            number: product
-            for number in groups
-            if (product := self._product(number, fixed_plans)) is not None
-        }
+        products = self._products(groups, fixed_plans)
         places = {number: place for place, number in enumerate(products)}
 
         def step(invariants, state, items, multiply):
@@ -248,27 +243,75 @@ class _Run:
             start.update(zip(states, state, strict=True))
             store = self.program.store(start)
             for number in groups:
-                if number in products:
+                if number in places:
                     bound = self.layout.groups[number]
                     result = multiply(places[number], store.read(bound.reads[1]))
                     store.inc(bound.incs[0], result)
                 else:
                     self.program.run_group(number, store, fixed)
-            outputs = []
-            for plan, updated, looped in zip(
-                self.wanted, self.updated, in_loop, strict=True
-            ):
-                if looped:
-                    value = store.read_final(plan) if updated else store.read(plan)
-                    shape = (self.minibatch, *plan.shape)
-                    outputs.append(tf.broadcast_to(value, shape))
-            for number in exported:
-                size = self.layout.blocks[number].size
-                outputs.append(
-                    tf.broadcast_to(store.value_of(number), (self.minibatch, size))
-                )
+            outputs = self._loop_outputs(store, in_loop, exported)
             return store.next_state(states), outputs
 
+        last, found = scan(
+            step,
+            [
+                *(self.fixed[key] for key in fixed_plans),
+                *(self.still[n] for n in still),
+            ],
+            [by_number[n] for n in states],
+            [self._by_step(n) for n in moving],
+            self.n_steps,
+            self._loop_shapes(in_loop, exported),
+            recompute,
+            list(products.values()),
+        )
+        by_number.update(zip(states, last, strict=True))
+        for i, looped in enumerate(in_loop):
+            if looped:
+                results[i] = found.pop(0)
+        for number, value in zip(exported, found, strict=True):
+            self.moving[number] = self._all_steps(value)
+
+    def _read_at_steps(self, states, results) -> list[bool]:
+        """Return which outputs a loop reads: those of state, at a moment of a step."""
+        return [
+            result is None and any(piece.block in states for piece in plan.pieces)
+            for plan, result in zip(self.wanted, results, strict=True)
+        ]
+
+    def _fixed_plans(self, groups: Sequence[int]) -> list[int]:
+        """Return the identities of operands that were read before, each once."""
+        found = [
+            id(plan)
+            for number in groups
+            for plan in self.layout.groups[number].reads
+            if id(plan) in self.fixed
+        ]
+        return list(dict.fromkeys(found))
+
+    def _loop_outputs(
+        self, store: ValueStore, in_loop: Sequence[bool], exported: Sequence[int]
+    ) -> list[tf.Tensor]:
+        """Return what a step in a loop gives: outputs, and blocks for later phases."""
+        outputs = []
+        for plan, updated, looped in zip(
+            self.wanted, self.updated, in_loop, strict=True
+        ):
+            if looped:
+                value = store.read_final(plan) if updated else store.read(plan)
+                shape = (self.minibatch, *plan.shape)
+                outputs.append(tf.broadcast_to(value, shape))
+        for number in exported:
+            size = self.layout.blocks[number].size
+            outputs.append(
+                tf.broadcast_to(store.value_of(number), (self.minibatch, size))
+            )
+        return outputs
+
+    def _loop_shapes(
+        self, in_loop: Sequence[bool], exported: Sequence[int]
+    ) -> list[tuple[tf.DType, tuple[int, ...]]]:
+        """Return types and shapes of what a step in a loop gives."""
         shapes = [
             (self._dtype(plan.pieces[0].block), (self.minibatch, *plan.shape))
             for plan, looped in zip(self.wanted, in_loop, strict=True)
@@ -278,30 +321,17 @@ class _Run:
             (self._dtype(n), (self.minibatch, self.layout.blocks[n].size))
             for n in exported
         ]
-        sequences = [
-            tf.reshape(self.moving[n], (self.n_steps, -1, self.layout.blocks[n].size))
-            for n in moving
-        ]
-        last, found = scan(
-            step,
-            [
-                *(self.fixed[key] for key in fixed_plans),
-                *(self.still[n] for n in still),
-            ],
-            [by_number[n] for n in states],
-            sequences,
-            self.n_steps,
-            shapes,
-            recompute,
-            list(products.values()),
-        )
-        by_number.update(zip(states, last, strict=True))
-        found = list(found)
-        for i, looped in enumerate(in_loop):
-            if looped:
-                results[i] = found.pop(0)
-        for number, value in zip(exported, found, strict=True):
-            self.moving[number] = self._all_steps(value)
+        return shapes
+
+    def _products(
+        self, groups: Sequence[int], fixed_plans: Sequence[int]
+    ) -> dict[int, Product]:
+        """Return what groups multiply, by their numbers; see `_product`."""
+        return {
+            number: product
+            for number in groups
+            if (product := self._product(number, fixed_plans)) is not None
+        }
 
     def _product(self, number, fixed_plans) -> Product | None:
         """Return what a group multiplies, if that is a constant and something else."""

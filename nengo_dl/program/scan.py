@@ -243,40 +243,24 @@ def _backward(
 
     Only what a step really depends on is accumulated or stored.
     """
-    floats = [value.dtype.is_floating for value in history]
     d_state = [
         _zeros_if_none(d, values[0])
-        for d, values, is_float in zip(d_state, history, floats)
-        if is_float
-    ]
-    arrays = [
-        tf.TensorArray(values.dtype, size=n_steps, element_shape=values.shape[1:])
-        for values in sequences
+        for d, values in zip(d_state, history)
         if values.dtype.is_floating
     ]
+    arrays = _arrays_of_items(sequences, n_steps)
     totals = [tf.zeros_like(v) for v in invariants if v.dtype.is_floating]
-    factors = [
-        tf.TensorArray(p.dtype, size=n_steps, element_shape=shape)
-        for p in products
-        for shape in (p.operand_shape, p.result_shape)
-    ]
+    factors = _arrays_of_factors(products, n_steps)
 
     def one_step(i, d_state, totals, arrays, factors):
-        before = [values[i] for values in history]
-        items = [values[i] for values in sequences]
-        found, pairs = _differentiate_step(
+        d_given, d_before, d_items, pairs = _differentiate_step(
             body,
-            list(invariants),
-            before,
-            items,
+            i,
+            [invariants, history, sequences],
             products,
-            [values[i] for values in kept],
+            kept,
             d_state,
-            lambda number: d_outputs[number][i],
-            [d is not None for d in d_outputs],
-        )
-        d_given, d_before, d_items = _split(
-            found, [len(totals), len(d_state), len(arrays)]
+            d_outputs,
         )
         factors = [array.write(i, value) for array, value in zip(factors, pairs)]
         totals = [t if d is None else t + d for t, d in zip(totals, d_given)]
@@ -301,50 +285,74 @@ def _backward(
             invariants[product.invariant],
             *factors[2 * number : 2 * number + 2],
         )
-    totals, d_state = iter(totals), iter(d_state)
-    arrays = iter([array.stack() for array in arrays])
     return [
-        *(next(totals) if v.dtype.is_floating else None for v in invariants),
-        *(next(d_state) if is_float else None for is_float in floats),
-        *(next(arrays) if v.dtype.is_floating else None for v in sequences),
+        *_at_floats(totals, invariants),
+        *_at_floats(d_state, history),
+        *_at_floats([array.stack() for array in arrays], sequences),
     ]
+
+
+def _arrays_of_items(sequences, n_steps):
+    """Return arrays for the gradients of all items of sequences."""
+    return [
+        tf.TensorArray(values.dtype, size=n_steps, element_shape=values.shape[1:])
+        for values in sequences
+        if values.dtype.is_floating
+    ]
+
+
+def _arrays_of_factors(products, n_steps):
+    """Return arrays for operands, and gradients of results, of products."""
+    return [
+        tf.TensorArray(p.dtype, size=n_steps, element_shape=shape)
+        for p in products
+        for shape in (p.operand_shape, p.result_shape)
+    ]
+
+
+def _at_floats(gradients, values):
+    """Return gradients in the places of floating point values, None elsewhere."""
+    found = iter(gradients)
+    return [next(found) if v.dtype.is_floating else None for v in values]
 
 
 def _zeros_if_none(value, like):
     return tf.zeros_like(like) if value is None else value
 
 
-def _differentiate_step(
-    body, given, before, items, products, kept, d_state, d_output_of, has_gradient
-):
-    """Compute a step again; return its gradients, and the factors of its products.
+def _differentiate_step(body, i, arguments, products, kept, d_state, d_outputs):
+    """Compute step ``i`` again; return its gradients, and the factors of its products.
 
-    Gradients are those for all floating point values given, before and items. Factors
-    are operands, and gradients of results, one after the other.
+    Gradients are three lists, for those of the arguments (invariants, history,
+    sequences) that are floating point. Factors are operands, and gradients of results,
+    one after the other.
     """
+    given, *sequences = map(list, arguments)
+    before, items = ([values[i] for values in known] for known in sequences)
     sources = [v for v in (*given, *before, *items) if v.dtype.is_floating]
     with tf.GradientTape() as tape:
         tape.watch(sources)
-        multiply = _Multiplier(products, given, kept)
+        multiply = _Multiplier(products, given, [values[i] for values in kept])
         after, outputs = body(given, before, items, multiply)
     targets, upstream = [], []
     floating = [value for value in after if value.dtype.is_floating]
     for value, d in zip(floating, d_state):
         targets.append(value)
         upstream.append(d)
-    for number, value in enumerate(outputs):
-        if has_gradient[number] and value.dtype.is_floating:
+    for value, d in zip(outputs, d_outputs):
+        if d is not None and value.dtype.is_floating:
             targets.append(value)
-            upstream.append(d_output_of(number))
+            upstream.append(d[i])
     results = [multiply.results[number] for number in range(len(products))]
     found = tape.gradient(targets, [*sources, *results], upstream)
-    d_results = found[len(sources) :]
+    counts = [sum(value.dtype.is_floating for value in values) for values in arguments]
+    *gradients, d_results = _split(found, [*counts, len(products)])
     factors = [
         value
         for number, (d, result) in enumerate(zip(d_results, results))
         for value in (multiply.operands[number], _zeros_if_none(d, result))
     ]
-    return found[: len(sources)], factors
+    return *gradients, factors
 
 
 def _gradient_of_constant(product, constant, operands, d_results):
