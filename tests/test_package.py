@@ -156,6 +156,44 @@ def test_module_without_a_layer_is_refused():
         layer_of("misc")
 
 
+#: Most lines of a module, and of a function without its signature and docstring.
+MOST_LINES = 400
+MOST_LINES_OF_FUNCTION = 50
+
+#: How the reason begins that a longer function gives in its docstring.
+REASON = "Long because"
+
+
+def long_functions(source):
+    """Names and lengths of functions that are too long, and give no reason for it."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        docstring = ast.get_docstring(node)
+        body = node.body if docstring is None else node.body[1:]
+        length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+        if length > MOST_LINES_OF_FUNCTION and REASON not in (docstring or ""):
+            yield node.name, length
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: dotted_name(path) or "init")
+def test_module_has_one_subject(path):
+    source = path.read_text(encoding="utf-8")
+    n_lines = len(source.splitlines())
+    assert n_lines <= MOST_LINES, f"Which two subjects are in {path.name}?"
+    assert not list(long_functions(source)), f"divide, or say: {REASON} ..."
+
+
+def test_long_function_is_found():
+    body = "    x = 0\n" * (MOST_LINES_OF_FUNCTION + 1)
+    reason = f'    """Do much.\n\n    {REASON} it is one table.\n    """\n'
+    other = '    """Do much."""\n'
+    for head, n_found in (("", 1), (other, 1), (reason, 0)):
+        found = list(long_functions(f"class A:\n  def f(self):\n{head}{body}"))
+        assert found == [("f", MOST_LINES_OF_FUNCTION + 1)] * n_found
+    assert not list(long_functions(f"def f():\n{body[10:]}"))
+
+
 def test_every_folder_is_a_package():
     folders = {path.parent for path in MODULES}
     assert {f for f in folders if not (f / "__init__.py").exists()} == set()
