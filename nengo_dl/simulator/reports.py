@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import nengo
 
-from nengo_dl.inspection.spike_rates import SpikeRates, measure_rates
+from nengo_dl.inspection.measured_rates import measure_rates
+from nengo_dl.inspection.spike_rates import SpikeRates
 from nengo_dl.inspection.summary import Summary, summarize
 from nengo_dl.simulator.base import SimulatorBase
 

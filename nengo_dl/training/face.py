@@ -35,6 +35,7 @@ from nengo_dl.training.history import TrainingHistory
 from nengo_dl.training.keras_data import names_of
 from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.keras_model import SimulatorModel
+from nengo_dl.training.metrics import find_metrics
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.summaries import TrainingSummaries
 from nengo_dl.training.terms import Term, find_terms
@@ -341,35 +342,8 @@ class Training:
 
     def metrics(self, metrics, data, terms) -> dict[str, Term]:
         """Return the terms of metrics by name."""
-        if metrics is None:
-            return {}
-        if not isinstance(metrics, Mapping):
-            raise ValidationError(
-                "Must be a dict of {name: function} or {name: {Probe: function}} (got "
-                f"{type(metrics).__name__})",
-                attr="metrics",
-                obj=self.owner,
-            )
         probes = list(dict.fromkeys(p for term in terms for p in term.probes))
-        found = {}
-        for name, metric in metrics.items():
-            if not isinstance(metric, Mapping):
-                if len(probes) > 1:
-                    raise ValidationError(
-                        f"With several probes, {name!r} must be a dict of "
-                        "{Probe: function}",
-                        attr="metrics",
-                        obj=self.owner,
-                    )
-                metric = {probes[0]: metric}
-            for key, function in metric.items():
-                members = key if isinstance(key, tuple) else (key,)
-                (term,) = find_terms(
-                    {key: function}, members, self.shapes, self.owner, "metrics"
-                )
-                label = name if len(metric) == 1 else f"{name}_{key.label or key}"
-                found[label] = term
-        return found
+        return find_metrics(metrics, probes, self.shapes, self.owner)
 
     def _validation(self, validation, terms) -> ArrayData | StreamData:
         if isinstance(validation, Mapping):
