@@ -10,19 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from nengo.builder.operator import SimPyFunc
-from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
-from nengo_dl.compiler.process_traits import traits_of
 from nengo_dl.execution.executor import Chunk, Executor, ExecutorChoice
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.single_steps import SingleSteps
 from nengo_dl.execution.sources import Sources
 from nengo_dl.execution.state import StateStore
+from nengo_dl.execution.user_code import has_user_code
 from nengo_dl.profiling.profiler import annotate
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
@@ -101,7 +99,7 @@ class Session:
         self._is_watched = False
         self.steps_apart: int | None = None
         self.is_apart = False
-        self._watches_first = shows_state and _has_user_code(plan)
+        self._watches_first = shows_state and has_user_code(plan)
         store.before_reading = self.note_reading
 
     @property
@@ -396,12 +394,3 @@ class Session:
         return (
             max(1, min(most, int(tuning.CHUNK_SECONDS / seconds))) if seconds else most
         )
-
-
-def _has_user_code(plan: Plan) -> bool:
-    """Whether functions or classes of users run in each step."""
-    return bool(plan.callbacks) or any(
-        isinstance(op, SimPyFunc)
-        or (isinstance(op, SimProcess) and traits_of(op.process).keeps_more)
-        for op in plan.split.host
-    )

@@ -10,7 +10,10 @@ from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.processes import SimProcess
 from nengo.exceptions import SimulationError
 
-__all__ = ["assign_result", "describe", "failed", "run_step"]
+from nengo_dl.compiler.plan import Plan
+from nengo_dl.compiler.process_traits import traits_of
+
+__all__ = ["assign_result", "describe", "failed", "has_user_code", "run_step"]
 
 #: The type of most arrays; NumPy has one object for it.
 _FLOAT64 = np.dtype(np.float64)
@@ -113,3 +116,12 @@ def describe(op: Operator) -> str:
     if isinstance(op, SimProcess):
         return f"The process {op.process} (output {op.output.name})"
     return f"The operator {op}"
+
+
+def has_user_code(plan: Plan) -> bool:
+    """Whether functions or classes of users run in each step."""
+    return bool(plan.callbacks) or any(
+        isinstance(op, SimPyFunc)
+        or (isinstance(op, SimProcess) and traits_of(op.process).keeps_more)
+        for op in plan.split.host
+    )
