@@ -227,8 +227,8 @@ def test_names_of_connections_are_those_of_their_ends_or_their_label():
     with nengo_dl.Simulator(net, progress_bar=False) as sim:
         blocks = sim._session.store.trained_variables
         names = " ".join(variable.name for variable in blocks)
-    assert "gr_e_1_.encoders" in names
-    assert "gr_e_1_->node.weights" in names
+    assert "gr_e_1.encoders" in names
+    assert "gr_e_1->node.weights" in names
     assert "readout.weights" in names
 
 

@@ -11,7 +11,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
 
 from nengo_dl.builders import BuildConfig, find_builder
-from nengo_dl.builders.neurons import equations
+from nengo_dl.builders.neurons import lif_equations
 from nengo_dl.builders.neurons.lif import LIFBuilder
 from nengo_dl.builders.neurons.spiking import StochasticRoundingBuilder
 from nengo_dl.compiler.operators import StochasticRounding
@@ -354,7 +354,7 @@ def test_second_derivative_of_lif_rates_equals_finite_differences():
     def slope(J):
         with tf.GradientTape() as tape:
             tape.watch(J)
-            rates = equations.lif_rates(J, 0.02, 0.002, 1.5)
+            rates = lif_equations.lif_rates(J, 0.02, 0.002, 1.5)
         return tape.gradient(rates, J)
 
     J = tf.constant(np.array([[-1.0, 0.5, 1.2, 2.0, 5.0, 30.0]]))

@@ -725,12 +725,8 @@ def test_input_feeds_replace_every_kind_of_input_node(output):
         probe = nengo.Probe(node)
     values = np.arange(6.0).reshape(1, 3, 2)
     with simulator(net) as sim:
-        if output is None:
-            with pytest.raises(ValidationError, match=mentions("input_feeds")):
-                sim.run_steps(3, input_feeds={node: values})
-        else:
-            sim.run_steps(3, input_feeds={node: values})
-            np.testing.assert_array_equal(sim.data[probe], values[0])
+        sim.run_steps(3, input_feeds={node: values})
+    np.testing.assert_array_equal(sim.data[probe], values[0])
 
 
 def test_input_feeds_may_be_nan(sim, channel):
@@ -1074,7 +1070,7 @@ def test_variables_have_other_values_during_a_run_only():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"dt": 0}, r"dt: Must be a number of seconds above 0 \(got 0\)"),
+        ({"dt": 0}, r"dt: Must be a number of seconds above 0, .*\(got 0\)"),
         ({"dt": -0.001}, "above 0"),
         ({"dt": np.nan}, "above 0"),
         ({"dt": "1 ms"}, r"got '1 ms'"),
