@@ -45,15 +45,13 @@ class ProfileOptions:
     tracer: Mapping[str, Any] = field(default_factory=dict)
 
 
-def check_profile(profile: Any, owner: object) -> ProfileOptions | None:
+def check_profile(profile: Any) -> ProfileOptions | None:
     """Return the options of a profile, None for no profile.
 
     Parameters
     ----------
     profile : bool or dict
         What the user passed.
-    owner : object
-        For error messages.
 
     Raises
     ------
@@ -63,7 +61,7 @@ def check_profile(profile: Any, owner: object) -> ProfileOptions | None:
     """
 
     def refuse(message: str) -> ValidationError:
-        return ValidationError(message, attr="profile", obj=owner)
+        return ValidationError(message, attr="profile")
 
     known = [*_OWN_OPTIONS, *tf.profiler.experimental.ProfilerOptions._fields]
     if profile is None or profile is False:

@@ -29,6 +29,7 @@ from nengo_dl.program.placement import Placement
 from nengo_dl.simulator.old_names import OldNames
 from nengo_dl.simulator.options import check_memory, check_options, choose_seed
 from nengo_dl.support.arguments import check_seed
+from nengo_dl.support.errors import ErrorsOf, errors_of_self
 from nengo_dl.support.forks import PROCESS, check_not_forked, tensorflow_runs
 from nengo_dl.support.garbage import rare_collections
 from nengo_dl.support.interrupts import DeferredInterrupt
@@ -78,6 +79,7 @@ def doing(
 class SimulatorBase(OldNames):
     """Makes what all faces of the simulator work on; see `nengo_dl.Simulator`."""
 
+    @errors_of_self
     def __init__(
         self,
         network: nengo.Network | None,
@@ -109,7 +111,6 @@ class SimulatorBase(OldNames):
             progress_bar,
             jit_compile,
             optimize,
-            self,
         )
         self.model = options.model
         self.dtype = options.dtype
@@ -121,7 +122,7 @@ class SimulatorBase(OldNames):
         self.jit_compile = options.jit_compile
         self.optimize = options.optimize
         if seed is not None:
-            check_seed(seed, self)
+            check_seed(seed)
         self._training: Training | None = None
         self._keras_training: Any = None
         # values of inputs for the next call of `step`, if it is part of a run
@@ -137,7 +138,7 @@ class SimulatorBase(OldNames):
             if network is not None:
                 self.model.build(network, progress=tracker.next_stage("Building"))
             # after the network's, as in Nengo: both may come from one stream
-            self.seed = choose_seed(seed, network, self)
+            self.seed = choose_seed(seed, network)
             with tracker.next_stage("Compiling", "Compilation"):
                 self._compile(options.settings)
         self._board = self._open_board()
@@ -155,7 +156,7 @@ class SimulatorBase(OldNames):
     def _compile(self, settings: NetworkSettings) -> None:
         """Compile the built model, and open a session that runs it."""
         model = self.model
-        check_memory(model.operators, self.dtype, self.minibatch_size or 1, self)
+        check_memory(model.operators, self.dtype, self.minibatch_size or 1)
         self._input_signals = self._find_input_nodes()
         fixed = {
             signal: signal.initial_value
@@ -178,7 +179,6 @@ class SimulatorBase(OldNames):
             raise ValidationError(
                 "The model has no operators, so there is nothing to simulate",
                 attr="model",
-                obj=self,
             )
         self._session = open_session(
             plan,
@@ -321,9 +321,13 @@ class SimulatorBase(OldNames):
 
     @contextlib.contextmanager
     def _doing(self, action: str, within: Collection[str] = TRAINING) -> Iterator[None]:
-        """Return a context in which nothing else is done, and Ctrl-C waits."""
+        """Return a context in which nothing else is done, and Ctrl-C waits.
+
+        Validation errors in it are errors of the simulator.
+        """
         self._check_open(action)
-        with self._occupation.during(action, within), DeferredInterrupt():
+        occupied = self._occupation.during(action, within)
+        with ErrorsOf(self), occupied, DeferredInterrupt():
             yield
 
     def __enter__(self) -> Self:

@@ -11,6 +11,7 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.simulator.base import doing
 from nengo_dl.simulator.training import TrainingFace
+from nengo_dl.support.errors import errors_of_self
 from nengo_dl.training.keras_face import KerasTraining
 from nengo_dl.training.keras_model import SimulatorModel
 
@@ -39,6 +40,7 @@ class KerasFace(TrainingFace):
         """
         return self._get_training().keras_model
 
+    @errors_of_self
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -97,14 +99,12 @@ class KerasFace(TrainingFace):
                 "A simulator runs compiled functions; for looking at values within a "
                 "step, make it with jit_compile=False and probe them",
                 attr="run_eagerly",
-                obj=self,
             )
         if jit_compile != "auto" and jit_compile != self.jit_compile:
             raise ValidationError(
                 f"The simulator was made with jit_compile={self.jit_compile} (got "
                 f"{jit_compile!r})",
                 attr="jit_compile",
-                obj=self,
             )
         if metrics is None:
             metrics = weighted_metrics
@@ -112,7 +112,6 @@ class KerasFace(TrainingFace):
             raise ValidationError(
                 "Give all metrics as metrics: items have no weights",
                 attr="weighted_metrics",
-                obj=self,
             )
         self._keras.compile(optimizer, loss, metrics, loss_weights)
 
@@ -213,8 +212,8 @@ class KerasFace(TrainingFace):
             ("class_weight", class_weight),
             ("sample_weight", sample_weight),
         ):
-            _refuse_weights(name, value, self)
-        _refuse_stateful(stateful, self)
+            _refuse_weights(name, value)
+        _refuse_stateful(stateful)
         validation = None
         if validation_data is not None:
             validation = (
@@ -223,7 +222,7 @@ class KerasFace(TrainingFace):
                 else (validation_data, None)
             )
             if len(validation) > 2:
-                _refuse_weights("sample_weight", validation[2], self)
+                _refuse_weights("sample_weight", validation[2])
                 validation = validation[:2]
         return face.fit(
             x,
@@ -272,8 +271,8 @@ class KerasFace(TrainingFace):
             Means over all items.
         """
         self._keras.check_batch_size(batch_size)
-        _refuse_weights("sample_weight", sample_weight, self)
-        _refuse_stateful(stateful, self)
+        _refuse_weights("sample_weight", sample_weight)
+        _refuse_stateful(stateful)
         return self._keras.evaluate(x, y, n_steps, verbose, steps, callbacks)
 
     @doing("predict")
@@ -314,7 +313,7 @@ class KerasFace(TrainingFace):
         (6, 3, 1)
         """
         self._keras.check_batch_size(batch_size)
-        _refuse_stateful(stateful, self)
+        _refuse_stateful(stateful)
         return self._keras.predict(x, n_steps, verbose, steps, callbacks)
 
     def predict_on_batch(
@@ -356,23 +355,21 @@ class KerasFace(TrainingFace):
         return self._keras_training
 
 
-def _refuse_weights(name: str, value: Any, owner: object) -> None:
+def _refuse_weights(name: str, value: Any) -> None:
     if value is not None:
         raise ValidationError(
             "Weights of items or classes are not supported. Weigh in the loss, a "
             "function f(y_true, y_pred), or pass targets with NaN for what shall not "
             "count",
             attr=name,
-            obj=owner,
         )
 
 
-def _refuse_stateful(value: Any, owner: object) -> None:
+def _refuse_stateful(value: Any) -> None:
     if value:
         raise ValidationError(
             "Each minibatch starts from the initial state. For gradients that end "
             "after some steps while the state goes on, use truncation; for a "
             "simulation that goes on, run_steps with input_feeds",
             attr="stateful",
-            obj=owner,
         )

@@ -83,7 +83,6 @@ def check_options(
     progress_bar: bool | ProgressBar,
     jit_compile: bool | None,
     optimize: bool,
-    owner: object,
 ) -> SimulatorOptions:
     """Check the arguments of a simulator, in the order of its signature.
 
@@ -92,12 +91,10 @@ def check_options(
     ValidationError
         If an argument is of the wrong kind, or there is nothing to simulate.
     """
-    _check_subject(network, model, owner)
+    _check_subject(network, model)
     if jit_compile is not None and not isinstance(jit_compile, (bool, np.bool_)):
         raise ValidationError(
-            f"Must be None, True or False (got {jit_compile!r})",
-            attr="jit_compile",
-            obj=owner,
+            f"Must be None, True or False (got {jit_compile!r})", attr="jit_compile"
         )
     toplevel = getattr(model, "toplevel", None)
     settings = NetworkSettings.of(network if toplevel is None else toplevel)
@@ -106,19 +103,19 @@ def check_options(
     if unroll_simulation is None:
         unroll_simulation = settings.unroll_simulation
     checked = {
-        "dtype": check_dtype(settings.dtype if dtype is None else dtype, owner),
-        "device": check_device(device, owner),
+        "dtype": check_dtype(settings.dtype if dtype is None else dtype),
+        "device": check_device(device),
         "unroll_simulation": check_positive(
-            unroll_simulation, "unroll_simulation", owner, most=MOST_UNROLLED
+            unroll_simulation, "unroll_simulation", most=MOST_UNROLLED
         ),
         "minibatch_size": None
         if minibatch_size is None
-        else check_positive(minibatch_size, "minibatch_size", owner),
-        "tensorboard": check_folder(tensorboard, owner),
+        else check_positive(minibatch_size, "minibatch_size"),
+        "tensorboard": check_folder(tensorboard),
     }
     if model is None:
         model = Model(
-            dt=check_seconds(dt, "dt", owner),
+            dt=check_seconds(dt, "dt"),
             label=f"{network}, dt={dt:f}",
             decoder_cache=get_default_decoder_cache(),
             builder=FastBuilder(compiled=jit_compile is not False),
@@ -133,40 +130,35 @@ def check_options(
     )
 
 
-def _check_subject(network: object, model: object, owner: object) -> None:
+def _check_subject(network: object, model: object) -> None:
     """Raise unless there is something to simulate."""
     if network is None and model is None:
         raise ValidationError(
             "Pass a network, or a model that was built before; got None for both",
             attr="network",
-            obj=owner,
         )
     if network is not None and not isinstance(network, nengo.Network):
         raise ValidationError(
-            f"Must be a nengo.Network (got {type(network).__name__})",
-            attr="network",
-            obj=owner,
+            f"Must be a nengo.Network (got {type(network).__name__})", attr="network"
         )
     if model is not None and not isinstance(model, Model):
         raise ValidationError(
-            f"Must be a nengo.builder.Model (got {type(model).__name__})",
-            attr="model",
-            obj=owner,
+            f"Must be a nengo.builder.Model (got {type(model).__name__})", attr="model"
         )
 
 
-def choose_seed(seed: int | None, network: nengo.Network | None, owner: object) -> int:
+def choose_seed(seed: int | None, network: nengo.Network | None) -> int:
     """Return the seed of a simulation: as given, or as Nengo's simulator chooses it."""
     if seed is None:
         if network is not None and network.seed is not None:
             seed = network.seed + 1
         else:
             seed = np.random.randint(maxint)
-    return check_seed(seed, owner)
+    return check_seed(seed)
 
 
 def check_memory(
-    operators: Sequence[Operator], dtype: np.dtype, minibatch_size: int, owner: object
+    operators: Sequence[Operator], dtype: np.dtype, minibatch_size: int
 ) -> None:
     """Raise if the state of a simulation does not fit into the computer's memory.
 
@@ -178,8 +170,6 @@ def check_memory(
         Precision of the simulation.
     minibatch_size : int
         Number of items.
-    owner : object
-        For the error message.
 
     Raises
     ------
@@ -201,7 +191,6 @@ def check_memory(
             f"one time step, but there are {existing / 2**30:.4g} GiB. Simulate fewer "
             "at once",
             attr="minibatch_size",
-            obj=owner,
         )
 
 

@@ -16,6 +16,7 @@ from nengo_dl.parameters.saving import save_parameters
 from nengo_dl.parameters.training_state import TrainingState
 from nengo_dl.simulator.keras import KerasFace
 from nengo_dl.support.arguments import check_flag
+from nengo_dl.support.errors import errors_of_self
 from nengo_dl.tensor_node import mark_trained
 
 __all__ = ["ParametersFace"]
@@ -173,7 +174,7 @@ class ParametersFace(KerasFace):
     def _with_state(self, include_local: bool, include_state: Any) -> bool:
         if include_state is None:
             return include_local
-        return bool(include_local) or check_flag(include_state, "include_state", self)
+        return bool(include_local) or check_flag(include_state, "include_state")
 
     def _checkpoint(self, all_optimizers: bool = False) -> Checkpoint:
         """Return all that is saved of this simulation, in files and in copies."""
@@ -242,6 +243,7 @@ class ParametersFace(KerasFace):
         with self._doing("freeze parameters"):
             return freeze(self._parameters, objs, item)
 
+    @errors_of_self
     def get_nengo_params(
         self, nengo_objs: Any, as_dict: bool = False, item: int = 0
     ) -> dict[str, Any] | list[dict[str, Any]] | dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ from nengo_dl.inspection.measured_rates import measure_rates
 from nengo_dl.inspection.spike_rates import SpikeRates
 from nengo_dl.inspection.summary import Summary, summarize
 from nengo_dl.simulator.base import SimulatorBase
+from nengo_dl.support.errors import errors_of_self
 
 __all__ = ["ReportsFace"]
 
@@ -36,6 +37,7 @@ class ReportsFace(SimulatorBase):
         """
         return summarize(self._session, self.model, self._parameters)
 
+    @errors_of_self
     def spike_rates(
         self,
         ensembles: Iterable[nengo.Ensemble] | nengo.Ensemble | None = None,

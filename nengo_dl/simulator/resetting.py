@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.simulator.base import SimulatorBase
 from nengo_dl.support.arguments import check_flag, check_seconds, check_seed
+from nengo_dl.support.errors import errors_of_self
+from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["ResettingFace"]
 
@@ -58,9 +58,9 @@ class ResettingFace(SimulatorBase):
         True
         """
         with self._doing("reset", ()):
-            check_flag(include_trainable, "include_trainable", self)
-            check_flag(include_probes, "include_probes", self)
-            check_flag(include_processes, "include_processes", self)
+            check_flag(include_trainable, "include_trainable")
+            check_flag(include_probes, "include_probes")
+            check_flag(include_processes, "include_processes")
             if seed is not None:
                 if not include_processes:
                     raise ValidationError(
@@ -69,7 +69,7 @@ class ResettingFace(SimulatorBase):
                         attr="seed",
                         obj=self,
                     )
-                self.seed = check_seed(seed, self)
+                self.seed = check_seed(seed)
             self._come_back()
             if include_trainable:
                 self._session.store.reset_parameters()
@@ -121,8 +121,8 @@ class ResettingFace(SimulatorBase):
         0
         """
         with self._doing("reset"):
-            check_flag(include_trainable, "include_trainable", self)
-            check_flag(include_probes, "include_probes", self)
+            check_flag(include_trainable, "include_trainable")
+            check_flag(include_probes, "include_probes")
             self._come_back()
             if include_trainable:
                 self._session.store.reset_parameters()
@@ -131,6 +131,7 @@ class ResettingFace(SimulatorBase):
             if include_probes:
                 self.clear_probes()
 
+    @errors_of_self
     def trange(
         self, sample_every: float | None = None, dt: float | None = None
     ) -> np.ndarray:
@@ -168,18 +169,15 @@ class ResettingFace(SimulatorBase):
                     "Cannot specify both `dt` and `sample_every`. "
                     "Use `sample_every` only.",
                     attr="dt",
-                    obj=self,
                 )
-            warnings.warn(
-                "`dt` is deprecated. Use `sample_every` instead.",
-                DeprecationWarning,
-                stacklevel=2,
+            warn_user(
+                "`dt` is deprecated. Use `sample_every` instead.", DeprecationWarning
             )
             sample_every = dt
         if sample_every is None:
             sampling = Sampling()
         else:
-            period = check_seconds(sample_every, "sample_every", self)
+            period = check_seconds(sample_every, "sample_every")
             sampling = Sampling.every(period, self.dt)
         steps = np.arange(1, self.n_steps + 1)
         return self.dt * steps[sampling.mask(0, self.n_steps)]

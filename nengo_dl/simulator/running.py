@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +26,11 @@ from nengo_dl.support.arguments import (
     check_positive,
     temporary_values,
 )
+from nengo_dl.support.errors import errors_of_self
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.progress import track
 from nengo_dl.support.surroundings import check_surroundings
+from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["RunningFace"]
 
@@ -140,10 +141,9 @@ class RunningFace(SimulatorBase):
         n_steps = int(np.round(float(time_in_seconds) / self.dt))
         if n_steps == 0:
             self._check_open("run")
-            warnings.warn(
+            warn_user(
                 f"{time_in_seconds} results in running for 0 timesteps. Simulator "
-                f"still at time {self.time}.",
-                stacklevel=2,
+                f"still at time {self.time}."
             )
             return
         logger.info(
@@ -228,6 +228,7 @@ class RunningFace(SimulatorBase):
             step_by_step=True,
         )
 
+    @errors_of_self
     def _run_steps(
         self,
         n_steps,
@@ -242,15 +243,15 @@ class RunningFace(SimulatorBase):
         """Do what `run_steps` does; it may be a part of `step`."""
         self._check_open("run")
         check_surroundings("run")
-        n_steps = check_positive(n_steps, "n_steps", self, 0, int(_MOST_STEPS))
-        stateful = check_flag(stateful, "stateful", self, or_none=True)
+        n_steps = check_positive(n_steps, "n_steps", 0, int(_MOST_STEPS))
+        stateful = check_flag(stateful, "stateful", or_none=True)
         input_feeds = self._one_of(input_feeds, data)
         feeds = check_feeds(
-            input_feeds, self._input_signals, n_steps, self.minibatch_size or 1, self
+            input_feeds, self._input_signals, n_steps, self.minibatch_size or 1
         )
-        given, profile = profile, check_profile(profile, self)
+        given, profile = profile, check_profile(profile)
         if extra_feeds is not None:
-            checked = check_extra_feeds(extra_feeds, self)
+            checked = check_extra_feeds(extra_feeds)
             with (
                 temporary_values(checked),
                 fed_weights(self._session.store, self.model, checked),
@@ -266,10 +267,7 @@ class RunningFace(SimulatorBase):
                     step_by_step,
                 )
         if n_steps == 0:
-            warnings.warn(
-                f"Running for 0 timesteps. Simulator still at time {self.time}.",
-                stacklevel=2,
-            )
+            warn_user(f"Running for 0 timesteps. Simulator still at time {self.time}.")
             return
         if progress_bar is None:
             progress_bar = self.progress_bar

@@ -156,10 +156,10 @@ class TrainingFace(SimulatorBase):
         raise_unknown("train", unknown, arguments_of(TrainingFace.train))
         check_surroundings("train")
         recorder = find_summaries(
-            summaries, self._board, self.model, self.data.get_params, self
+            summaries, self._board, self.model, self.data.get_params
         )
         mark_trained(self.model)
-        options = check_profile(profile, self)
+        options = check_profile(profile)
         if options is not None:
             self._get_training().trainer.functions.show_labels()
         with recorded(options, self._session.step.labels):

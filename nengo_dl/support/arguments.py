@@ -35,15 +35,13 @@ __all__ = [
 _MOST_SECONDS = 1e9
 
 
-def check_dtype(dtype: Any, owner: object) -> np.dtype:
+def check_dtype(dtype: Any) -> np.dtype:
     """Return the NumPy type of a precision argument.
 
     Parameters
     ----------
     dtype : tf.DType or str or numpy.dtype or type
         float32 or float64 in any of their forms.
-    owner : object
-        For the error message.
 
     Raises
     ------
@@ -53,20 +51,18 @@ def check_dtype(dtype: Any, owner: object) -> np.dtype:
     found = floating_dtype(dtype)
     if found is None:
         raise ValidationError(
-            f"Must be tf.float32 or tf.float64 (got {dtype!r})", attr="dtype", obj=owner
+            f"Must be tf.float32 or tf.float64 (got {dtype!r})", attr="dtype"
         )
     return found
 
 
-def check_device(device: str | None, owner: object) -> str | None:
+def check_device(device: str | None) -> str | None:
     """Return a device name if TensorFlow has such a device.
 
     Parameters
     ----------
     device : str or None
         Such as ``"/cpu:0"``.
-    owner : object
-        For the error message.
 
     Raises
     ------
@@ -86,13 +82,12 @@ def check_device(device: str | None, owner: object) -> str | None:
         raise ValidationError(
             f"There is no device {device!r}; TensorFlow finds {', '.join(short)}",
             attr="device",
-            obj=owner,
         )
     return existing[[name.lower() for name in short].index(wanted)]
 
 
 def check_positive(
-    value: Any, name: str, owner: object, least: int = 1, most: int | None = None
+    value: Any, name: str, least: int = 1, most: int | None = None
 ) -> int:
     """Return an integer argument.
 
@@ -102,8 +97,6 @@ def check_positive(
         The argument.
     name : str
         Its name, for the error message.
-    owner : object
-        For the error message.
     least, most : int
         Smallest and largest value that is allowed.
 
@@ -114,20 +107,14 @@ def check_positive(
     """
     if not is_integer(value) or isinstance(value, bool) or value < least:
         raise ValidationError(
-            f"Must be an integer of at least {least} (got {value!r})",
-            attr=name,
-            obj=owner,
+            f"Must be an integer of at least {least} (got {value!r})", attr=name
         )
     if most is not None and value > most:
-        raise ValidationError(
-            f"Must be at most {most} (got {value!r})", attr=name, obj=owner
-        )
+        raise ValidationError(f"Must be at most {most} (got {value!r})", attr=name)
     return int(value)
 
 
-def check_flag(
-    value: Any, name: str, owner: object, or_none: bool = False
-) -> bool | None:
+def check_flag(value: Any, name: str, or_none: bool = False) -> bool | None:
     """Return an argument that is True or False.
 
     Parameters
@@ -136,8 +123,6 @@ def check_flag(
         The argument.
     name : str
         Its name, for the error message.
-    owner : object
-        For the error message.
     or_none : bool
         Whether None is allowed.
 
@@ -150,11 +135,11 @@ def check_flag(
         return None
     if not isinstance(value, bool | np.bool_):
         known = "True, False or None" if or_none else "True or False"
-        raise ValidationError(f"Must be {known} (got {value!r})", attr=name, obj=owner)
+        raise ValidationError(f"Must be {known} (got {value!r})", attr=name)
     return bool(value)
 
 
-def check_seconds(value: Any, name: str, owner: object) -> float:
+def check_seconds(value: Any, name: str) -> float:
     """Return a length of time that must be above zero.
 
     Parameters
@@ -163,8 +148,6 @@ def check_seconds(value: Any, name: str, owner: object) -> float:
         The argument, in seconds.
     name : str
         Its name, for the error message.
-    owner : object
-        For the error message.
 
     Raises
     ------
@@ -177,20 +160,17 @@ def check_seconds(value: Any, name: str, owner: object) -> float:
             "Must be a number of seconds above 0, and at most "
             f"{_MOST_SECONDS:g} (got {value!r})",
             attr=name,
-            obj=owner,
         )
     return float(value)
 
 
-def check_seed(seed: Any, owner: object) -> int:
+def check_seed(seed: Any) -> int:
     """Return a seed of random streams.
 
     Parameters
     ----------
     seed : int
         The argument.
-    owner : object
-        For the error message.
 
     Raises
     ------
@@ -199,9 +179,7 @@ def check_seed(seed: Any, owner: object) -> int:
     """
     if not is_integer(seed) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValidationError(
-            f"Must be an integer from 0 to 2**32 - 1 (got {seed!r})",
-            attr="seed",
-            obj=owner,
+            f"Must be an integer from 0 to 2**32 - 1 (got {seed!r})", attr="seed"
         )
     return int(seed)
 
@@ -211,7 +189,6 @@ def check_feeds(
     signals: Mapping[nengo.Node, Signal],
     n_steps: int,
     minibatch_size: int,
-    owner: object,
 ) -> dict[Signal, np.ndarray]:
     """Return the values that replace the outputs of input nodes.
 
@@ -224,8 +201,6 @@ def check_feeds(
         The nodes that can be replaced.
     n_steps, minibatch_size : int
         Expected lengths of the first two axes.
-    owner : object
-        For error messages.
 
     Returns
     -------
@@ -243,7 +218,6 @@ def check_feeds(
         raise ValidationError(
             f"Must be a dict of {{Node: ndarray}} (got {type(feeds).__name__})",
             attr="input_feeds",
-            obj=owner,
         )
     result = {}
     for key, values in feeds.items():
@@ -254,11 +228,10 @@ def check_feeds(
                 "Node objects with an output, to which nothing is connected, or their "
                 f"labels{says_how_many(found)}",
                 attr="input_feeds",
-                obj=owner,
             )
         node = found[0]
         signal = signals[node]
-        array = _as_numbers(values, f"Values for {node}", "input_feeds", owner)
+        array = _as_numbers(values, f"Values for {node}", "input_feeds")
         expected = (minibatch_size, n_steps, node.size_out)
         if (
             array.ndim != 3
@@ -269,7 +242,6 @@ def check_feeds(
                 f"Values for {node} must have shape (minibatch_size, n_steps, "
                 f"size_out) = {expected} (got {array.shape})",
                 attr="input_feeds",
-                obj=owner,
             )
         result[signal] = np.moveaxis(array, 1, 0)
     return result
@@ -296,7 +268,7 @@ def says_how_many(found: Sequence[Any]) -> str:
 
 
 def check_extra_feeds(
-    feeds: Mapping[tf.Variable, Any], owner: object
+    feeds: Mapping[tf.Variable, Any],
 ) -> list[tuple[tf.Variable, np.ndarray]]:
     """Return variables with the values that they are to have for a while.
 
@@ -304,8 +276,6 @@ def check_extra_feeds(
     ----------
     feeds : mapping of {tf.Variable: array_like}
         Values of the variables' shapes.
-    owner : object
-        For error messages.
 
     Raises
     ------
@@ -317,7 +287,6 @@ def check_extra_feeds(
             f"Must be a dict of {{variable.ref(): ndarray}} (got "
             f"{type(feeds).__name__})",
             attr="extra_feeds",
-            obj=owner,
         )
     result = []
     # variables themselves cannot be keys of a dict, their references can
@@ -330,15 +299,13 @@ def check_extra_feeds(
                 "Keys must be tf.Variable objects, or variable.ref() of one (got "
                 f"{type(variable).__name__})",
                 attr="extra_feeds",
-                obj=owner,
             )
-        array = _as_numbers(values, f"Values for {variable.name}", "extra_feeds", owner)
+        array = _as_numbers(values, f"Values for {variable.name}", "extra_feeds")
         if array.shape != tuple(variable.shape):
             raise ValidationError(
                 f"Values for {variable.name} must have shape {tuple(variable.shape)} "
                 f"(got {array.shape})",
                 attr="extra_feeds",
-                obj=owner,
             )
         result.append((variable, array.astype(variable.dtype.as_numpy_dtype)))
     return result
@@ -365,7 +332,7 @@ def temporary_values(
             variable.assign(value)
 
 
-def _as_numbers(values: Any, what: str, attr: str, owner: object) -> np.ndarray:
+def _as_numbers(values: Any, what: str, attr: str) -> np.ndarray:
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
@@ -373,12 +340,9 @@ def _as_numbers(values: Any, what: str, attr: str, owner: object) -> np.ndarray:
             f"{what} must be an array of numbers, with all items and steps of one "
             f"shape ({error})",
             attr=attr,
-            obj=owner,
         ) from error
     if array.dtype.kind not in "biuf":
         raise ValidationError(
-            f"{what} must be real numbers (got an array of {array.dtype})",
-            attr=attr,
-            obj=owner,
+            f"{what} must be real numbers (got an array of {array.dtype})", attr=attr
         )
     return array

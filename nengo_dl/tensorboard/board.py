@@ -26,15 +26,13 @@ __all__ = ["Board", "check_folder"]
 _N_BINS = 30
 
 
-def check_folder(folder: Any, owner: object) -> str | None:
+def check_folder(folder: Any) -> str | None:
     """Return the name of a folder that can be written to; it is made if missing.
 
     Parameters
     ----------
     folder : str or os.PathLike or None
         What the user passed; None for no TensorBoard.
-    owner : object
-        For error messages.
 
     Raises
     ------
@@ -48,7 +46,6 @@ def check_folder(folder: Any, owner: object) -> str | None:
         raise ValidationError(
             f"Must be the name of a folder, or None (got {folder!r})",
             attr="tensorboard",
-            obj=owner,
         )
     try:
         os.makedirs(name, exist_ok=True)
@@ -58,7 +55,6 @@ def check_folder(folder: Any, owner: object) -> str | None:
         raise ValidationError(
             f"Cannot write to the folder {name!r}: {error}. Choose another one",
             attr="tensorboard",
-            obj=owner,
         ) from error
     return name
 

@@ -22,8 +22,6 @@ class KerasCallbacks:
         Objects to call.
     model : SimulatorModel
         What they are told that is trained.
-    owner : Simulator
-        For error messages.
     verbose : int
         Whether to show progress as Keras does (0: not).
 
@@ -38,9 +36,7 @@ class KerasCallbacks:
         If one of them is something else.
     """
 
-    def __init__(
-        self, callbacks: Any, model: SimulatorModel, owner: Any, verbose: int = 0
-    ):
+    def __init__(self, callbacks: Any, model: SimulatorModel, verbose: int = 0):
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
         if callbacks is None:
@@ -51,14 +47,12 @@ class KerasCallbacks:
             raise ValidationError(
                 f"Must be a list of Keras callbacks (got {type(callbacks).__name__})",
                 attr="callbacks",
-                obj=owner,
             )
         for callback in callbacks:
             if not isinstance(callback, keras.callbacks.Callback):
                 raise ValidationError(
                     f"Must be Keras callbacks (got {type(callback).__name__})",
                     attr="callbacks",
-                    obj=owner,
                 )
         self.model = model
         self.verbose = verbose

@@ -31,8 +31,6 @@ class DataChecker:
         Floating point type of the simulation.
     minibatch : int
         Number of items in a minibatch.
-    owner : object
-        For error messages.
     """
 
     def __init__(
@@ -41,13 +39,11 @@ class DataChecker:
         probes: Sequence[nengo.Probe],
         dtype: np.dtype,
         minibatch: int,
-        owner: object,
     ):
         self.signals = signals
         self.probes = list(probes)
         self.dtype = dtype
         self.minibatch = minibatch
-        self.owner = owner
 
     def read(
         self, inputs: Any, targets: Any, keeps_rest: bool = False
@@ -310,7 +306,7 @@ class DataChecker:
         return np.moveaxis(array.astype(self.dtype, copy=False), 1, 0)
 
     def _error(self, attribute: str, message: str) -> ValidationError:
-        return ValidationError(message, attr=attribute, obj=self.owner)
+        return ValidationError(message, attr=attribute)
 
 
 def _to_numpy(part: Any) -> Any:

@@ -35,8 +35,6 @@ class Evaluator:
         What Nengo built.
     seed : int
         Seed of random inputs.
-    owner : object
-        For error messages.
 
     Attributes
     ----------
@@ -46,10 +44,9 @@ class Evaluator:
         Compute losses of minibatches, and updates.
     """
 
-    def __init__(self, session: Session, model: Model, seed: int, owner: object):
+    def __init__(self, session: Session, model: Model, seed: int):
         self.session = session
         self.model = model
-        self.owner = owner
         self.seed = seed
         self.probes = list(model.probes)
         #: probes whose last step alone is seen by objectives
@@ -135,7 +132,6 @@ class Evaluator:
                 "There is no minibatch to evaluate; give data that can be iterated "
                 "again, such as a function that returns a generator",
                 attr="inputs",
-                obj=self.owner,
             )
         if callbacks is not None:
             self._tell(callbacks.end_test, found.values())

@@ -60,8 +60,8 @@ class Training:
         The nodes that can be fed.
     seed : int
         Seed of the order of minibatches, and of random inputs during training.
-    owner : object
-        For error messages.
+    simulator : Simulator
+        Does what is asked of its Keras model.
     """
 
     def __init__(
@@ -70,19 +70,15 @@ class Training:
         model: Model,
         signals: Mapping[nengo.Node, Signal],
         seed: int,
-        owner: object,
+        simulator: Any,
     ):
-        self.owner = owner
+        self.simulator = simulator
         self.model = model
         self.signals = signals
         self.shapes = {probe: model.sig[probe]["in"].shape for probe in model.probes}
-        self.trainer = Trainer(session, model, seed, owner)
+        self.trainer = Trainer(session, model, seed)
         self.checker = DataChecker(
-            signals,
-            model.probes,
-            session.step.config.dtype,
-            self.trainer.minibatch,
-            owner,
+            signals, model.probes, session.step.config.dtype, self.trainer.minibatch
         )
 
     @functools.cached_property
@@ -99,11 +95,11 @@ class Training:
     def keras_model(self) -> SimulatorModel:
         """What is trained, as a Keras model."""
         return SimulatorModel(
-            self.owner,
+            self.simulator,
             self.trainer.parameters,
             self.node_names,
             self.probe_names,
-            SimulatorFunction(self.trainer, self.signals, self.owner),
+            SimulatorFunction(self.trainer, self.signals),
         )
 
     def train(
@@ -125,30 +121,29 @@ class Training:
         inputs, targets, optimizer = self.checker.separate(
             inputs, targets, recipe.optimizer
         )
-        n_epochs = check_positive(n_epochs, "n_epochs", self.owner)
+        n_epochs = check_positive(n_epochs, "n_epochs")
         if optimizer is None:
             raise ValidationError(
                 "Give an optimizer, such as 'adam' or keras.optimizers.Adam(1e-3)",
                 attr="optimizer",
-                obj=self.owner,
             )
         data, terms = self.read(inputs, targets, recipe.objective)
         truncation = self.check_truncation(recipe.truncation, data)
         options = TrainingOptions(
             n_epochs,
-            check_flag(shuffle, "shuffle", self.owner),
+            check_flag(shuffle, "shuffle"),
             truncation,
             self.segment(recipe.recompute, data, truncation),
             self.metrics(recipe.metrics, data, terms),
             summaries=summaries,
             validation_rates=check_flag(
-                validation_rates, "validation_rates", self.owner, or_none=True
+                validation_rates, "validation_rates", or_none=True
             ),
         )
         if validation is not None:
             options.validation = self._validation(validation, terms)
         if callbacks is not None:
-            options.callbacks = KerasCallbacks(callbacks, self.keras_model, self.owner)
+            options.callbacks = KerasCallbacks(callbacks, self.keras_model)
         count = data.n_minibatches
         total = None if count is None else count * n_epochs
         with (
@@ -169,7 +164,7 @@ class Training:
     @contextlib.contextmanager
     def _extra_values(self, extra_feeds: Mapping[tf.Variable, Any] | None):
         """Give variables, and weights that are copies of them, other values."""
-        checked = check_extra_feeds(extra_feeds or {}, self.owner)
+        checked = check_extra_feeds(extra_feeds or {})
         store = self.trainer.session.store
         with temporary_values(checked), fed_weights(store, self.model, checked):
             yield
@@ -187,7 +182,7 @@ class Training:
         objective = objective if given is None else given
         data, terms = self.read(inputs, targets, objective, keeps_rest=True)
         with self._extra_values(extra_feeds):
-            training = check_flag(training, "training", self.owner)
+            training = check_flag(training, "training")
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
 
     def check_gradients(
@@ -197,9 +192,7 @@ class Training:
         self.check_not_inference_only("check gradients")
         outputs = self._checked_outputs(outputs)
         if not outputs:
-            raise ValidationError(
-                "The network has no probes", attr="outputs", obj=self.owner
-            )
+            raise ValidationError("The network has no probes", attr="outputs")
         n_items = self.trainer.minibatch
         if inputs is None:
             inputs = _CHECKED_STEPS
@@ -211,9 +204,7 @@ class Training:
             }
         data = self.checker.read(inputs, None)
         if not isinstance(data, ArrayData):
-            raise ValidationError(
-                "Must be arrays or a number of steps", attr="inputs", obj=self.owner
-            )
+            raise ValidationError("Must be arrays or a number of steps", attr="inputs")
         minibatch = next(data.epoch(None))
         by_signal = {signal: node for node, signal in self.signals.items()}
         nodes = [by_signal[signal] for signal in minibatch.inputs]
@@ -236,14 +227,12 @@ class Training:
                     "belong to a simulation. Give what computes it a probe, "
                     "nengo.Probe(node), and pass that",
                     attr="outputs",
-                    obj=self.owner,
                 )
             if len(probes) != 1:
                 raise ValidationError(
                     f"{output!r} is not a probe of the simulated network"
                     f"{says_how_many(probes)}",
                     attr="outputs",
-                    obj=self.owner,
                 )
             found += probes
         return found
@@ -258,7 +247,6 @@ class Training:
                 "inference_only=True. Set it to False (or None) and make another "
                 "Simulator",
                 attr="inference_only",
-                obj=self.owner,
             )
 
     def read(self, inputs, targets, objective, keeps_rest=False):
@@ -267,7 +255,6 @@ class Training:
             raise ValidationError(
                 "The network has no probes, so it has no output to compare with",
                 attr="targets",
-                obj=self.owner,
             )
         data = self.checker.read(inputs, targets, keeps_rest)
         if isinstance(data, ArrayData):
@@ -281,9 +268,8 @@ class Training:
                     "With an iterable of inputs and targets, and several probes, pass "
                     "a dict of {Probe: objective}",
                     attr="objective",
-                    obj=self.owner,
                 )
-        terms = find_terms(objective, probes, self.shapes, self.owner)
+        terms = find_terms(objective, probes, self.shapes)
         if isinstance(data, ArrayData):
             self._check_shapes(data, terms)
         return data, terms
@@ -302,7 +288,6 @@ class Training:
                         f"= {expected} (got {found})"
                         + (": it keeps no history, but the last step" if last else ""),
                         attr="targets",
-                        obj=self.owner,
                     )
 
     def check_truncation(
@@ -311,7 +296,7 @@ class Training:
         """Return a number of steps, after which gradients end, if it is possible."""
         if truncation is None:
             return None
-        truncation = check_positive(truncation, "truncation", self.owner)
+        truncation = check_positive(truncation, "truncation")
         if not isinstance(data, ArrayData):
             return truncation
         for probe, array in data.targets.items():
@@ -322,7 +307,6 @@ class Training:
                     f"With truncation, targets of {probe} need one value for each of "
                     f"the {data.n_steps} time steps (got shape {array.shape})",
                     attr="truncation",
-                    obj=self.owner,
                 )
         return truncation
 
@@ -330,20 +314,19 @@ class Training:
         """Return a number of steps whose results are kept, if it is possible."""
         if segment is None:
             return None
-        segment = check_positive(segment, "recompute", self.owner)
+        segment = check_positive(segment, "recompute")
         n_steps = truncation or getattr(data, "n_steps", None)
         if n_steps is not None and n_steps % segment:
             raise ValidationError(
                 f"Must divide the number of time steps, {n_steps} (got {segment})",
                 attr="recompute",
-                obj=self.owner,
             )
         return segment
 
     def metrics(self, metrics, data, terms) -> dict[str, Term]:
         """Return the terms of metrics by name."""
         probes = list(dict.fromkeys(p for term in terms for p in term.probes))
-        return find_metrics(metrics, probes, self.shapes, self.owner)
+        return find_metrics(metrics, probes, self.shapes)
 
     def _validation(self, validation, terms) -> ArrayData | StreamData:
         if isinstance(validation, Mapping):
@@ -355,7 +338,6 @@ class Training:
                 "Must be a pair of inputs and targets, or an iterable of such pairs "
                 f"(got {type(validation).__name__})",
                 attr="validation",
-                obj=self.owner,
             )
         else:
             data = self.checker.read(validation, None)
@@ -366,7 +348,6 @@ class Training:
                 raise ValidationError(
                     f"There is no target for {', '.join(map(str, missing))}",
                     attr="validation",
-                    obj=self.owner,
                 )
             self._check_shapes(data, terms)
         return data

@@ -18,7 +18,6 @@ def check_paths(
     operators: Sequence[Operator],
     outputs: Collection[Signal],
     parameters: Mapping[Signal, str],
-    owner: object,
 ) -> set[Signal]:
     """Warn of parameters without a gradient; raise if none has one.
 
@@ -30,8 +29,6 @@ def check_paths(
         Base signals on which the loss depends.
     parameters : mapping of {Signal: str}
         Trainable base signals and their names.
-    owner : object
-        For error messages.
 
     Returns
     -------
@@ -51,7 +48,6 @@ def check_paths(
             "or Neurons has only if a transform is given, such as transform=1. "
             "Settings (configure_settings) and learning rules exclude some",
             attr="trainable",
-            obj=owner,
         )
     reached = _upstream(operators, outputs, lambda op: True)
     smooth = with_gradient(operators, outputs)
@@ -61,7 +57,6 @@ def check_paths(
             "of the objective lie functions in Python, or no connections at all. The "
             f"trainable parameters are {list_names(parameters.values())}",
             attr="trainable",
-            obj=owner,
         )
     blocked = [
         name for signal, name in parameters.items() if signal in reached - smooth

@@ -46,19 +46,13 @@ class KerasData:
     ----------
     nodes, probes : dict of {str: object}
         What can be fed, and what can have targets, by name.
-    owner : object
-        For error messages.
     """
 
     def __init__(
-        self,
-        nodes: Mapping[str, nengo.Node],
-        probes: Mapping[str, nengo.Probe],
-        owner: object,
+        self, nodes: Mapping[str, nengo.Node], probes: Mapping[str, nengo.Probe]
     ):
         self.nodes = nodes
         self.probes = probes
-        self.owner = owner
 
     def read(self, x: Any, y: Any, n_steps: int | None) -> tuple[Any, Any]:
         """Return inputs and targets for `DataChecker.read`."""
@@ -68,7 +62,6 @@ class KerasData:
                 raise ValidationError(
                     "Without data (x=None), give the number of steps (n_steps)",
                     attr="x",
-                    obj=self.owner,
                 )
             return n_steps, self._targets(y)
         if isinstance(x, keras.utils.PyDataset):
@@ -84,9 +77,7 @@ class KerasData:
     def _none(self, y: Any) -> None:
         if y is not None:
             raise ValidationError(
-                "Must be left out where x gives pairs of inputs and targets",
-                attr="y",
-                obj=self.owner,
+                "Must be left out where x gives pairs of inputs and targets", attr="y"
             )
 
     def _pairs(self, make: Callable[[], Iterable[Any]]) -> Callable[[], Iterator]:
@@ -96,7 +87,7 @@ class KerasData:
                     yield self._inputs(element), {}
                     continue
                 if len(element) > 2 and element[2] is not None:
-                    raise _no_weights("sample_weight", self.owner)
+                    raise _no_weights("sample_weight")
                 y = element[1] if len(element) > 1 else None
                 yield self._inputs(element[0]), self._targets(y)
 
@@ -125,7 +116,6 @@ class KerasData:
                         f"{key!r} is no {kind} of the simulated network; it has "
                         f"{', '.join(known) or 'none'}",
                         attr=attribute,
-                        obj=self.owner,
                     )
                 found[obj] = self._array(values, attribute, key)
             return found
@@ -136,7 +126,6 @@ class KerasData:
                 f"There is {len(given)} array, but the network has {len(known)}: "
                 f"{', '.join(known) or 'none'}; pass a dict, or a list in their order",
                 attr=attribute,
-                obj=self.owner,
             )
         return {
             obj: self._array(values, attribute, name)
@@ -151,16 +140,14 @@ class KerasData:
                 f"{attribute} of {key} must be an array, with all items and steps of "
                 f"one shape; fill up short sequences, with NaN in y ({error})",
                 attr=attribute,
-                obj=self.owner,
             ) from error
 
 
-def _no_weights(attribute: str, owner: object) -> ValidationError:
+def _no_weights(attribute: str) -> ValidationError:
     return ValidationError(
         "Weights of items or classes are not supported. Weigh in the loss, a function "
         "f(y_true, y_pred), or pass targets with NaN for what shall not count",
         attr=attribute,
-        obj=owner,
     )
 
 

@@ -34,15 +34,14 @@ class KerasTraining:
 
     def __init__(self, training: Training):
         self.training = training
-        self.owner = training.owner
         self.recipe: TrainingRecipe | None = None
-        self.data = KerasData(training.node_names, training.probe_names, self.owner)
+        self.data = KerasData(training.node_names, training.probe_names)
 
     def compile(self, optimizer: Any, loss: Any, metrics: Any, weights: Any) -> None:
         """Keep how to train; see ``Simulator.compile``."""
         optimizer = self.training.trainer.optimizers.check(optimizer)
         self.recipe = make_recipe(
-            optimizer, loss, metrics, weights, self.training.probe_names, self.owner
+            optimizer, loss, metrics, weights, self.training.probe_names
         )
         self.training.keras_model.use(optimizer)
 
@@ -69,10 +68,8 @@ class KerasTraining:
         recipe = self._compiled("fit")
         training = self.training
         training.check_not_inference_only("fit")
-        epochs = check_positive(epochs, "epochs", self.owner)
-        initial_epoch = check_positive(
-            initial_epoch, "initial_epoch", self.owner, least=0
-        )
+        epochs = check_positive(epochs, "epochs")
+        initial_epoch = check_positive(initial_epoch, "initial_epoch", least=0)
         data, terms, metrics = self._read(recipe, x, y, n_steps)
         held = None
         if validation is not None:
@@ -81,18 +78,18 @@ class KerasTraining:
             data, held = self._split(data, validation_split)
         options = TrainingOptions(
             epochs,
-            check_flag(shuffle, "shuffle", self.owner),
+            check_flag(shuffle, "shuffle"),
             training.check_truncation(truncation, data),
             training.segment(recompute, data, truncation),
             metrics,
             first_epoch=initial_epoch,
             validation_rates=check_flag(
-                validation_rates, "validation_rates", self.owner, or_none=True
+                validation_rates, "validation_rates", or_none=True
             ),
         )
         if held is not None:
             options.validation = self._first(held, validation_steps, "validation_steps")
-            options.validated = _frequency(validation_freq, self.owner)
+            options.validated = _frequency(validation_freq)
         options.callbacks = self._callbacks(callbacks, verbose)
         limited = self._first(data, steps_per_epoch, "steps_per_epoch")
         training.trainer.train(limited, recipe.optimizer, terms, options)
@@ -162,7 +159,6 @@ class KerasTraining:
                 f"{batch_size}); leave {attribute} out, or make a simulator with "
                 f"minibatch_size={batch_size}",
                 attr=attribute,
-                obj=self.owner,
             )
 
     def _compiled(self, action: str) -> TrainingRecipe:
@@ -171,13 +167,10 @@ class KerasTraining:
                 f"Call compile(optimizer, loss) before {action}, or use train and "
                 "loss, which take an optimizer and an objective",
                 attr="compile",
-                obj=self.owner,
             )
         if not self.recipe.objective:
             raise ValidationError(
-                f"There is nothing to {action}: compile was given no loss",
-                attr="loss",
-                obj=self.owner,
+                f"There is nothing to {action}: compile was given no loss", attr="loss"
             )
         return self.recipe
 
@@ -193,7 +186,6 @@ class KerasTraining:
                     "There is no loss for any of the targets; compile was given one "
                     f"for {', '.join(map(str, recipe.objective))}",
                     attr="y",
-                    obj=self.owner,
                 )
             targets = {p: v for p, v in targets.items() if p in objective}
         metrics = {
@@ -210,20 +202,16 @@ class KerasTraining:
             raise ValidationError(
                 "Only arrays can be divided; pass validation_data",
                 attr="validation_split",
-                obj=self.owner,
             )
         if not 0 < share < 1:
             raise ValidationError(
-                f"Must be between 0 and 1 (got {share})",
-                attr="validation_split",
-                obj=self.owner,
+                f"Must be between 0 and 1 (got {share})", attr="validation_split"
             )
         count = int(data.n_items * (1 - share))
         if count in (0, data.n_items):
             raise ValidationError(
                 f"{share} of {data.n_items} items leaves one of the parts empty",
                 attr="validation_split",
-                obj=self.owner,
             )
         return _part(data, slice(0, count)), _part(data, slice(count, None))
 
@@ -232,7 +220,7 @@ class KerasTraining:
     ) -> Any:
         if count is None:
             return data
-        return FirstMinibatches(data, check_positive(count, attribute, self.owner))
+        return FirstMinibatches(data, check_positive(count, attribute))
 
     def _check_one(self, data: ArrayData | StreamData) -> None:
         minibatch = self.training.trainer.minibatch
@@ -242,12 +230,11 @@ class KerasTraining:
                 f"Must be the arrays of one minibatch of {minibatch} items (got "
                 f"{count})",
                 attr="x",
-                obj=self.owner,
             )
 
     def _callbacks(self, callbacks: Any, verbose: Any) -> KerasCallbacks:
         verbose = 1 if verbose == "auto" else int(verbose)
-        return KerasCallbacks(callbacks, self.training.keras_model, self.owner, verbose)
+        return KerasCallbacks(callbacks, self.training.keras_model, verbose)
 
 
 def _part(data: ArrayData, where: slice) -> ArrayData:
@@ -269,9 +256,9 @@ def _first_of_pairs(inputs: Any) -> Any:
     return lambda: ((x, {}) for x, _ in inputs())
 
 
-def _frequency(given: Any, owner: object):
+def _frequency(given: Any):
     """Return a function that tells after which epochs there is validation."""
     if isinstance(given, Collection) and not isinstance(given, str):
         return lambda epoch: epoch + 1 in given
-    count = check_positive(given, "validation_freq", owner)
+    count = check_positive(given, "validation_freq")
     return lambda epoch: (epoch + 1) % count == 0

@@ -30,16 +30,11 @@ class SimulatorFunction:
         Trains the simulator's parameters.
     signals : mapping of {Node: Signal}
         The nodes that can be fed.
-    owner : object
-        For error messages.
     """
 
-    def __init__(
-        self, trainer: Trainer, signals: Mapping[nengo.Node, Signal], owner: object
-    ):
+    def __init__(self, trainer: Trainer, signals: Mapping[nengo.Node, Signal]):
         self.trainer = trainer
         self.signals = signals
-        self.owner = owner
         self.dtype = trainer.session.step.config.dtype.name
         self.minibatch = trainer.minibatch
 
@@ -73,7 +68,6 @@ class SimulatorFunction:
                     f"= ({known[0]}, n_steps, {known[1]}) (got {shape}); give the size "
                     "of the minibatch: keras.Input(batch_shape=...)",
                     attr="inputs",
-                    obj=self.owner,
                 )
         lengths = sorted({int(value.shape[1]) for value in inputs.values()})
         if len(lengths) != 1:
@@ -81,14 +75,12 @@ class SimulatorFunction:
                 f"Inputs must have the same number of steps, at least one (got "
                 f"{lengths})",
                 attr="inputs",
-                obj=self.owner,
             )
         if self.trainer.session.step.has_callbacks:
             raise ValidationError(
                 "A network that calls Python in each time step cannot be part of a "
                 "Keras model",
                 attr="network",
-                obj=self.owner,
             )
 
     def __call__(

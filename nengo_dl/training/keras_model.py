@@ -11,6 +11,7 @@ import nengo
 from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 
+from nengo_dl.support.errors import ErrorsOf
 from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.trained_parameters import Piece, TrainedParameters
 
@@ -102,7 +103,8 @@ class SimulatorModel(keras.Model):
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Check inputs, before Keras would wrap what is wrong with them, and call."""
-        self._owner[1].check(self._by_node(inputs))
+        with ErrorsOf(self.simulator):
+            self._owner[1].check(self._by_node(inputs))
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:

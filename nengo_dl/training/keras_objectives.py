@@ -30,7 +30,7 @@ _BY_SHAPE = {
 
 
 def probe_named(
-    key: Any, probes: Mapping[str, nengo.Probe], attribute: str, owner: object
+    key: Any, probes: Mapping[str, nengo.Probe], attribute: str
 ) -> nengo.Probe:
     """Return a probe that is given by itself, its label, or its name.
 
@@ -42,8 +42,6 @@ def probe_named(
         All probes by name.
     attribute : str
         The argument, for error messages.
-    owner : object
-        For error messages.
 
     Raises
     ------
@@ -56,7 +54,6 @@ def probe_named(
     raise ValidationError(
         f"{key!r} is no probe of the simulated network; it has {', '.join(probes)}",
         attr=attribute,
-        obj=owner,
     )
 
 
@@ -66,7 +63,6 @@ def make_recipe(
     metrics: Any,
     loss_weights: Any,
     probes: Mapping[str, nengo.Probe],
-    owner: object,
 ) -> TrainingRecipe:
     """Return what is trained and measured, from the arguments of ``compile``.
 
@@ -78,11 +74,9 @@ def make_recipe(
         As for `keras.Model.compile`, by Probe, label or name.
     probes : dict of {str: Probe}
         All probes by name.
-    owner : object
-        For error messages.
     """
-    losses = _by_probe(loss, probes, "loss", owner)
-    weights = _by_probe(loss_weights, probes, "loss_weights", owner)
+    losses = _by_probe(loss, probes, "loss")
+    weights = _by_probe(loss_weights, probes, "loss_weights")
     objective = {p: _loss(f, weights.get(p)) for p, f in losses.items()}
     names = {probe: name for name, probe in probes.items()}
     several = len(losses) > 1
@@ -90,7 +84,7 @@ def make_recipe(
     if several:
         for probe, function in losses.items():
             measured[f"{names[probe]}_loss"] = {probe: _loss(function, None)}
-    for probe, functions in _by_probe(metrics, probes, "metrics", owner).items():
+    for probe, functions in _by_probe(metrics, probes, "metrics").items():
         if not isinstance(functions, (list, tuple)):
             functions = [functions]
         for function in functions:
@@ -101,15 +95,14 @@ def make_recipe(
 
 
 def _by_probe(
-    given: Any, probes: Mapping[str, nengo.Probe], attribute: str, owner: object
+    given: Any, probes: Mapping[str, nengo.Probe], attribute: str
 ) -> dict[nengo.Probe, Any]:
     """Return what is given for each probe."""
     if given is None:
         return {}
     if isinstance(given, Mapping):
         return {
-            probe_named(key, probes, attribute, owner): value
-            for key, value in given.items()
+            probe_named(key, probes, attribute): value for key, value in given.items()
         }
     if isinstance(given, (list, tuple)) and not (
         attribute == "metrics" and (len(probes) == 1 or not _nested(given))
@@ -119,7 +112,6 @@ def _by_probe(
                 f"A list must have an entry for each of the {len(probes)} probes, "
                 f"{', '.join(probes)} (got {len(given)})",
                 attr=attribute,
-                obj=owner,
             )
         return dict(zip(probes.values(), given, strict=True))
     return dict.fromkeys(probes.values(), given)

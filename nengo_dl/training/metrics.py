@@ -17,7 +17,6 @@ def find_metrics(
     metrics: Any,
     measured: Sequence[nengo.Probe],
     probes: Mapping[nengo.Probe, tuple[int, ...]],
-    owner: object,
 ) -> dict[str, Term]:
     """Return the terms of metrics by name.
 
@@ -29,8 +28,6 @@ def find_metrics(
         Probes that have an objective.
     probes : dict of {Probe: tuple of int}
         All probes of the network, with the shapes of what they show in one step.
-    owner : object
-        For error messages.
 
     Raises
     ------
@@ -44,7 +41,6 @@ def find_metrics(
             "Must be a dict of {name: function} or {name: {Probe: function}} (got "
             f"{type(metrics).__name__})",
             attr="metrics",
-            obj=owner,
         )
     found = {}
     for name, metric in metrics.items():
@@ -54,12 +50,11 @@ def find_metrics(
                     f"With several probes, {name!r} must be a dict of "
                     "{Probe: function}",
                     attr="metrics",
-                    obj=owner,
                 )
             metric = {measured[0]: metric}
         for key, function in metric.items():
             members = key if isinstance(key, tuple) else (key,)
-            (term,) = find_terms({key: function}, members, probes, owner, "metrics")
+            (term,) = find_terms({key: function}, members, probes, "metrics")
             label = name if len(metric) == 1 else f"{name}_{key.label or key}"
             found[label] = term
     return found

@@ -51,13 +51,10 @@ class Optimizers:
     ----------
     parameters : TrainedParameters
         What is optimized.
-    owner : object
-        For error messages.
     """
 
-    def __init__(self, parameters: TrainedParameters, owner: object):
+    def __init__(self, parameters: TrainedParameters):
         self.parameters = parameters
-        self.owner = owner
         self._by_name: dict[str, Any] = {}
         self._updates: dict[int, Update] = {}
         self._last: Any = None
@@ -163,7 +160,6 @@ class Optimizers:
                     f"The {state.kind} optimizer differs from the saved one: it has no "
                     f"variable {number} of shape {value.shape}",
                     attr="optimizer",
-                    obj=self.owner,
                 )
             values[id(state.own[number])] = state.own[number], value
         names = {piece.name: n for n, piece in enumerate(self.parameters.pieces)}
@@ -178,7 +174,6 @@ class Optimizers:
                     f"The {state.kind} optimizer differs from the saved one: it keeps "
                     f"no {slot!r} of parameters",
                     attr="optimizer",
-                    obj=self.owner,
                 )
             _, whole = values.setdefault(id(variable), (variable, array_of(variable)))
             start = 0 if state.by_parameter else piece.start
@@ -193,7 +188,6 @@ class Optimizers:
             raise ValidationError(
                 f"There is no optimizer {name!r}; Keras has {', '.join(keras_names())}",
                 attr="optimizer",
-                obj=self.owner,
             ) from None
 
     def _check_new(self, optimizer: Any) -> None:
@@ -204,14 +198,12 @@ class Optimizers:
                 "Must be a Keras optimizer, a tf.compat.v1.train.Optimizer, or a name "
                 f"such as 'adam' (got {type(optimizer).__name__})",
                 attr="optimizer",
-                obj=self.owner,
             )
         if getattr(optimizer, "built", False):
             raise ValidationError(
                 f"This {type(optimizer).__name__} optimizer belongs to other "
                 "variables, such as those of another simulator; make a new one",
                 attr="optimizer",
-                obj=self.owner,
             )
 
     def _make_update(self, optimizer: Any) -> Update:

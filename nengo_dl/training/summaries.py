@@ -125,11 +125,7 @@ class TrainingSummaries:
 
 
 def find_summaries(
-    summaries: Any,
-    board: Board | None,
-    model: Model,
-    lookup: Lookup,
-    owner: object,
+    summaries: Any, board: Board | None, model: Model, lookup: Lookup
 ) -> TrainingSummaries | None:
     """Return what to record during training, None for nothing.
 
@@ -143,8 +139,6 @@ def find_summaries(
         The built model.
     lookup : callable
         See `TrainingSummaries`.
-    owner : object
-        For error messages.
 
     Raises
     ------
@@ -176,11 +170,10 @@ def find_summaries(
                     f"{summary} has no {pair[1]}, or is not part of the simulated "
                     "network",
                     attr="summaries",
-                    obj=owner,
                 )
             wanted.append(pair)
         else:
-            functions.append(_writer(summary, owner))
+            functions.append(_writer(summary))
     if not (has_loss or wanted or functions):
         return None
     if board is None:
@@ -206,7 +199,7 @@ def _with_weights(model: Model) -> set[tuple[Any, str]]:
     }
 
 
-def _writer(summary: Any, owner: object) -> Callable[[], Any]:
+def _writer(summary: Any) -> Callable[[], Any]:
     """Return a function that writes a summary which is no object of the network."""
     if isinstance(summary, tf.Variable | keras.Variable):
         return partial(_record_variable, summary)
@@ -216,14 +209,11 @@ def _writer(summary: Any, owner: object) -> Callable[[], Any]:
             "which is recorded after each update, or a function without arguments "
             "that computes something and calls tf.summary.scalar or histogram",
             attr="summaries",
-            obj=owner,
         )
     if callable(summary) and _takes_nothing(summary):
         return summary
     raise ValidationError(
-        f"Cannot record {summary!r}; what can be recorded is {_KNOWN}",
-        attr="summaries",
-        obj=owner,
+        f"Cannot record {summary!r}; what can be recorded is {_KNOWN}", attr="summaries"
     )
 
 

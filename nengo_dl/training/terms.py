@@ -129,7 +129,6 @@ def find_terms(
     objective: Any,
     targets: Sequence[nengo.Probe],
     probes: Mapping[nengo.Probe, tuple[int, ...]],
-    owner: object,
     attribute: str = "objective",
 ) -> list[Term]:
     """Return the summands of a loss.
@@ -142,8 +141,6 @@ def find_terms(
         Probes with targets.
     probes : dict of {Probe: tuple of int}
         All probes of the network, with the shapes of what they show in one step.
-    owner : object
-        For error messages.
     attribute : str
         The argument, for error messages.
 
@@ -167,46 +164,39 @@ def find_terms(
         for probe in members:
             if probe not in probes:
                 raise ValidationError(
-                    f"{probe} is not a probe of the simulated network",
-                    attr=attribute,
-                    obj=owner,
+                    f"{probe} is not a probe of the simulated network", attr=attribute
                 )
         if isinstance(value, Regularize):
-            terms.append(_size_term(members, value, probes, owner, attribute))
+            terms.append(_size_term(members, value, probes, attribute))
         else:
-            terms.append(_term(members, value, owner, attribute))
+            terms.append(_term(members, value, attribute))
     covered = {probe for term in terms for probe in term.probes}
     for probe in targets:
         if probe not in covered:
             raise ValidationError(
-                f"There is a target for {probe}, but no objective",
-                attr=attribute,
-                obj=owner,
+                f"There is a target for {probe}, but no objective", attr=attribute
             )
     for term in terms:
         if term.needs_size and not set(term.probes) <= set(targets):
             raise ValidationError(
                 f"The objective {term.name} of {term.probes[0]} needs a target",
                 attr=attribute,
-                obj=owner,
             )
     if not terms:
         raise ValidationError(
             "There is nothing to minimize: give a target or an objective for at least "
             "one probe",
             attr=attribute,
-            obj=owner,
         )
     return terms
 
 
-def _term(probes, objective, owner, attribute) -> Term:
+def _term(probes, objective, attribute) -> Term:
     if objective is None:
         if len(probes) > 1:
             raise ValidationError(
                 "Output gradients (objective None) are given for each probe on its own",
                 attr=attribute,
-                obj=owner,
             )
         return Term(probes, _given_gradient, "None", True, "None", True)
     if objective == "mse" or objective is mse:
@@ -214,17 +204,15 @@ def _term(probes, objective, owner, attribute) -> Term:
             raise ValidationError(
                 "'mse' is an objective of one probe, not of a tuple of probes",
                 attr=attribute,
-                obj=owner,
             )
         return Term(probes, mse, "'mse'", True, "mse", True)
     if isinstance(objective, str):
-        return _named_term(probes, objective, owner, attribute)
+        return _named_term(probes, objective, attribute)
     if not callable(objective):
         raise ValidationError(
             "Must be a name, a function f(output, target), a Keras loss, None, or a "
             f"dict of these by probe (got {objective!r})",
             attr=attribute,
-            obj=owner,
         )
     name = getattr(objective, "__name__", type(objective).__name__)
     module = getattr(objective, "__module__", "") or ""
@@ -234,7 +222,6 @@ def _term(probes, objective, owner, attribute) -> Term:
                 f"The Keras metric {objective.name!r} has no useful gradient; pass it "
                 "as one of the metrics, and a loss as objective",
                 attr=attribute,
-                obj=owner,
             )
         function = masked_metric(objective)
         return Term(probes, function, name, key=objective, masks=True)
@@ -248,7 +235,7 @@ def _term(probes, objective, owner, attribute) -> Term:
     return Term(probes, objective, name, key=objective)
 
 
-def _named_term(probes, name, owner, attribute) -> Term:
+def _named_term(probes, name, attribute) -> Term:
     """Return a term for a loss or metric of Keras by its name."""
     found = _keras_loss(name)
     if found is None and attribute == "metrics":
@@ -259,7 +246,6 @@ def _named_term(probes, name, owner, attribute) -> Term:
             "None (targets are output gradients), a Keras loss, or its name: "
             f"{', '.join(_keras_names())}",
             attr=attribute,
-            obj=owner,
         )
     if isinstance(found, keras.metrics.Metric):
         function = masked_metric(found)
@@ -268,13 +254,12 @@ def _named_term(probes, name, owner, attribute) -> Term:
     return Term(probes, function, repr(name), key=name, masks=True)
 
 
-def _size_term(members, objective, probes, owner, attribute) -> Term:
+def _size_term(members, objective, probes, attribute) -> Term:
     """Return a term that shows a probe's values in their own shape."""
     if len(members) > 1:
         raise ValidationError(
             "Regularize is an objective of one probe, not of a tuple of probes",
             attr=attribute,
-            obj=owner,
         )
     shape = probes[members[0]]
     objective.check_shape(shape)

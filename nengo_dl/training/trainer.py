@@ -98,8 +98,6 @@ class Trainer(Evaluator):
         What Nengo built.
     seed : int
         Seed of the order of minibatches, and of random inputs during training.
-    owner : object
-        For error messages.
 
     Attributes
     ----------
@@ -107,8 +105,8 @@ class Trainer(Evaluator):
         How often parameters were updated, in all calls of `train`.
     """
 
-    def __init__(self, session: Session, model: Model, seed: int, owner: object):
-        super().__init__(session, model, seed, owner)
+    def __init__(self, session: Session, model: Model, seed: int):
+        super().__init__(session, model, seed)
         self.n_updates = 0
         self.rng = np.random.RandomState(seed)
         self._parameters: TrainedParameters | None = None
@@ -127,7 +125,7 @@ class Trainer(Evaluator):
     def optimizers(self) -> Optimizers:
         """The optimizers that were used, with what they remember."""
         if self._optimizers is None:
-            self._optimizers = Optimizers(self.parameters, self.owner)
+            self._optimizers = Optimizers(self.parameters)
         return self._optimizers
 
     def forget_updates(self) -> None:
@@ -153,7 +151,6 @@ class Trainer(Evaluator):
             self.session.plan.split.device,
             self._outputs_of(terms).values(),
             self._parameter_names,
-            self.owner,
         )
         return tuple(piece.signal.base in reached for piece in self.parameters.pieces)
 
@@ -266,7 +263,6 @@ class Trainer(Evaluator):
                 "There is no minibatch in this epoch; give data that can be iterated "
                 "again, such as a function that returns a generator",
                 attr="inputs",
-                obj=self.owner,
             )
         terms, metrics = computation.terms, computation.metrics
         history.add_probe_losses([term.probes for term in terms], found.of_terms())

@@ -357,8 +357,8 @@ def test_one_item_that_moves_is_noticed(item):
 def test_data_is_not_copied_as_a_whole():
     net = linear_network()
     x = np.random.RandomState(0).uniform(size=(4, 3, 2)).astype(np.float32)
-    with simulator(net, dtype="float32") as sim:
-        checker = DataChecker({net.node: "signal"}, net.probes, np.dtype("f4"), 2, sim)
+    with simulator(net, dtype="float32"):
+        checker = DataChecker({net.node: "signal"}, net.probes, np.dtype("f4"), 2)
         data = checker.read({net.node: x}, None)
     assert np.shares_memory(data.inputs["signal"], x)
     (first, _) = data.epoch(np.random.RandomState(0))

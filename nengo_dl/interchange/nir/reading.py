@@ -114,7 +114,7 @@ def _settings(graph: Any, dt: Any, method: Any) -> tuple[float, str]:
             "simulated",
             attr="dt",
         )
-    dt = check_seconds(float(said["dt"]) if dt is None else dt, "dt", None)
+    dt = check_seconds(float(said["dt"]) if dt is None else dt, "dt")
     if method is None:
         method = said.get("method", "euler")
         method = method.decode() if isinstance(method, bytes) else method

@@ -28,7 +28,7 @@ class Source:
     def __init__(self, sim_or_network: Any, dt: float | None):
         given = sim_or_network
         if isinstance(given, nengo.Network):
-            self.dt = check_seconds(0.001 if dt is None else dt, "dt", None)
+            self.dt = check_seconds(0.001 if dt is None else dt, "dt")
             self.model = Model(dt=self.dt)
             self.model.build(given)
             self.network, self.data = given, self.model.params
