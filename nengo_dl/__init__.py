@@ -14,7 +14,7 @@ from nengo_dl.program.compile_cache import cache_compiled, use_environment
 from nengo_dl.version import __version__
 
 if TYPE_CHECKING:
-    from nengo_dl import builders, dists, objectives
+    from nengo_dl import builders, callbacks, dists, losses, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
     from nengo_dl.events import spike_times
     from nengo_dl.interchange.keras import Converter
@@ -53,11 +53,13 @@ __all__ = [
     "__version__",
     "builders",
     "cache_compiled",
+    "callbacks",
     "configure_settings",
     "dists",
     "export_network",
     "from_nir",
     "get_setting",
+    "losses",
     "objectives",
     "programs",
     "reshaped",
@@ -95,7 +97,6 @@ _MODULES = {
 
 #: What took the place of modules of the older library.
 _INSTEAD = {
-    "callbacks": "keras.callbacks",
     "graph_optimizer": "nengo_dl.configure_settings(planner=..., simplifications=...)",
     "learning_rule_builders": "nengo_dl.builders",
     "op_builders": "nengo_dl.builders",

@@ -35,6 +35,15 @@ __all__ = [
 ]
 
 
+#: What took the place of settings of the older library.
+_INSTEAD = {
+    "use_loop": "leave it out, a single step is compiled without a loop",
+    "learning_phase": "leave it out, train and fit use the training behaviour, run, "
+    "predict and evaluate that of inference, and loss(..., training=True) the former",
+    "sorter": "planner decides the order of operators, too",
+    "session_config": "there are no sessions in TensorFlow 2",
+}
+
 _SINGLE = np.dtype(np.float32)
 
 
@@ -149,9 +158,10 @@ def configure_settings(**settings: Any) -> None:
     """
     unknown = sorted(set(settings) - set(KINDS))
     if unknown:
+        hints = [f"{name}: {_INSTEAD[name]}" for name in unknown if name in _INSTEAD]
         raise ConfigError(
-            f"There is no setting {', '.join(map(repr, unknown))}; the settings are "
-            f"{', '.join(KINDS)}"
+            f"There is no setting {', '.join(map(repr, unknown))}; "
+            + ("; ".join(hints) or f"the settings are {', '.join(KINDS)}")
         )
     if len(nengo.Network.context) == 0:
         raise NetworkContextError(

@@ -223,6 +223,7 @@ class SimulationData(Mapping):
     def _labelled(self, label: str) -> Any:
         """Return the probe, or else the object, that has a label."""
         found = objects_named(label, self._histories) or objects_named(label, self.raw)
+        found = found or objects_named(label, self._histories, "probe")
         if len(found) != 1:
             reason = "several objects have" if found else "no object has"
             raise UnknownObjectError(
@@ -270,8 +271,8 @@ class SimulationData(Mapping):
 
     def __contains__(self, obj: object) -> bool:
         if isinstance(obj, str):
-            probes = objects_named(obj, self._histories)
-            return len(probes or objects_named(obj, self.raw)) == 1
+            found = objects_named(obj, self._histories) or objects_named(obj, self.raw)
+            return len(found or objects_named(obj, self._histories, "probe")) == 1
         return (obj.ensemble if isinstance(obj, Neurons) else obj) in self.raw
 
     def __repr__(self) -> str:

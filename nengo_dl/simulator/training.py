@@ -20,6 +20,7 @@ from nengo_dl.support.other_names import arguments_of, raise_unknown
 from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.tensor_node import mark_trained
 from nengo_dl.training.face import Training
+from nengo_dl.training.gradient_arguments import gradient_arguments
 from nengo_dl.training.gradient_checks import GradientReport
 from nengo_dl.training.history import TrainingHistory
 from nengo_dl.training.recipe import TrainingRecipe
@@ -229,8 +230,9 @@ class TrainingFace(SimulatorBase):
     def check_gradients(
         self,
         outputs: Any = None,
-        atol: float = 1e-5,
-        rtol: float = 1e-3,
+        *others: Any,
+        atol: float | None = None,
+        rtol: float | None = None,
         inputs: Any = None,
     ) -> GradientReport:
         """Compare the gradients that `train` uses with differences of outputs.
@@ -242,9 +244,12 @@ class TrainingFace(SimulatorBase):
         ----------
         outputs : Probe or str or list of these, optional
             Probes or their labels, whose gradients are checked. Default: all probes.
-        atol, rtol : float
+        *others
+            ``atol`` and ``rtol`` by position. Inputs may come first, too:
+            ``check_gradients(inputs, outputs)``.
+        atol, rtol : float, optional
             Tolerated is ``atol + rtol * abs(numeric)`` for each entry, and what the
-            rounding of outputs may cause.
+            rounding of outputs may cause. Default: 1e-5 and 1e-3.
         inputs : dict of {Node: ndarray} or int, optional
             Values of input Nodes, as for `train`, or a number of time steps for random
             values. Default: five steps.
@@ -271,6 +276,9 @@ class TrainingFace(SimulatorBase):
         ...     _ = sim.check_gradients([probe])
         """
         check_surroundings("check gradients")
+        inputs, outputs, atol, rtol = gradient_arguments(
+            (outputs, *others), inputs, atol, rtol
+        )
         return self._get_training().check_gradients(outputs, atol, rtol, inputs)
 
     @property

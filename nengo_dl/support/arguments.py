@@ -221,7 +221,7 @@ def check_feeds(
         )
     result = {}
     for key, values in feeds.items():
-        found = objects_named(key, signals)
+        found = objects_named(key, signals, "node")
         if len(found) != 1:
             raise ValidationError(
                 f"{key!r} is not an input node of the simulated network: keys must be "
@@ -247,7 +247,9 @@ def check_feeds(
     return result
 
 
-def objects_named(key: Any, objects: Iterable[Any]) -> list[Any]:
+def objects_named(
+    key: Any, objects: Iterable[Any], kind: str | None = None
+) -> list[Any]:
     """Return the objects that a key stands for: itself, or those with a label.
 
     Parameters
@@ -256,9 +258,17 @@ def objects_named(key: Any, objects: Iterable[Any]) -> list[Any]:
         What the user passed.
     objects : iterable
         Objects of the simulated network.
+    kind : str, optional
+        Objects without a label are called this, and with numbers from 1 behind it
+        (``node``, ``node_1``), in the order of their definition.
     """
     if isinstance(key, str):
-        return [obj for obj in objects if getattr(obj, "label", None) == key]
+        found = [obj for obj in objects if getattr(obj, "label", None) == key]
+        if found or kind is None:
+            return found
+        unlabelled = [obj for obj in objects if getattr(obj, "label", None) is None]
+        names = [kind if n == 0 else f"{kind}_{n}" for n in range(len(unlabelled))]
+        return [o for o, name in zip(unlabelled, names, strict=True) if name == key]
     return [obj for obj in objects if obj is key]
 
 

@@ -104,7 +104,8 @@ class DataChecker:
         targets = {
             key: value
             for key, value in data.items()
-            if objects_named(key, self.probes) and not objects_named(key, self.signals)
+            if objects_named(key, self.probes, "probe")
+            and not objects_named(key, self.signals, "node")
         }
         if not targets:
             return data, second, third
@@ -269,7 +270,7 @@ class DataChecker:
             return {known[0]: values}
         found = {}
         for key, value in values.items():
-            matching = objects_named(key, known)
+            matching = objects_named(key, known, kind.split()[-1])
             if len(matching) != 1:
                 reason = "only Nodes that have an output and no input can be fed"
                 if kind == "probe":

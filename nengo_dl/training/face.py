@@ -220,7 +220,7 @@ class Training:
             outputs = [outputs]
         found = []
         for output in outputs:
-            probes = objects_named(output, self.model.probes)
+            probes = objects_named(output, self.model.probes, "probe")
             if tf.is_tensor(output) or isinstance(output, keras.KerasTensor):
                 raise ValidationError(
                     "Must be probes, not tensors: with TensorFlow 2, a tensor does not "

@@ -11,6 +11,7 @@ import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.objectives import Regularize
 from nengo_dl.support.arguments import check_flag, check_positive
 from nengo_dl.training.callbacks import KerasCallbacks
 from nengo_dl.training.data import ArrayData, StreamData
@@ -180,7 +181,11 @@ class KerasTraining:
         objective = recipe.objective
         if isinstance(targets, dict) and targets:
             # as in Keras, a loss without a target is left out
-            objective = {p: f for p, f in objective.items() if p in targets}
+            objective = {
+                p: f
+                for p, f in objective.items()
+                if p in targets or isinstance(f, Regularize)
+            }
             if not objective:
                 raise ValidationError(
                     "There is no loss for any of the targets; compile was given one "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras
 import nengo
 from nengo.exceptions import ValidationError
 
+from nengo_dl import losses
 from nengo_dl.training.recipe import TrainingRecipe
 
 __all__ = ["make_recipe", "probe_named"]
@@ -75,14 +77,14 @@ def make_recipe(
     probes : dict of {str: Probe}
         All probes by name.
     """
-    losses = _by_probe(loss, probes, "loss")
+    by_probe = _by_probe(loss, probes, "loss")
     weights = _by_probe(loss_weights, probes, "loss_weights")
-    objective = {p: _loss(f, weights.get(p)) for p, f in losses.items()}
+    objective = {p: _loss(f, weights.get(p)) for p, f in by_probe.items()}
     names = {probe: name for name, probe in probes.items()}
-    several = len(losses) > 1
+    several = len(by_probe) > 1
     measured: dict[str, dict[nengo.Probe, Any]] = {}
     if several:
-        for probe, function in losses.items():
+        for probe, function in by_probe.items():
             measured[f"{names[probe]}_loss"] = {probe: _loss(function, None)}
     for probe, functions in _by_probe(metrics, probes, "metrics").items():
         if not isinstance(functions, (list, tuple)):
@@ -123,6 +125,14 @@ def _nested(given: Sequence[Any]) -> bool:
 
 def _loss(function: Any, weight: float | None) -> Any:
     """Return a loss as an objective, whose arguments are in the other order."""
+    if isinstance(function, losses.Regularize):
+        found = function.objective
+        if weight is None:
+            return found
+        factor = 1.0 if found.weight is None else found.weight
+        return dataclasses.replace(found, weight=factor * weight)
+    if weight is None and function is losses.nan_mse:
+        return function
     if weight is None and (isinstance(function, str) or not _is_own(function)):
         return function
     found = keras.losses.get(function) if isinstance(function, str) else function

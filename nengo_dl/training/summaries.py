@@ -99,6 +99,10 @@ class TrainingSummaries:
                 ]
                 for tag, loss in zip(_distinct(names), losses, strict=True):
                     self.board.scalar(f"loss/{tag}", float(loss), step)
+        self.record_parameters(step)
+
+    def record_parameters(self, step: int) -> None:
+        """Record histograms of parameters, and what functions write."""
         if self.parameters:
             values = self.lookup(*self.parameters.values())
             for tag, value in zip(self.parameters, values, strict=True):

@@ -12,6 +12,7 @@ import nengo
 import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
+from nengo_dl import losses
 from nengo_dl.objectives import Regularize, mse
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.masking import masked_function, masked_keras, masked_metric
@@ -166,6 +167,10 @@ def find_terms(
                 raise ValidationError(
                     f"{probe} is not a probe of the simulated network", attr=attribute
                 )
+        if isinstance(value, losses.Regularize):
+            value = value.objective
+        elif value is losses.nan_mse:
+            value = mse
         if isinstance(value, Regularize):
             terms.append(_size_term(members, value, probes, attribute))
         else:
