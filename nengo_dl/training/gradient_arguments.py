@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from nengo.utils.numpy import is_integer, is_number
+from nengo.utils.numpy import is_number
 
 __all__ = ["gradient_arguments"]
 
@@ -37,7 +37,7 @@ def gradient_arguments(
         If there are too many arguments, or one comes twice.
     """
     first, *rest = given
-    is_input = isinstance(first, Mapping | np.ndarray) or is_integer(first)
+    is_input = isinstance(first, Mapping | np.ndarray)
     if is_input or (rest and not is_number(rest[0])):
         if inputs is not None:
             raise TypeError("check_gradients() got inputs twice")

@@ -132,7 +132,7 @@ def test_tensorboard_profiles_predictions(net, tmp_path, monkeypatch):
         (({"n": 0}, ["p"], 1, 2), {}, ({"n": 0}, ["p"], 1, 2)),
         (({"n": 0}, ["p"]), {"atol": 3}, ({"n": 0}, ["p"], 3, 1e-3)),
         ((None, ["p"]), {"rtol": 3}, (None, ["p"], 1e-5, 3)),
-        ((7,), {}, (7, None, 1e-5, 1e-3)),
+        ((7, ["p"]), {}, (7, ["p"], 1e-5, 1e-3)),
         (("p",), {"inputs": 4}, (4, "p", 1e-5, 1e-3)),
     ],
 )
