@@ -38,14 +38,14 @@ class NengoSummaries(keras.callbacks.Callback):
 
     def __init__(self, log_dir: Any, sim: Any, objects: Sequence[Any]):
         super().__init__()
-        folder = check_folder(log_dir, sim)
+        folder = check_folder(log_dir)
         if folder is None:
             raise ValidationError(
                 "Must be the name of a folder (got None)", attr="log_dir", obj=sim
             )
         self.board = Board(folder)
         self.summaries = find_summaries(
-            objects, self.board, sim.model, sim.data.get_params, sim
+            objects, self.board, sim.model, sim.data.get_params
         )
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
