@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from nengo_dl.training.face import Training
 from nengo_dl.training.keras_data import FirstMinibatches, KerasData
 from nengo_dl.training.keras_objectives import make_recipe
 from nengo_dl.training.recipe import TrainingRecipe
+from nengo_dl.training.result_names import Results
 from nengo_dl.training.trainer import TrainingOptions
 
 __all__ = ["KerasTraining"]
@@ -94,7 +95,9 @@ class KerasTraining:
         options.callbacks = self._callbacks(callbacks, verbose)
         limited = self._first(data, steps_per_epoch, "steps_per_epoch")
         training.trainer.train(limited, recipe.optimizer, terms, options)
-        return training.keras_model.history
+        history = training.keras_model.history
+        history.history = self._named(history.history)
+        return history
 
     def evaluate(
         self,
@@ -111,8 +114,10 @@ class KerasTraining:
         data = self._first(data, steps, "steps")
         bridge = self._callbacks(callbacks, verbose)
         bridge.begin_alone(data.n_minibatches)
-        return self.training.trainer.evaluate(
-            data, terms, metrics, rates=None, callbacks=bridge
+        return self._named(
+            self.training.trainer.evaluate(
+                data, terms, metrics, rates=None, callbacks=bridge
+            )
         )
 
     def predict(
@@ -138,14 +143,16 @@ class KerasTraining:
         history = self.training.trainer.train(
             data, recipe.optimizer, terms, options
         ).history
-        return {name: values[-1] for name, values in history.items()}
+        return self._named({name: values[-1] for name, values in history.items()})
 
     def test_on_batch(self, x: Any, y: Any, n_steps: int | None) -> dict[str, float]:
         """Measure a minibatch; see ``Simulator.test_on_batch``."""
         recipe = self._compiled("test_on_batch")
         data, terms, metrics = self._read(recipe, x, y, n_steps)
         self._check_one(data)
-        return self.training.trainer.evaluate(data, terms, metrics, rates=None)
+        return self._named(
+            self.training.trainer.evaluate(data, terms, metrics, rates=None)
+        )
 
     # -- checks
 
@@ -236,6 +243,10 @@ class KerasTraining:
                 f"{count})",
                 attr="x",
             )
+
+    def _named(self, values: Mapping[str, Any]) -> Results:
+        names = list(self.training.probe_names)
+        return Results(values, names[0] if len(names) == 1 else None)
 
     def _callbacks(self, callbacks: Any, verbose: Any) -> KerasCallbacks:
         verbose = 1 if verbose == "auto" else int(verbose)

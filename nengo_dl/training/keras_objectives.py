@@ -91,7 +91,7 @@ def make_recipe(
             functions = [functions]
         for function in functions:
             name = _name(function)
-            name = f"{names[probe]}_{name}" if len(probes) > 1 and several else name
+            name = f"{names[probe]}_{name}" if len(probes) > 1 else name
             measured[name] = {probe: _metric(function)}
     return TrainingRecipe(optimizer, objective, measured)
 

@@ -263,6 +263,31 @@ def test_several_outputs_have_losses_weights_and_metrics_of_their_own():
         assert history["z_loss"][0] == pytest.approx(np.abs(error).mean())
 
 
+def test_metrics_are_named_by_their_probe_where_there_are_several():
+    with nengo.Network() as net:
+        node = nengo.Node([0], label="x")
+        nengo.Probe(node, label="y")
+        nengo.Probe(node, label="z")
+    with simulator(net) as sim:
+        sim.compile(loss={"y": "mse"}, metrics={"y": ["mae"]})
+        found = sim.evaluate(np.ones((8, 1, 1)), {"y": np.zeros((8, 1, 1))})
+    assert found == {"loss": 1, "y_mae": 1}
+
+
+def test_results_of_the_only_probe_have_names_with_it_and_without():
+    with nengo.Network() as net:
+        node = nengo.Node([0], label="x")
+        nengo.Probe(node, label="y")
+    with simulator(net) as sim:
+        sim.compile(loss="mse", metrics=["mae"])
+        found = sim.evaluate(np.ones((8, 1, 1)), np.zeros((8, 1, 1)))
+    assert found == {"loss": 1, "mae": 1}
+    assert found["y_loss"] == found["y_mae"] == found.get("y_mae") == 1
+    assert found.get("val_y_mae") is None
+    with pytest.raises(KeyError, match="z_mae"):
+        found["z_mae"]
+
+
 @pytest.mark.parametrize("n_classes", [1, 3])
 def test_accuracy_is_that_of_the_kind_of_targets(n_classes):
     with nengo.Network(seed=0) as net:
