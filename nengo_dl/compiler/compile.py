@@ -78,7 +78,7 @@ def compile_model(
     watch.start("order")
     order = _order(model)
     used = _without_resets(order, fixed_inputs)
-    split = split_inputs(used, lambda op: lookup(op).runs_user_code)
+    split = split_inputs(used, lambda op: lookup(op).runs_user_code, fixed_inputs)
     verify_split(used, split)
 
     watch.start("simplify")

@@ -2,17 +2,18 @@
 
 Whatever depends on time and random streams only (Nodes without input, noise, the draws
 of stochastic neurons) is computed with Nengo's own code, in chunks, and fed to the
-device. Its numbers are then exactly those of Nengo's reference simulator.
+device. Its numbers are then exactly those of Nengo's reference simulator. So are
+functions on connections whose argument consists of such values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from nengo.builder.neurons import SimNeurons
-from nengo.builder.operator import Copy, Operator, SimPyFunc, TimeUpdate
+from nengo.builder.operator import Copy, Operator, Reset, SimPyFunc, TimeUpdate
 from nengo.builder.probe import SimProbe
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
@@ -20,7 +21,24 @@ from nengo.neurons import StochasticSpiking
 
 from nengo_dl.compiler.operators import RandomSample, StochasticRounding
 
-__all__ = ["HostSplit", "split_inputs"]
+__all__ = ["Argument", "HostSplit", "split_inputs"]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """How the argument of a function is put together from inputs.
+
+    Attributes
+    ----------
+    roots : tuple of Signal
+        Base signals: what operators of the host set, and constants that can be fed.
+    copies : tuple of Operator
+        `Copy` and `Reset` operators between them and the argument, in order. They run
+        on the device, too, for whatever else reads their results.
+    """
+
+    roots: tuple[Signal, ...]
+    copies: tuple[Operator, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,29 +56,36 @@ class HostSplit:
     origin : dict of {Operator: Operator}
         Original operator of each one that was rewritten (it determines the random
         stream).
+    arguments : dict of {Operator: Argument}
+        Of those host operators that call functions of inputs.
     """
 
     device: list[Operator] = field(default_factory=list)
     host: list[Operator] = field(default_factory=list)
     inputs: list[Signal] = field(default_factory=list)
     origin: dict[Operator, Operator] = field(default_factory=dict)
+    arguments: dict[Operator, Argument] = field(default_factory=dict)
 
 
 def split_inputs(
-    operators: Sequence[Operator], is_callback: Callable[[Operator], bool]
+    operators: Sequence[Operator],
+    is_callback: Callable[[Operator], bool],
+    fixed_inputs: Collection[Signal] = (),
 ) -> HostSplit:
     """Divide operators into those of the host and those of the device.
 
-    Functions of time run ahead only when nothing else calls Python during a step:
-    otherwise they might depend on what other functions did in the steps before, and
-    they stay in step with them.
+    Functions of time and of inputs run ahead only when nothing else calls Python during
+    a step: otherwise they might depend on what other functions did in the steps before,
+    and they stay in step with them.
 
     Parameters
     ----------
     operators : sequence of Operator
-        All operators of a model.
+        All operators of a model, in the order in which they run.
     is_callback : callable
         Whether an operator's step calls Python code whose effects are not known.
+    fixed_inputs : collection of Signal
+        Constants that can be fed.
 
     Returns
     -------
@@ -68,6 +93,7 @@ def split_inputs(
         The two lists.
     """
     split = HostSplit()
+    arguments = _find_arguments(operators, fixed_inputs)
     in_step = any(
         is_callback(op)
         for op in operators
@@ -75,6 +101,7 @@ def split_inputs(
             isinstance(op, (TimeUpdate, SimProbe))
             or _depends_on_time_only(op)
             or _rounds_at_random(op)
+            or op in arguments
         )
     )
     for op in operators:
@@ -86,6 +113,10 @@ def split_inputs(
             split.inputs.extend([op.step, op.time])
         elif _depends_on_time_only(op) and not (in_step and isinstance(op, SimPyFunc)):
             _move_to_host(op, split)
+        elif op in arguments and not in_step:
+            split.host.append(op)
+            split.inputs.append(op.output)
+            split.arguments[op] = arguments[op]
         elif _rounds_at_random(op):
             _draw_on_host(op, split)
         else:
@@ -103,6 +134,80 @@ def _depends_on_time_only(op: Operator) -> bool:
 
 def _rounds_at_random(op: Operator) -> bool:
     return type(op) is SimNeurons and type(op.neurons) is StochasticSpiking
+
+
+def _find_arguments(
+    operators: Sequence[Operator], fixed_inputs: Collection[Signal]
+) -> dict[Operator, Argument]:
+    """Find functions whose argument is known ahead, and what it consists of.
+
+    These are functions on connections from Nodes without input. Between the Nodes and
+    the function there may be slices, ensembles in direct mode, and other such
+    functions. A transform is a parameter, so what it makes is not known ahead.
+    """
+    if not any(_is_function_of_signal(op) for op in operators):
+        return {}
+    writers: dict[Signal, list[Operator]] = {}
+    for op in operators:
+        for signal in (*op.sets, *op.incs, *op.updates):
+            writers.setdefault(signal.base, []).append(op)
+    fixed = {signal.base for signal in fixed_inputs}
+    # by base signal; a writer comes before all readers in the order of operators
+    known: dict[Signal, Argument | None] = {}
+    found: dict[Operator, Argument] = {}
+
+    def resolve(base: Signal) -> Argument | None:
+        if base not in known:
+            known[base] = _made_of(base, writers.get(base, ()), fixed, known, found)
+        return known[base]
+
+    for op in operators:
+        if type(op) is Copy:
+            resolve(op.src.base)
+        elif _is_function_of_signal(op):
+            argument = resolve(op.x.base)
+            if argument is not None and writers[op.output] == [op]:
+                found[op] = argument
+    return found
+
+
+def _is_function_of_signal(op: Operator) -> bool:
+    return (
+        type(op) is SimPyFunc
+        and op.t is None
+        and op.x is not None
+        and op.output is not None
+        and not op.output.is_view
+    )
+
+
+def _made_of(
+    base: Signal,
+    writers: Sequence[Operator],
+    fixed: Collection[Signal],
+    known: dict[Signal, Argument | None],
+    found: dict[Operator, Argument],
+) -> Argument | None:
+    """Return what a base signal consists of; None if it is not known ahead."""
+    if not writers:
+        return Argument((base,)) if base in fixed else None
+    if len(writers) == 1:
+        (op,) = writers
+        if op in found or (_depends_on_time_only(op) and base in op.sets):
+            return Argument((base,))
+    roots: dict[Signal, None] = {}
+    copies: dict[Operator, None] = {}
+    for op in writers:
+        if type(op) is Copy:
+            part = known.get(op.src.base)
+            if part is None:
+                return None
+            roots.update(dict.fromkeys(part.roots))
+            copies.update(dict.fromkeys(part.copies))
+        elif type(op) is not Reset:
+            return None
+    copies.update(dict.fromkeys(writers))
+    return Argument(tuple(roots), tuple(copies))
 
 
 def _move_to_host(op: Operator, split: HostSplit) -> None:

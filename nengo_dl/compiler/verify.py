@@ -50,9 +50,17 @@ def verify_split(operators: Sequence[Operator], split: HostSplit) -> None:
         raise BuildError(f"The split leaves out {_names(missing)}")
     inputs = {signal.base for signal in split.inputs}
     clock = {s for op in split.host if isinstance(op, TimeUpdate) for s in op.sets}
+    written = {
+        signal.base
+        for op in split.device
+        for signal in (*op.sets, *op.incs, *op.updates)
+    }
     for op in split.host:
-        for signal in op.reads:
-            if signal not in clock and signal.base not in inputs:
+        argument = split.arguments.get(op)
+        reads = op.reads if argument is None else argument.roots
+        for signal in reads:
+            is_fixed = argument is not None and signal not in written
+            if signal not in clock and signal.base not in inputs and not is_fixed:
                 raise BuildError(
                     f"{name_of(op)} is to run ahead of the device, but reads "
                     f"{name_of(signal)}, which only the device knows"

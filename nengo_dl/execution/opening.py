@@ -63,7 +63,7 @@ def open_session(
     """
     minibatch = placement.minibatch_size
     host = HostOperators(plan, minibatch)
-    sources = Sources(plan.split.host, host)
+    sources = Sources(plan.split, host)
     began = time.perf_counter()
     config = BuildConfig(
         plan.dt,

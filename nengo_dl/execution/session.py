@@ -363,7 +363,10 @@ class Session:
         """Return inputs and number of steps of the next call, and what went wrong."""
         count = min(end - now, self._steps_per_chunk(executor.most_steps))
         with annotate("inputs of a chunk (Python)"):
-            values, made, error = self.sources.make(now, count, feeds)
+            rows = self._rows(feeds, now - first, count)
+            values, made, error = self.sources.make(
+                now, count, rows, self.store.fixed_inputs
+            )
             values = self._with_feeds(values, feeds, now - first, made)
             inputs = executor.pack(values, now, made)
         return inputs, made, error

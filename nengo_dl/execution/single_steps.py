@@ -18,7 +18,7 @@ from nengo_dl.compiler.process_traits import traits_of
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.numpy_executor import Item
 from nengo_dl.execution.numpy_steps import HostOperators
-from nengo_dl.execution.sources import Source
+from nengo_dl.execution.source_rows import FunctionSource, Source
 from nengo_dl.execution.user_code import assign_result, failed
 
 __all__ = ["SingleSteps"]
@@ -132,7 +132,9 @@ class SingleSteps:
         self.item = item
         self._host = host
         self._sources = sources
-        self._makers = [(self._maker(source), source) for source in self._sources]
+        self._makers = [
+            (self._maker(source, fixed_inputs), source) for source in sources
+        ]
         self._before: _Before | None = None
         self._inner = [
             _Inner(source, item, host)
@@ -251,7 +253,9 @@ class SingleSteps:
             [inner.copy(goes_on) for inner in self._inner] if self._inner else [],
         )
 
-    def _maker(self, source: Source) -> Callable[[float], None]:
+    def _maker(
+        self, source: Source, fixed_inputs: Mapping[Signal, np.ndarray]
+    ) -> Callable[[float], None]:
         """Return a function that makes the value of one step, where it is read."""
         op = source.op
         if type(op) is not SimPyFunc:
@@ -259,6 +263,13 @@ class SingleSteps:
             return lambda time: step()
         function, passes_time = op.fn, op.t_passed
         live = None if source.output is None else self.item.signals[source.output]
+        if isinstance(source, FunctionSource):
+            argument, output = source.argument, self.item.signals[source.output]
+            given = [
+                fixed_inputs[root] if root in fixed_inputs else self.item.signals[root]
+                for root in source.roots
+            ]
+            return lambda time: assign_result(output, function(argument(given)))
 
         def make(time: float) -> None:
             result = function(time) if passes_time else function()

@@ -1,19 +1,22 @@
-"""Values of whatever depends on time only, made ahead of the device in chunks."""
+"""Values of inputs, and of functions of them, made ahead of the device in chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
 from nengo.builder.signal import Signal, SignalDict
 
-from nengo_dl.compiler.process_traits import is_random, is_restless
+from nengo_dl.compiler.inputs import HostSplit
+from nengo_dl.compiler.process_traits import is_restless
 from nengo_dl.execution.numpy_steps import HostOperators
-from nengo_dl.execution.user_code import assign_result, failed
+from nengo_dl.execution.source_rows import FunctionSource, GivenRows, Source
+from nengo_dl.execution.user_code import failed
 
-__all__ = ["Source", "Sources"]
+__all__ = ["Sources"]
 
 
 class Sources:
@@ -25,16 +28,22 @@ class Sources:
 
     Parameters
     ----------
-    ops : sequence of Operator
-        The operators that run on the host ahead of the device.
+    split : HostSplit
+        Says which operators run on the host ahead of the device.
     host : HostOperators
         Holds their steps.
     """
 
-    def __init__(self, ops: Sequence[Operator], host: HostOperators):
+    def __init__(self, split: HostSplit, host: HostOperators):
         self.host = host
-        self.sources = [Source(op, host) for op in ops if not _is_clock(op)]
-        self._clock = next((op for op in ops if _is_clock(op)), None)
+        self.sources = [
+            FunctionSource(op, host, split.arguments[op])
+            if op in split.arguments
+            else Source(op, host)
+            for op in split.host
+            if not _is_clock(op)
+        ]
+        self._clock = next((op for op in split.host if _is_clock(op)), None)
 
     @property
     def restless(self) -> set[Signal]:
@@ -42,6 +51,10 @@ class Sources:
         found = {source.output for source in self.sources if is_restless(source.op)}
         clock = () if self._clock is None else self._clock.sets
         return {*found, *clock}
+
+    def depend_on(self, signals: Collection[Signal]) -> bool:
+        """Whether functions get values of some signals, if these are fed."""
+        return any(root in signals for source in self.sources for root in source.roots)
 
     def reset(self) -> None:
         """Forget values that were made ahead."""
@@ -55,7 +68,11 @@ class Sources:
             source.n_made = 0
 
     def make(
-        self, first: int, n_steps: int, replaced: Mapping[Signal, object] = ()
+        self,
+        first: int,
+        n_steps: int,
+        replaced: Mapping[Signal, np.ndarray] = MappingProxyType({}),
+        fixed: Mapping[Signal, np.ndarray] = MappingProxyType({}),
     ) -> tuple[dict[Signal, np.ndarray], int, BaseException | None]:
         """Make the values of some steps.
 
@@ -65,8 +82,11 @@ class Sources:
             Number of the step before the first one.
         n_steps : int
             How many steps.
-        replaced : collection of Signal
-            Signals whose values come from elsewhere; their sources are not asked.
+        replaced : mapping of {Signal: ndarray}
+            Values that come from elsewhere, shape ``(n_steps or 1, items or 1, size)``;
+            their sources are not asked.
+        fixed : mapping of {Signal: ndarray}
+            Values of constant inputs.
 
         Returns
         -------
@@ -90,6 +110,7 @@ class Sources:
             for source in self.sources
             if source.output is None or source.output not in replaced
         ]
+        self._connect(asked, replaced, fixed, first, n_steps)
         if n_steps == 1 and all(source.ahead is None for source in asked):
             error = self._ask_once(asked, first, times.item())
         else:
@@ -101,6 +122,36 @@ class Sources:
         if n_made < n_steps:
             values = {signal: rows[:n_made] for signal, rows in values.items()}
         return values, n_made, error
+
+    def _connect(
+        self,
+        asked: Sequence[Source],
+        replaced: Mapping[Signal, np.ndarray],
+        fixed: Mapping[Signal, np.ndarray],
+        first: int,
+        n_steps: int,
+    ) -> None:
+        """Tell functions where their arguments come from this time.
+
+        What they made for other arguments is dropped: a run was interrupted, and the
+        next one feeds something else.
+        """
+        if not any(source.roots for source in asked):
+            return
+        made = {source.output: source for source in asked}
+        for source in asked:
+            if isinstance(source, FunctionSource):
+                source.connect(
+                    [
+                        GivenRows(replaced[root])
+                        if root in replaced
+                        else made[root]
+                        if root in made
+                        else GivenRows(np.asarray(fixed[root])[None, None])
+                        for root in source.roots
+                    ]
+                )
+                source.drop_outdated(first, n_steps)
 
     def _ask_once(
         self, sources: Sequence[Source], first: int, time: float
@@ -248,120 +299,3 @@ class SourcePosition(NamedTuple):
 
     ahead: list[tuple[np.ndarray | None, int]]
     state: list[np.ndarray]
-
-
-class Source:
-    """One operator that produces an input signal.
-
-    Parameters
-    ----------
-    op : Operator
-        The operator.
-    host : HostOperators
-        Holds its steps.
-
-    Attributes
-    ----------
-    ahead : ndarray or None, shape (n_ahead, 1 or minibatch, *shape)
-        Values that were made but not consumed.
-    first : int
-        Number of the step before the first of them.
-    n_made : int
-        For how many steps values were made since the step functions are new.
-    """
-
-    def __init__(self, op: Operator, host: HostOperators):
-        self.op = op
-        self.host = host
-        self.output = op.sets[0] if op.sets else None
-        self.shape = self.output.shape if self.output is not None else (0,)
-        self.dtype = self.output.dtype if self.output is not None else float
-        self.shared = host.minibatch_size == 1 or not is_random(op)
-        self.ahead: np.ndarray | None = None
-        self.first = 0
-        self.n_made = 0
-        # rows that are being made
-        self._new: np.ndarray | None = None
-
-    def count(self, first: int) -> int:
-        """Return for how many steps there are values."""
-        return 0 if self.ahead is None else len(self.ahead) - (first - self.first)
-
-    def rows(self, first: int, n_steps: int) -> np.ndarray:
-        """Return values for some steps, all of which were made."""
-        if self.ahead is None:
-            return self._empty(0)
-        offset = first - self.first
-        return self.ahead[offset : offset + n_steps]
-
-    def begin(self, first: int, n_steps: int) -> Callable[[int, float], None]:
-        """Return a function that makes the values of one step, given their number."""
-        if self.ahead is None:
-            self.first = first
-        self._new = self._empty(max(n_steps - self.count(first), 0))
-        if type(self.op) is SimPyFunc:
-            return self._function_maker(self._new)
-        return self._process_maker(self._new)
-
-    def end(self, n_steps: int) -> None:
-        """Keep the values of those steps that were made."""
-        rows, self._new = self._new[:n_steps], None
-        self.n_made += len(rows)
-        if len(rows):
-            self.ahead = (
-                rows if self.ahead is None else np.concatenate([self.ahead, rows])
-            )
-
-    def make_one(self, first: int, time: float) -> None:
-        """Make the values of one step, and keep them."""
-        rows = self._empty(1)
-        if type(self.op) is SimPyFunc:
-            self._function_maker(rows)(0, time)
-        else:
-            self._process_maker(rows)(0, time)
-        self.ahead, self.first = rows, first
-        self.n_made += 1
-
-    def keep(self, first: int, signals: SignalDict) -> None:
-        """Keep the value of one step, which was made in the arrays of an item."""
-        self.ahead, self.first = self._empty(1), first
-        if self.output is not None:
-            self.ahead[0, 0] = signals[self.output]
-        self.n_made += 1
-
-    def _empty(self, n_steps: int) -> np.ndarray:
-        items = 1 if self.shared else self.host.minibatch_size
-        return np.empty((n_steps, items, *self.shape), dtype=self.dtype)
-
-    def consume(self, n_steps: int) -> None:
-        """Forget the first values."""
-        if self.ahead is not None:
-            rest = self.ahead[n_steps:]
-            self.ahead = rest if len(rest) else None
-            self.first += n_steps
-
-    def _function_maker(self, rows: np.ndarray) -> Callable[[int, float], None]:
-        """Call a function of time, without the reference's overhead per call."""
-        function, passes_time = self.op.fn, self.op.t_passed
-        keeps = self.output is not None
-
-        def make(n: int, time: float) -> None:
-            result = function(time) if passes_time else function()
-            if keeps:
-                assign_result(rows[n, 0], result)
-
-        return make
-
-    def _process_maker(self, rows: np.ndarray) -> Callable[[int, float], None]:
-        items = range(rows.shape[1])
-        live = [self.host.signals[item][self.output] for item in items]
-        functions = [self.host.step_function(self.op, item) for item in items]
-        turns = list(zip(items, functions, live, strict=True))
-
-        def make(n: int, time: float) -> None:
-            row = rows[n]
-            for item, function, value in turns:
-                function()
-                row[item] = value
-
-        return make

@@ -17,7 +17,7 @@ from nengo.builder.operator import Operator
 from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.names import name_objects, name_outputs
-from nengo_dl.execution.sources import Source
+from nengo_dl.execution.source_rows import Source
 from nengo_dl.parameters.file.header import Form
 from nengo_dl.parameters.file.messages import shown
 from nengo_dl.parameters.parts import SavedBatch
@@ -147,7 +147,8 @@ class Continuation:
                 arrays[f"{name}/state[{number}]"] = np.stack(live)
             if self._repeats(source):
                 arrays[f"{name}/made"] = np.array(source.n_made, dtype=np.int64)
-            n_ahead = source.count(session.n_steps)
+            # functions are called again: what they get then may be something else
+            n_ahead = 0 if source.roots else source.count(session.n_steps)
             if n_ahead:
                 rows = source.rows(session.n_steps, n_ahead)
                 arrays[f"{name}/ahead"] = np.array(rows)
@@ -174,7 +175,7 @@ class Continuation:
             else:
                 owner, _, field = name.rpartition("/")
                 source = self.sources.get(owner)
-                if source is None or field != "ahead":
+                if source is None or source.roots or field != "ahead":
                     raise _refusal(f"the network has no {shown(name)}")
                 wanted = Form(source.shape, source.dtype)
                 fine = (

@@ -22,6 +22,7 @@ _CALLERS = (
     "nengo_dl.execution.numpy_executor",
     "nengo_dl.execution.numpy_steps",
     "nengo_dl.execution.single_steps",
+    "nengo_dl.execution.source_rows",
     "nengo_dl.execution.sources",
     "nengo_dl.training.callbacks",
     "nengo_dl.training.data",

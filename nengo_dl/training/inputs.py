@@ -91,7 +91,7 @@ class TrainingInputs:
         self.only_last = only_last
         self.host = HostOperators(self.plan, session.placement.minibatch_size)
         self.host.follow(session.store)
-        self.feeds = Sources(self.plan.split.host, self.host)
+        self.feeds = Sources(self.plan.split, self.host)
         self._made: tuple[Any, dict[Signal, np.ndarray]] | None = None
 
     def prepare(
@@ -156,17 +156,20 @@ class TrainingInputs:
     ) -> dict[Signal, np.ndarray]:
         """Return the values of inputs that are not fed, shape (steps, items, ...)."""
         key = (minibatch.n_steps, frozenset(minibatch.inputs))
-        has_callbacks = self.step.has_callbacks
+        # functions in Python may give something else each time, those of what is fed do
+        changes = self.step.has_callbacks or self.feeds.depend_on(minibatch.inputs)
         # drawn in any case: what is random later does not depend on what is kept here
         seed = int(rng.randint(2**31 - 1))
-        if self._made is not None and self._made[0] == key and not has_callbacks:
+        if self._made is not None and self._made[0] == key and not changes:
             return self._made[1]
         self.host.reset(seed)
         self.feeds.reset()
-        values, _, error = self.feeds.make(0, minibatch.n_steps, minibatch.inputs)
+        values, _, error = self.feeds.make(
+            0, minibatch.n_steps, minibatch.inputs, self.fixed_inputs
+        )
         if error is not None:
             raise error
-        if not any(is_random(op) for op in self.plan.split.host):
+        if not changes and not any(is_random(op) for op in self.plan.split.host):
             self._made = (key, values)
         return values
 

@@ -83,6 +83,16 @@ class SimulatorFunction:
                 attr="network",
             )
 
+        signals = {self.signals[node] for node in inputs}
+        if self.trainer.inputs.feeds.depend_on(signals):
+            raise ValidationError(
+                "A network with functions in Python on connections from the inputs of "
+                "a Keras model cannot be part of it: its inputs are tensors there; use "
+                "a TensorNode for the function",
+                attr="network",
+                obj=self.owner,
+            )
+
     def __call__(
         self, inputs: Mapping[nengo.Node, tf.Tensor], training: bool
     ) -> list[tf.Tensor]:
