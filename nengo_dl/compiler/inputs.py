@@ -3,7 +3,7 @@
 Whatever depends on time and random streams only (Nodes without input, noise, the draws
 of stochastic neurons) is computed with Nengo's own code, in chunks, and fed to the
 device. Its numbers are then exactly those of Nengo's reference simulator. So are
-functions on connections whose argument consists of such values.
+functions on connections whose argument is such a value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from nengo.builder.neurons import SimNeurons
-from nengo.builder.operator import Copy, Operator, Reset, SimPyFunc, TimeUpdate
+from nengo.builder.operator import Copy, Operator, SimPyFunc, TimeUpdate
 from nengo.builder.probe import SimProbe
 from nengo.builder.processes import SimProcess
 from nengo.builder.signal import Signal
@@ -26,19 +26,19 @@ __all__ = ["Argument", "HostSplit", "split_inputs"]
 
 @dataclass(frozen=True)
 class Argument:
-    """How the argument of a function is put together from inputs.
+    """What a function of an input gets.
 
     Attributes
     ----------
-    roots : tuple of Signal
-        Base signals: what operators of the host set, and constants that can be fed.
-    copies : tuple of Operator
-        `Copy` and `Reset` operators between them and the argument, in order. They run
-        on the device, too, for whatever else reads their results.
+    root : Signal
+        Base signal: what an operator of the host sets, or a constant that can be fed.
+    copy : Operator or None
+        Copies a slice of it to the argument. It runs on the device, too, for whatever
+        else reads its result.
     """
 
-    roots: tuple[Signal, ...]
-    copies: tuple[Operator, ...] = ()
+    root: Signal
+    copy: Operator | None = None
 
 
 @dataclass(frozen=True)
@@ -139,35 +139,40 @@ def _rounds_at_random(op: Operator) -> bool:
 def _find_arguments(
     operators: Sequence[Operator], fixed_inputs: Collection[Signal]
 ) -> dict[Operator, Argument]:
-    """Find functions whose argument is known ahead, and what it consists of.
+    """Find functions on connections from Nodes without input, and what they get.
 
-    These are functions on connections from Nodes without input. Between the Nodes and
-    the function there may be slices, ensembles in direct mode, and other such
-    functions. A transform is a parameter, so what it makes is not known ahead.
+    Between a Node and the function is at most a slice: Nengo knows no functions of
+    Nodes that pass on what they get.
     """
-    if not any(_is_function_of_signal(op) for op in operators):
+    functions = [op for op in operators if _is_function_of_signal(op)]
+    if not functions:
         return {}
     writers: dict[Signal, list[Operator]] = {}
     for op in operators:
         for signal in (*op.sets, *op.incs, *op.updates):
             writers.setdefault(signal.base, []).append(op)
     fixed = {signal.base for signal in fixed_inputs}
-    # by base signal; a writer comes before all readers in the order of operators
-    known: dict[Signal, Argument | None] = {}
+
+    def is_input(base: Signal) -> bool:
+        written = writers.get(base)
+        if written is None:
+            return base in fixed
+        return (
+            len(written) == 1
+            and _depends_on_time_only(written[0])
+            and base in written[0].sets
+        )
+
     found: dict[Operator, Argument] = {}
-
-    def resolve(base: Signal) -> Argument | None:
-        if base not in known:
-            known[base] = _made_of(base, writers.get(base, ()), fixed, known, found)
-        return known[base]
-
-    for op in operators:
-        if type(op) is Copy:
-            resolve(op.src.base)
-        elif _is_function_of_signal(op):
-            argument = resolve(op.x.base)
-            if argument is not None and writers[op.output] == [op]:
-                found[op] = argument
+    for op in functions:
+        base = op.x.base
+        copies = writers.get(base, ())
+        if is_input(base):
+            found[op] = Argument(base)
+        elif len(copies) == 1 and type(copies[0]) is Copy:
+            (copy,) = copies
+            if is_input(copy.src.base) and base in copy.sets:
+                found[op] = Argument(copy.src.base, copy)
     return found
 
 
@@ -179,35 +184,6 @@ def _is_function_of_signal(op: Operator) -> bool:
         and op.output is not None
         and not op.output.is_view
     )
-
-
-def _made_of(
-    base: Signal,
-    writers: Sequence[Operator],
-    fixed: Collection[Signal],
-    known: dict[Signal, Argument | None],
-    found: dict[Operator, Argument],
-) -> Argument | None:
-    """Return what a base signal consists of; None if it is not known ahead."""
-    if not writers:
-        return Argument((base,)) if base in fixed else None
-    if len(writers) == 1:
-        (op,) = writers
-        if op in found or (_depends_on_time_only(op) and base in op.sets):
-            return Argument((base,))
-    roots: dict[Signal, None] = {}
-    copies: dict[Operator, None] = {}
-    for op in writers:
-        if type(op) is Copy:
-            part = known.get(op.src.base)
-            if part is None:
-                return None
-            roots.update(dict.fromkeys(part.roots))
-            copies.update(dict.fromkeys(part.copies))
-        elif type(op) is not Reset:
-            return None
-    copies.update(dict.fromkeys(writers))
-    return Argument(tuple(roots), tuple(copies))
 
 
 def _move_to_host(op: Operator, split: HostSplit) -> None:

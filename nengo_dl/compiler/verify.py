@@ -57,7 +57,7 @@ def verify_split(operators: Sequence[Operator], split: HostSplit) -> None:
     }
     for op in split.host:
         argument = split.arguments.get(op)
-        reads = op.reads if argument is None else argument.roots
+        reads = op.reads if argument is None else [argument.root]
         for signal in reads:
             is_fixed = argument is not None and signal not in written
             if signal not in clock and signal.base not in inputs and not is_fixed:

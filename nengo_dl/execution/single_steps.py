@@ -265,10 +265,10 @@ class SingleSteps:
         live = None if source.output is None else self.item.signals[source.output]
         if isinstance(source, FunctionSource):
             argument, output = source.argument, self.item.signals[source.output]
-            given = [
+            root = source.root
+            given = (
                 fixed_inputs[root] if root in fixed_inputs else self.item.signals[root]
-                for root in source.roots
-            ]
+            )
             return lambda time: assign_result(output, function(argument(given)))
 
         def make(time: float) -> None:

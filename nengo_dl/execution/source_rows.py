@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc
@@ -77,8 +77,8 @@ class Source:
         For how many steps values were made since the step functions are new.
     """
 
-    #: Signals that a function gets.
-    roots: tuple[Signal, ...] = ()
+    #: The input that a function gets, or a part of it.
+    root: Signal | None = None
 
     def __init__(self, op: Operator, host: HostOperators):
         self.op = op
@@ -209,7 +209,7 @@ class Source:
 
 
 class FunctionSource(Source):
-    """A function on a connection whose argument is known ahead.
+    """A function on a connection from a Node without input.
 
     It is called once for each item of the minibatch; only once if all items get the
     same.
@@ -221,26 +221,22 @@ class FunctionSource(Source):
     host : HostOperators
         Knows the minibatch.
     argument : Argument
-        How the function's argument is put together.
+        What the function gets.
     """
 
     def __init__(self, op: SimPyFunc, host: HostOperators, argument: Argument):
         super().__init__(op, host)
-        self.roots = argument.roots
-        self._inputs: Sequence[Rows] = ()
+        self.root = argument.root
+        self._input: Rows | None = None
         self._n_items = 1
         signals = SignalDict()
-        for signal in argument.roots:
-            signals.init(signal)
-        for copy in argument.copies:
-            for signal in copy.all_signals:
-                if signal.base not in signals:
-                    signals.init(signal.base)
-        self._live = [signals[signal] for signal in argument.roots]
-        # copies keep no state, and draw nothing
-        self._steps = [
-            copy.make_step(signals, host.dt, None) for copy in argument.copies
-        ]
+        signals.init(argument.root)
+        self._live = signals[argument.root]
+        self._copy: Callable[[], None] | None = None
+        if argument.copy is not None:
+            signals.init(op.x.base)
+            # it keeps no state, and draws nothing
+            self._copy = argument.copy.make_step(signals, host.dt, None)
         self._x = signals[op.x]
         # arguments of the values that were made ahead, and of those being made
         self._given: np.ndarray | None = None
@@ -251,54 +247,49 @@ class FunctionSource(Source):
         """Length of the axis of items."""
         return self._n_items
 
-    def connect(self, inputs: Sequence[Rows]) -> None:
-        """Say where the values of all roots come from in the next chunk."""
-        self._inputs = inputs
-        self._n_items = max(rows.n_items for rows in inputs)
+    def connect(self, rows: Rows, first: int, n_steps: int) -> None:
+        """Say where the input comes from in the next chunk.
 
-    def argument(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Return a new argument, made of one value of each root.
-
-        The last one is known to `keep`.
+        Values that were made ahead for other arguments are forgotten.
         """
-        for live, value in zip(self._live, values, strict=True):
-            live[...] = value
-        for step in self._steps:
-            step()
-        return self._x.copy()
-
-    def drop_outdated(self, first: int, n_steps: int) -> None:
-        """Forget values that were made ahead for other arguments than now."""
+        self._input = rows
+        self._n_items = rows.n_items
         count = min(self.count(first), n_steps)
         if count <= 0:
             return
         offset = first - self.first
-        given, fits = self._given, 0
-        if given is not None and len(given) == len(self.ahead):
-            known = min(count, *(rows.count(first) for rows in self._inputs))
-            readers = [rows.reader(first) for rows in self._inputs]
-            while fits < known and np.array_equal(
-                given[offset + fits], self._arguments(readers, fits), equal_nan=True
-            ):
-                fits += 1
+        fits = self._count_fitting(rows, first, count)
         if fits < count:
             end = offset + fits
             self.ahead = self.ahead[:end] if end else None
-            self._given = given[:end] if end else None
+            self._given = self._given[:end] if end else None
 
-    def _arguments(self, readers: Sequence[Any], n: int) -> np.ndarray:
-        values = [read(n) for read in readers]
-        return np.stack([self._item(values, item) for item in range(self.n_items)])
+    def _count_fitting(self, rows: Rows, first: int, count: int) -> int:
+        """Return how many values that were made ahead are those of this input."""
+        given, offset, read = self._given, first - self.first, rows.reader(first)
+        for n in range(min(count, rows.count(first))):
+            values = [self.argument(row) for row in read(n)]
+            if not np.array_equal(given[offset + n], values, equal_nan=True):
+                return n
+        return min(count, rows.count(first))
 
-    def _item(self, values: Sequence[np.ndarray], item: int) -> np.ndarray:
-        return self.argument([rows[item if len(rows) > 1 else 0] for rows in values])
+    def argument(self, value: np.ndarray) -> np.ndarray:
+        """Return a new argument, made of a value of the input.
+
+        The last one is known to `keep`.
+        """
+        self._live[...] = value
+        if self._copy is not None:
+            self._copy()
+        return self._x.copy()
 
     def end(self, n_steps: int) -> None:
         """Keep the values of those steps that were made, and their arguments."""
         given, self._new_given = self._new_given[:n_steps], None
         if len(given):
-            old = self._given
-            self._given = given if self.ahead is None else np.concatenate([old, given])
+            if self.ahead is not None:
+                given = np.concatenate([self._given[: len(self.ahead)], given])
+            self._given = given
         super().end(n_steps)
 
     def make_one(self, first: int, time: float) -> None:
@@ -320,15 +311,13 @@ class FunctionSource(Source):
     def _maker(
         self, rows: np.ndarray, first: int, n_ahead: int
     ) -> Callable[[int, float], None]:
-        function, items = self.op.fn, range(rows.shape[1])
-        readers = [source.reader(first) for source in self._inputs]
+        function, argument = self.op.fn, self.argument
+        read = self._input.reader(first)
         self._new_given = given = np.empty((*rows.shape[:2], *self._x.shape))
 
         def make(n: int, time: float) -> None:
-            values = [read(n_ahead + n) for read in readers]
-            for item in items:
-                x = self._item(values, item)
-                given[n, item] = x
+            for item, value in enumerate(read(n_ahead + n)):
+                given[n, item] = x = argument(value)
                 assign_result(rows[n, item], function(x))
 
         return make

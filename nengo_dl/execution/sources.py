@@ -13,7 +13,12 @@ from nengo.builder.signal import Signal, SignalDict
 from nengo_dl.compiler.inputs import HostSplit
 from nengo_dl.compiler.process_traits import is_restless
 from nengo_dl.execution.numpy_steps import HostOperators
-from nengo_dl.execution.source_rows import FunctionSource, GivenRows, Source
+from nengo_dl.execution.source_rows import (
+    FunctionSource,
+    GivenRows,
+    Rows,
+    Source,
+)
 from nengo_dl.execution.user_code import failed
 
 __all__ = ["Sources"]
@@ -54,7 +59,7 @@ class Sources:
 
     def depend_on(self, signals: Collection[Signal]) -> bool:
         """Whether functions get values of some signals, if these are fed."""
-        return any(root in signals for source in self.sources for root in source.roots)
+        return any(source.root in signals for source in self.sources)
 
     def reset(self) -> None:
         """Forget values that were made ahead."""
@@ -136,22 +141,20 @@ class Sources:
         What they made for other arguments is dropped: a run was interrupted, and the
         next one feeds something else.
         """
-        if not any(source.roots for source in asked):
+        functions = [s for s in asked if isinstance(s, FunctionSource)]
+        if not functions:
             return
         made = {source.output: source for source in asked}
-        for source in asked:
-            if isinstance(source, FunctionSource):
-                source.connect(
-                    [
-                        GivenRows(replaced[root])
-                        if root in replaced
-                        else made[root]
-                        if root in made
-                        else GivenRows(np.asarray(fixed[root])[None, None])
-                        for root in source.roots
-                    ]
-                )
-                source.drop_outdated(first, n_steps)
+        for source in functions:
+            root = source.root
+            rows: Rows
+            if root in replaced:
+                rows = GivenRows(replaced[root])
+            elif root in made:
+                rows = made[root]
+            else:
+                rows = GivenRows(np.asarray(fixed[root])[None, None])
+            source.connect(rows, first, n_steps)
 
     def _ask_once(
         self, sources: Sequence[Source], first: int, time: float

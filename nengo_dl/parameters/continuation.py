@@ -148,7 +148,7 @@ class Continuation:
             if self._repeats(source):
                 arrays[f"{name}/made"] = np.array(source.n_made, dtype=np.int64)
             # functions are called again: what they get then may be something else
-            n_ahead = 0 if source.roots else source.count(session.n_steps)
+            n_ahead = 0 if source.root is not None else source.count(session.n_steps)
             if n_ahead:
                 rows = source.rows(session.n_steps, n_ahead)
                 arrays[f"{name}/ahead"] = np.array(rows)
@@ -175,7 +175,7 @@ class Continuation:
             else:
                 owner, _, field = name.rpartition("/")
                 source = self.sources.get(owner)
-                if source is None or source.roots or field != "ahead":
+                if source is None or source.root is not None or field != "ahead":
                     raise _refusal(f"the network has no {shown(name)}")
                 wanted = Form(source.shape, source.dtype)
                 fine = (

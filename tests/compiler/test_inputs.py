@@ -188,3 +188,41 @@ def test_every_operator_has_a_place():
     there = {split.origin.get(op, op) for op in split.host + split.device}
     assert there == set(model.operators)
     assert isinstance(split.host[0], TimeUpdate)
+
+
+def with_function(pre, **kwargs):
+    post = nengo.Node(size_in=1)
+    nengo.Connection(pre, post, function=lambda x: x[:1], synapse=None, **kwargs)
+
+
+def test_functions_of_inputs_run_on_the_host():
+    model, split = split_network(
+        lambda: with_function(nengo.Node(lambda t: [t, t, t])[[2, 0]])
+    )
+    assert types(split.host) == ["SimPyFunc", "SimPyFunc", "TimeUpdate"]
+    ((op, argument),) = split.arguments.items()
+    assert op.output in split.inputs
+    assert argument.root is split.host[-2].output or argument.root in split.inputs
+    # the slice stays on the device as well: others may read it
+    assert type(argument.copy) is Copy and argument.copy in split.device
+
+
+def test_functions_of_constants_run_ahead_only_if_these_can_be_fed():
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node([1.0])
+        with_function(node)
+    model = Model(dt=0.001)
+    model.build(net)
+    for fixed in ([], [model.sig[node]["out"]]):
+        split = split_inputs(model.operators, lambda op: False, fixed)
+        assert len(split.arguments) == len(fixed)
+
+
+def test_functions_of_what_the_device_computes_stay_there():
+    def build():
+        ensemble = nengo.Ensemble(2, 1, neuron_type=nengo.Direct())
+        nengo.Connection(nengo.Node(np.sin), ensemble)
+        with_function(ensemble)
+
+    _, split = split_network(build)
+    assert not split.arguments and types(split.host) == ["TimeUpdate"]

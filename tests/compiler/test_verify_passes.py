@@ -12,7 +12,7 @@ from nengo.exceptions import BuildError
 
 from nengo_dl.compiler.alias import Aliases
 from nengo_dl.compiler.blocks import Piece, ReadPlan, Transfer, WritePlan
-from nengo_dl.compiler.inputs import HostSplit, split_inputs
+from nengo_dl.compiler.inputs import Argument, HostSplit, split_inputs
 from nengo_dl.compiler.simplify import simplify
 from nengo_dl.compiler.traits import find_roles
 from nengo_dl.compiler.verify import verify_simplified, verify_split
@@ -66,6 +66,16 @@ def test_host_operators_cannot_read_what_the_device_computes():
     op = Callback(x, y, tag="early")
     with pytest.raises(BuildError, match=r"'early' is to run ahead .* reads 'x'"):
         verify_split([op], HostSplit([], [op], [y]))
+
+
+def test_functions_run_ahead_on_inputs_only():
+    x, y = Signal(np.zeros(1), name="x"), Signal(np.zeros(1), name="y")
+    op, writer = Callback(x, y, tag="early"), Reset(x)
+    split = HostSplit([], [op], [y], arguments={op: Argument(x)})
+    verify_split([op], split)
+    split.device.append(writer)
+    with pytest.raises(BuildError, match=r"'early' is to run ahead .* reads 'x'"):
+        verify_split([op, writer], split)
 
 
 def test_the_device_cannot_write_inputs():
