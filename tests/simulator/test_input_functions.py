@@ -222,7 +222,7 @@ def test_errors_chain_those_of_the_user():
     net = network(function, INPUTS["function"])
     with make(net) as sim:
         function.fail_at.append(len(function.log) + 1)
-        with pytest.raises(SimulationError, match="of <Connection from .*liking") as e:
+        with pytest.raises(SimulationError, match=r"of <Connection from .*liking") as e:
             sim.run_steps(3)
         assert isinstance(e.value.__cause__, RuntimeError)
 
