@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc
@@ -156,6 +156,14 @@ class Source:
     def _empty(self, n_steps: int) -> np.ndarray:
         return np.empty((n_steps, self.n_items, *self.shape), dtype=self.dtype)
 
+    def position(self) -> tuple[Any, ...]:
+        """Return what was made ahead, for `return_to`."""
+        return self.ahead, self.first
+
+    def return_to(self, position: tuple[Any, ...]) -> None:
+        """Have again what had been made ahead at a position of before."""
+        self.ahead, self.first = position
+
     def consume(self, n_steps: int) -> None:
         """Forget the first values."""
         if self.ahead is not None:
@@ -301,6 +309,15 @@ class FunctionSource(Source):
         """Keep the value of one step, which was made in the arrays of an item."""
         super().keep(first, signals)
         self._given = self._x.copy()[None, None]
+
+    def position(self) -> tuple[Any, ...]:
+        """Return what was made ahead, and of what."""
+        return *super().position(), self._given, self._n_items
+
+    def return_to(self, position: tuple[Any, ...]) -> None:
+        """Have again what had been made ahead at a position of before."""
+        *place, self._given, self._n_items = position
+        super().return_to(tuple(place))
 
     def consume(self, n_steps: int) -> None:
         """Forget the first values."""

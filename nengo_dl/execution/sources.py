@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from nengo.builder.operator import Operator, SimPyFunc, TimeUpdate
@@ -231,14 +231,14 @@ class Sources:
     def position(self) -> SourcePosition:
         """Return where processes are, and what was made ahead; see `return_to`."""
         return SourcePosition(
-            [(source.ahead, source.first) for source in self.sources],
+            [source.position() for source in self.sources],
             [np.array(signals[signal]) for signals, signal in self._state()],
         )
 
     def return_to(self, position: SourcePosition) -> None:
         """Go on from a position of before; random streams stay where they are."""
-        for source, (ahead, first) in zip(self.sources, position.ahead, strict=True):
-            source.ahead, source.first = ahead, first
+        for source, place in zip(self.sources, position.ahead, strict=True):
+            source.return_to(place)
         for (signals, signal), value in zip(self._state(), position.state, strict=True):
             signals[signal] = value
 
@@ -294,11 +294,12 @@ class SourcePosition(NamedTuple):
 
     Attributes
     ----------
-    ahead : list of (ndarray or None, int)
-        Of each source, the values that were made ahead, and the step before them.
+    ahead : list of tuple
+        Of each source, the values that were made ahead, the step before them, and what
+        they were made of.
     state : list of ndarray
         The state of processes.
     """
 
-    ahead: list[tuple[np.ndarray | None, int]]
+    ahead: list[tuple[Any, ...]]
     state: list[np.ndarray]

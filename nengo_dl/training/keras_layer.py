@@ -90,7 +90,6 @@ class SimulatorFunction:
                 "a Keras model cannot be part of it: its inputs are tensors there; use "
                 "a TensorNode for the function",
                 attr="network",
-                obj=self.owner,
             )
 
     def __call__(

@@ -147,6 +147,35 @@ def test_values_of_an_unfinished_run_are_dropped_if_something_else_is_fed(n_step
         np.testing.assert_array_equal(sim.data[net.probe], 2 * fed[0, :, :1] + 0.5)
 
 
+def test_runs_apart_leave_values_and_what_they_were_made_of():
+    """Values of an unfinished run wait while a run apart feeds something else."""
+
+    def make_network():
+        function = Logged()
+        return function, network(function, INPUTS["function"])
+
+    def fail_once(net):
+        """Leave values ahead that no step has used."""
+        with net:
+            bad = Logged(fail_at=[4])
+            nengo.Connection(
+                net.node, nengo.Node(size_in=1), function=bad, synapse=None
+            )
+
+    _, plain = make_network()
+    fail_once(plain)
+    with make(plain) as sim:
+        with pytest.raises(SimulationError):
+            sim.run_steps(6)
+        done = sim.n_steps
+        sim.run_steps(8, data={plain.node: np.ones((1, 8, 2))}, stateful=False)
+        sim.clear_probes()
+        sim.run_steps(5)
+        found = sim.data[plain.probe]
+    reference = expected(make_network()[1], done + 5)
+    np.testing.assert_array_equal(found, reference[done:])
+
+
 def test_single_steps_that_fail_call_nothing_twice():
     function, later = Logged(), Logged()
     net = network(function, INPUTS["function"])
