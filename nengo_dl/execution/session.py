@@ -182,6 +182,20 @@ class Session:
         self.store.set_state_values(state)
         self.come_back()
 
+    def go_on_from(self, n_steps: int, state: Sequence[np.ndarray]) -> None:
+        """Go to a state and a time step that were reached elsewhere.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps that count as simulated.
+        state : sequence of ndarray, shapes (minibatch, size)
+            Values of the state blocks.
+        """
+        self.sources.reset()
+        self.n_steps = n_steps
+        self.store.set_state_values(state)
+
     def soft_reset(self) -> None:
         """Return to the initial state and to time 0; random streams go on."""
         self.n_steps = 0

@@ -64,9 +64,10 @@ class KerasFace(TrainingFace):
             Factors of the losses in their sum.
         metrics : list or dict, optional
             What to measure besides: names, functions ``f(y_true, y_pred)``, or Keras
-            metrics, whose values for each minibatch are averaged.
+            metrics, which count over all minibatches of an epoch.
         weighted_metrics : list or dict, optional
-            The same: without weights of items, they are metrics like others.
+            The same, for which items count by their weights (``sample_weight``,
+            ``class_weight``).
         run_eagerly : bool
             Must be False.
         jit_compile : bool or "auto"
@@ -106,14 +107,7 @@ class KerasFace(TrainingFace):
                 f"{jit_compile!r})",
                 attr="jit_compile",
             )
-        if metrics is None:
-            metrics = weighted_metrics
-        elif weighted_metrics is not None:
-            raise ValidationError(
-                "Give all metrics as metrics: items have no weights",
-                attr="weighted_metrics",
-            )
-        self._keras.compile(optimizer, loss, metrics, loss_weights)
+        self._keras.compile(optimizer, loss, metrics, loss_weights, weighted_metrics)
 
     @doing("train", ())
     def fit(
@@ -143,16 +137,16 @@ class KerasFace(TrainingFace):
         """Train, with the arguments of `keras.Model.fit`.
 
         It is the training of `train`: each minibatch starts from the initial state,
-        and the state of the simulation stays as it is.
+        and the state of the simulation stays as it is, unless it is ``stateful``.
 
         Parameters
         ----------
         x : dict or ndarray or list or iterable or int, optional
             Values of input Nodes, shape ``(n_items, n_steps, node.size_out)``: by Node,
             label or name; one array; a list in the order of the Nodes. A
-            `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator gives pairs of x
-            and y, one minibatch at a time. None, or a number of steps, if nothing is
-            fed.
+            `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator gives tuples of
+            x, y and, if there are any, weights of the items, one minibatch at a time.
+            None, or a number of steps, if nothing is fed.
         y : dict or ndarray or list, optional
             Targets, by Probe, label or name, as x.
         batch_size : int, optional
@@ -166,12 +160,18 @@ class KerasFace(TrainingFace):
             Objects to call.
         validation_split : float
             Share of the items, at the end, with which to evaluate after each epoch.
-        validation_data : tuple of (x, y), or iterable, optional
-            Data with which to evaluate after each epoch.
+        validation_data : tuple or iterable, optional
+            Data with which to evaluate after each epoch: ``(x, y)``, ``(x, y,
+            sample_weight)``, or minibatches of them.
         shuffle : bool
-            Whether items are divided into different minibatches in each epoch.
-        class_weight, sample_weight
-            Not supported: weigh in the loss, or use NaN in targets.
+            Whether items are divided into different minibatches in each epoch; those
+            of a `keras.utils.PyDataset` change places as a whole.
+        class_weight : dict of {int: float}, optional
+            How much items count in the loss, by the number of their class; 1 for
+            classes that are left out. Targets are numbers of classes, or one-hot.
+        sample_weight : ndarray or dict or list, optional
+            How much items count in the loss, shape ``(n_items,)``, or their steps,
+            ``(n_items, n_steps)``; for all targets, or by Probe, label or name.
         initial_epoch : int
             Number of epochs that were trained before.
         steps_per_epoch : int, optional
@@ -185,7 +185,10 @@ class KerasFace(TrainingFace):
         n_steps : int, optional
             Number of time steps, if nothing is fed.
         stateful : bool
-            Must be False: each minibatch starts from the initial state.
+            Whether this is a part of the simulation: it begins with its state, each
+            minibatch goes on where the one before ended, and the simulation afterwards
+            is where the last one ended, in state and time. Probes record nothing, and
+            random inputs are those of training. All minibatches must be whole.
         truncation, recompute, validation_rates : optional
             As for `train`.
 
@@ -208,12 +211,6 @@ class KerasFace(TrainingFace):
         face = self._keras
         face.check_batch_size(batch_size)
         face.check_batch_size(validation_batch_size, "validation_batch_size")
-        for name, value in (
-            ("class_weight", class_weight),
-            ("sample_weight", sample_weight),
-        ):
-            _refuse_weights(name, value)
-        _refuse_stateful(stateful)
         validation = None
         if validation_data is not None:
             validation = (
@@ -221,9 +218,12 @@ class KerasFace(TrainingFace):
                 if isinstance(validation_data, (tuple, list))
                 else (validation_data, None)
             )
-            if len(validation) > 2:
-                _refuse_weights("sample_weight", validation[2])
-                validation = validation[:2]
+            if not 1 <= len(validation) <= 3:
+                raise ValidationError(
+                    "Must be (x, y) or (x, y, sample_weight), or an iterable of such "
+                    f"minibatches (got {len(validation)} values)",
+                    attr="validation_data",
+                )
         return face.fit(
             x,
             y,
@@ -241,6 +241,9 @@ class KerasFace(TrainingFace):
             truncation=truncation,
             recompute=recompute,
             validation_rates=validation_rates,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            stateful=stateful,
         )
 
     @doing("evaluate")
@@ -258,6 +261,8 @@ class KerasFace(TrainingFace):
     ) -> dict[str, float]:
         """Measure loss and metrics, as the network is simulated (with spikes).
 
+        With ``stateful=True``, it is a part of the simulation, as in `fit`.
+
         Parameters
         ----------
         x, y, batch_size, verbose, sample_weight, callbacks, n_steps, stateful
@@ -271,9 +276,9 @@ class KerasFace(TrainingFace):
             Means over all items.
         """
         self._keras.check_batch_size(batch_size)
-        _refuse_weights("sample_weight", sample_weight)
-        _refuse_stateful(stateful)
-        return self._keras.evaluate(x, y, n_steps, verbose, steps, callbacks)
+        return self._keras.evaluate(
+            x, y, n_steps, verbose, steps, callbacks, sample_weight, stateful
+        )
 
     @doing("predict")
     def predict(
@@ -288,7 +293,8 @@ class KerasFace(TrainingFace):
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show for any number of items, each from the initial state.
 
-        Nothing is changed: neither the state of the simulation nor probe data.
+        Nothing is changed: neither the state of the simulation nor probe data. With
+        ``stateful=True``, it is a part of the simulation, as in `fit`, with spikes.
 
         Parameters
         ----------
@@ -313,8 +319,7 @@ class KerasFace(TrainingFace):
         (6, 3, 1)
         """
         self._keras.check_batch_size(batch_size)
-        _refuse_stateful(stateful)
-        return self._keras.predict(x, n_steps, verbose, steps, callbacks)
+        return self._keras.predict(x, n_steps, verbose, steps, callbacks, stateful)
 
     def predict_on_batch(
         self, x: Any = None, n_steps: int | None = None
@@ -324,13 +329,18 @@ class KerasFace(TrainingFace):
 
     @doing("train", ())
     def train_on_batch(
-        self, x: Any = None, y: Any = None, n_steps: int | None = None
+        self,
+        x: Any = None,
+        y: Any = None,
+        n_steps: int | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
     ) -> dict[str, float]:
         """Update the parameters once.
 
         Parameters
         ----------
-        x, y, n_steps
+        x, y, n_steps, sample_weight, class_weight
             As for `fit`: one minibatch.
 
         Returns
@@ -338,14 +348,18 @@ class KerasFace(TrainingFace):
         dict of {str: float}
             Loss and metrics before the update.
         """
-        return self._keras.train_on_batch(x, y, n_steps)
+        return self._keras.train_on_batch(x, y, n_steps, sample_weight, class_weight)
 
     @doing("evaluate")
     def test_on_batch(
-        self, x: Any = None, y: Any = None, n_steps: int | None = None
+        self,
+        x: Any = None,
+        y: Any = None,
+        n_steps: int | None = None,
+        sample_weight: Any = None,
     ) -> dict[str, float]:
         """Measure loss and metrics of one minibatch; see `evaluate`."""
-        return self._keras.test_on_batch(x, y, n_steps)
+        return self._keras.test_on_batch(x, y, n_steps, sample_weight)
 
     @property
     def _keras(self) -> KerasTraining:
@@ -353,23 +367,3 @@ class KerasFace(TrainingFace):
         if self._keras_training is None:
             self._keras_training = KerasTraining(training)
         return self._keras_training
-
-
-def _refuse_weights(name: str, value: Any) -> None:
-    if value is not None:
-        raise ValidationError(
-            "Weights of items or classes are not supported. Weigh in the loss, a "
-            "function f(y_true, y_pred), or pass targets with NaN for what shall not "
-            "count",
-            attr=name,
-        )
-
-
-def _refuse_stateful(value: Any) -> None:
-    if value:
-        raise ValidationError(
-            "Each minibatch starts from the initial state. For gradients that end "
-            "after some steps while the state goes on, use truncation; for a "
-            "simulation that goes on, run_steps with input_feeds",
-            attr="stateful",
-        )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+
+from nengo_dl.training.terms import Term
 
 __all__ = ["Averages"]
 
@@ -15,19 +18,23 @@ class Averages:
 
     Parameters
     ----------
-    names : iterable of str
-        Names of the metrics.
+    metrics : mapping of {str: Term}
+        The metrics. Those that count over minibatches are not averaged.
 
     Attributes
     ----------
+    variables : dict of {str: list of tf.Tensor}
+        What the metrics that count over minibatches have counted.
     losses : list of ndarray
         For each minibatch, the values of all terms.
     """
 
-    def __init__(self, names: Iterable[str]):
+    def __init__(self, metrics: Mapping[str, Term]):
         self.losses: list[np.ndarray] = []
+        self.variables: dict[str, list[tf.Tensor]] = {}
+        self._running = {n for n, term in metrics.items() if term.running is not None}
         self._counts: list[int] = []
-        self._metrics: dict[str, list[tuple[float, int]]] = {n: [] for n in names}
+        self._metrics: dict[str, list[tuple[float, int]]] = {n: [] for n in metrics}
         self._total = (0.0, 0)
         self._metric_totals = dict.fromkeys(self._metrics, (0.0, 0))
 
@@ -49,6 +56,10 @@ class Averages:
         self._total = total + n_items * float(mean.sum()), count + n_items
         for result in results:
             for name, value in result["metrics"].items():
+                if name in self._running:
+                    self._metrics[name] = [(float(value), n_items)]
+                    self._metric_totals[name] = float(value), 1
+                    continue
                 self._metrics[name].append((float(value), n_items))
                 total, count = self._metric_totals[name]
                 total += n_items * float(value)

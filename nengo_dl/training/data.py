@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import nengo
@@ -13,7 +14,37 @@ from nengo.builder.signal import Signal
 from nengo_dl.support import tuning
 from nengo_dl.training.shared_memory import empty_for_tensor
 
-__all__ = ["ArrayData", "Minibatch", "StreamData", "is_still"]
+__all__ = ["ArrayData", "ElementSource", "Minibatch", "StreamData", "is_still"]
+
+
+@dataclass(frozen=True)
+class ElementSource:
+    """Gives minibatches with weights, in the form of users.
+
+    Attributes
+    ----------
+    make : callable
+        Returns tuples of inputs, targets and weights by Node and Probe, given the
+        random stream of their order, or None.
+    n_minibatches : int or None
+        Their number, if it is known.
+    begin, end : callable
+        Called at the beginning and at the end of each epoch.
+    """
+
+    make: Callable[[np.random.RandomState | None], Iterable[Any]]
+    n_minibatches: int | None = None
+    begin: Callable[[], None] = lambda: None
+    end: Callable[[], None] = lambda: None
+
+    @contextlib.contextmanager
+    def announced(self) -> Iterator[None]:
+        """Do something between the beginning and the end of an epoch."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
 
 
 @dataclass(frozen=True)
@@ -35,6 +66,8 @@ class Minibatch:
         Whether nobody else has the arrays of the inputs.
     items : ndarray of int
         Where the items are in the data that the user gave.
+    weights : dict of {Probe: ndarray, shape (n_items,) or (n_items, 1 or n_steps)}
+        How much items count in losses; 1 where nothing is given.
     """
 
     inputs: dict[Signal, np.ndarray]
@@ -43,6 +76,7 @@ class Minibatch:
     n_items: int
     is_own: bool
     items: np.ndarray
+    weights: dict[nengo.Probe, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass
@@ -60,6 +94,8 @@ class ArrayData:
     keeps_rest : bool
         Whether items that do not fill a minibatch make one of their own, filled up with
         others that do not count. Otherwise they are left out.
+    weights : dict of {Probe: ndarray, shape (n_items,) or (n_items, 1 or n_steps)}
+        How much items count in losses.
     """
 
     inputs: dict[Signal, np.ndarray]
@@ -68,8 +104,13 @@ class ArrayData:
     n_steps: int
     minibatch: int
     keeps_rest: bool = False
+    weights: dict[nengo.Probe, np.ndarray] = field(default_factory=dict)
 
     in_memory: ClassVar[bool] = True
+
+    announced: ClassVar[Callable[[], contextlib.AbstractContextManager[None]]] = (
+        contextlib.nullcontext
+    )
 
     @property
     def probes(self) -> list[nengo.Probe]:
@@ -83,6 +124,10 @@ class ArrayData:
         return count // self.minibatch
 
     def epoch(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
+        """Yield the minibatches of an epoch, which are all of them."""
+        return self.one_pass(rng)
+
+    def one_pass(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
         """Yield all minibatches once, in random order if there is a random stream."""
         order = np.arange(self.n_items)
         if rng is not None:
@@ -100,7 +145,8 @@ class ArrayData:
             else:
                 inputs = {s: v[:, where] for s, v in self.inputs.items()}
                 targets = {p: v[where] for p, v in self.targets.items()}
-            yield Minibatch(inputs, targets, self.n_steps, count, is_own, rows)
+            weights = {p: v[rows] for p, v in self.weights.items()}
+            yield Minibatch(inputs, targets, self.n_steps, count, is_own, rows, weights)
 
 
 @dataclass
@@ -110,24 +156,37 @@ class StreamData:
     Attributes
     ----------
     make : callable
-        Returns the minibatches of an epoch, pairs of inputs and targets.
+        Returns the minibatches of an epoch, pairs of inputs and targets, given the
+        random stream of their order, or None.
     read : callable
         Turns a pair into an `ArrayData`.
     minibatch : int
         Number of items in each.
+    n_minibatches : int or None
+        Their number, if it is known.
+    announced : callable
+        Returns a context that tells the source of the beginning and end of an epoch.
     """
 
-    make: Callable[[], Iterable[Any]]
+    make: Callable[[np.random.RandomState | None], Iterable[Any]]
     read: Callable[[Any], ArrayData]
     minibatch: int
     n_minibatches: int | None = None
+    announced: Callable[[], contextlib.AbstractContextManager[None]] = (
+        contextlib.nullcontext
+    )
 
     in_memory: ClassVar[bool] = False
 
     def epoch(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
-        """Yield the minibatches of one pass; their order is the source's."""
+        """Yield the minibatches of an epoch."""
+        with self.announced():
+            yield from self.one_pass(rng)
+
+    def one_pass(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
+        """Yield the minibatches once; their order is the source's."""
         count = 0
-        for element in self.make():
+        for element in self.make(rng):
             yield from self.read(element).epoch(None)
             count += 1
         if count:

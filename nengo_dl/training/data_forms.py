@@ -13,7 +13,7 @@ from nengo.utils.numpy import is_integer
 
 from nengo_dl.support.arguments import objects_named, says_how_many
 from nengo_dl.support.user_warnings import warn_user
-from nengo_dl.training.data import ArrayData, StreamData, is_still
+from nengo_dl.training.data import ArrayData, ElementSource, StreamData, is_still
 
 __all__ = ["DataChecker"]
 
@@ -46,7 +46,11 @@ class DataChecker:
         self.minibatch = minibatch
 
     def read(
-        self, inputs: Any, targets: Any, keeps_rest: bool = False
+        self,
+        inputs: Any,
+        targets: Any,
+        keeps_rest: bool = False,
+        weights: Mapping[nengo.Probe, np.ndarray] | None = None,
     ) -> ArrayData | StreamData:
         """Return data in one of its two forms.
 
@@ -60,6 +64,8 @@ class DataChecker:
         keeps_rest : bool
             Whether items of arrays that do not fill a minibatch count; else they are
             left out, with a warning. Those of iterables always count.
+        weights : mapping of {Probe: ndarray}, optional
+            Weights of items, checked by `ItemWeights`.
 
         Raises
         ------
@@ -67,9 +73,14 @@ class DataChecker:
             If something has the wrong form, shape or type.
         """
         if isinstance(inputs, Mapping | np.ndarray) or is_integer(inputs):
-            return self._arrays(inputs, targets, keeps_rest)
-        if callable(inputs) or (
-            hasattr(inputs, "__iter__") and not isinstance(inputs, (list, str, tuple))
+            return self._arrays(inputs, targets, keeps_rest, weights)
+        if (
+            isinstance(inputs, ElementSource)
+            or callable(inputs)
+            or (
+                hasattr(inputs, "__iter__")
+                and not isinstance(inputs, (list, str, tuple))
+            )
         ):
             return self._stream(inputs, targets)
         raise self._error(
@@ -130,13 +141,18 @@ class DataChecker:
             )
 
         def read(element):
+            if isinstance(inputs, ElementSource):
+                *element, weights = element
+            else:
+                weights = None
             if not isinstance(element, (tuple, list)) or len(element) != 2:
                 raise self._error(
                     "inputs",
                     "An iterable must give pairs of inputs and targets (got "
                     f"{type(element).__name__})",
                 )
-            data = self._arrays(*(_to_numpy(part) for part in element), keeps_rest=True)
+            parts = [_to_numpy(part) for part in element]
+            data = self._arrays(*parts, keeps_rest=True, weights=weights)
             if data.n_items > self.minibatch:
                 raise self._error(
                     "inputs",
@@ -145,7 +161,9 @@ class DataChecker:
                 )
             return data
 
-        def make():
+        def make(rng):
+            if isinstance(inputs, ElementSource):
+                return inputs.make(rng)
             elements = inputs() if callable(inputs) else inputs
             if not hasattr(elements, "__iter__"):
                 raise self._error(
@@ -155,9 +173,18 @@ class DataChecker:
                 )
             return elements
 
+        if isinstance(inputs, ElementSource):
+            count = inputs.n_minibatches
+            return StreamData(make, read, self.minibatch, count, inputs.announced)
         return StreamData(make, read, self.minibatch)
 
-    def _arrays(self, inputs: Any, targets: Any, keeps_rest: bool = False) -> ArrayData:
+    def _arrays(
+        self,
+        inputs: Any,
+        targets: Any,
+        keeps_rest: bool = False,
+        weights: Mapping[nengo.Probe, np.ndarray] | None = None,
+    ) -> ArrayData:
         n_steps = None
         if is_integer(inputs):
             n_steps = int(inputs)
@@ -199,6 +226,7 @@ class DataChecker:
             n_steps,
             self.minibatch,
             keeps_rest,
+            {p: v.astype(self.dtype, copy=False) for p, v in (weights or {}).items()},
         )
 
     def _sizes(self, inputs, targets, n_steps):

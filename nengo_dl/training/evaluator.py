@@ -16,6 +16,7 @@ from nengo_dl.execution.session import Session
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.computation import Computation
+from nengo_dl.training.course import Course
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.functions import TrainingFunctions
 from nengo_dl.training.inputs import Part, TrainingInputs
@@ -89,6 +90,7 @@ class Evaluator:
         training: bool = False,
         rates: bool | None = False,
         callbacks: Any = None,
+        stateful: bool = False,
     ) -> dict[str, float]:
         """Return the mean loss and metrics over data.
 
@@ -102,16 +104,17 @@ class Evaluator:
             Whether neurons and layers behave as in training.
         rates : bool or None
             Whether neurons do, and layers do not. None: if the data has one step.
+        stateful : bool
+            Whether this is a part of the simulation, which goes on.
         """
         self.session.store.take_changes()
         found = Averages(metrics)
         state = list(self.state)
-        prepared = self.inputs.prepare(
-            data.epoch(None), self.observing_rng(), in_memory=data.in_memory
-        )
+        course, prepared = self._prepare(data, stateful)
+        rates = False if stateful else rates
         if callbacks is not None:
             self._tell(callbacks.begin_test)
-        with contextlib.closing(prepared):
+        with contextlib.closing(prepared), self._going_on(course):
             for number, parts in enumerate(prepared):
                 if callbacks is not None:
                     callbacks.begin_test_batch(number)
@@ -123,7 +126,9 @@ class Evaluator:
                 computation = Computation(
                     terms, metrics, training=training or rates, layers_train=training
                 )
-                results = list(self._steps(parts, computation, state))
+                results = list(
+                    self._steps(parts, computation, state, found.variables, course)
+                )
                 found.add(results, minibatch.n_items)
                 if callbacks is not None:
                     callbacks.end_test_batch(number, found.running)
@@ -138,30 +143,53 @@ class Evaluator:
         return found.values()
 
     def predict(
-        self, data: ArrayData | StreamData, callbacks: Any
+        self, data: ArrayData | StreamData, callbacks: Any, stateful: bool = False
     ) -> dict[nengo.Probe, np.ndarray]:
-        """Return what all probes show, for each item from the initial state."""
+        """Return what all probes show, for each item from the initial state.
+
+        If it is stateful, this is a part of the simulation, which goes on.
+        """
         self.session.store.take_changes()
         state = list(self.state)
         shown: list[list[np.ndarray]] = [[] for _ in self.probes]
-        prepared = self.inputs.prepare(
-            data.epoch(None), self.observing_rng(), in_memory=data.in_memory
-        )
+        course, prepared = self._prepare(data, stateful)
         self._tell(callbacks.begin_predict)
-        for number, parts in enumerate(prepared):
-            callbacks.begin_predict_batch(number)
-            rates = self._uses_rates(parts[0].minibatch.n_steps)
-            computation = Computation(
-                (), training=rates, layers_train=False, shows=True
-            )
-            (result,) = self._steps(parts, computation, state)
-            outputs = [value.numpy() for value in result["shown"]]
-            for values, output in zip(shown, outputs, strict=True):
-                values.append(output)
-            callbacks.end_predict_batch(number, outputs)
+        with contextlib.closing(prepared), self._going_on(course):
+            for number, parts in enumerate(prepared):
+                callbacks.begin_predict_batch(number)
+                n_steps = parts[0].minibatch.n_steps
+                rates = not stateful and self._uses_rates(n_steps)
+                computation = Computation(
+                    (), training=rates, layers_train=False, shows=True
+                )
+                (result,) = self._steps(parts, computation, state, {}, course)
+                outputs = [value.numpy() for value in result["shown"]]
+                for values, output in zip(shown, outputs, strict=True):
+                    values.append(output)
+                callbacks.end_predict_batch(number, outputs)
         self._tell(callbacks.end_predict)
         found = zip(self.probes, shown, strict=True)
         return {probe: np.concatenate(values) for probe, values in found}
+
+    def _prepare(self, data: ArrayData | StreamData, stateful: bool):
+        """Return the simulation that goes on, if it does, and minibatches."""
+        course = Course(self.session) if stateful else None
+        prepared = self.inputs.prepare(
+            data.epoch(None),
+            self.observing_rng(),
+            in_memory=data.in_memory,
+            course=course,
+        )
+        return course, prepared
+
+    @contextlib.contextmanager
+    def _going_on(self, course: Course | None) -> Iterator[None]:
+        """Let the simulation be, at the end, where the last minibatch ended."""
+        try:
+            yield
+        finally:
+            if course is not None:
+                course.finish()
 
     def _uses_rates(self, n_steps: int) -> bool:
         """Return whether to validate with rates, and say so once."""
@@ -195,14 +223,26 @@ class Evaluator:
         store.publish_trained()
 
     def _steps(
-        self, parts: Sequence[Part], computation: Computation, start: list[tf.Tensor]
+        self,
+        parts: Sequence[Part],
+        computation: Computation,
+        start: list[tf.Tensor],
+        variables: dict[str, list[tf.Tensor]],
+        course: Course | None = None,
     ) -> Iterator[dict]:
         """Run one minibatch, in parts if gradients are truncated.
 
         The losses in the results are masked where a term waits for the last part. What
-        lasts of the state at the end is where the next minibatch starts.
+        lasts of the state at the end is where the next minibatch starts; so are the
+        variables of metrics.
         """
         state: Sequence[tf.Tensor] = start
+        if course is not None:
+            n_items = parts[0].minibatch.n_items
+            course.check_whole(n_items, self.minibatch)
+            state = list(course.state)
+            for number in self.session.store.lasting.carried:
+                state[number] = start[number]
         dtype = self.session.step.config.dtype
         for part in parts:
             waiting = np.array(
@@ -215,8 +255,14 @@ class Evaluator:
             now = computation
             if waiting.any():
                 now = computation.without(self.only_last)
-            self.inputs.start_chunk(part.minibatch, part.start)
-            result = self.functions.run(now, state, part)
+            self.inputs.start_chunk(part.minibatch, part.n_before + part.start)
+            running = {
+                name: self._running(name, term, part, variables)
+                for name, term in now.metrics.items()
+                if term.running is not None
+            }
+            result = self.functions.run(now, state, part, running)
+            variables.update(result["running"])
             losses = result["losses"].numpy()
             if waiting.any():
                 all_losses = np.ma.masked_all(len(waiting), dtype)
@@ -229,6 +275,19 @@ class Evaluator:
                 yield {**measured, "losses": losses, "part": part}
         for number in self.session.store.lasting.carried:
             start[number] = state[number]
+        if course is not None:
+            course.advance(sum(part.minibatch.n_steps for part in parts), state)
+
+    def _running(self, name, term, part, variables) -> list[tf.Tensor]:
+        """Return the variables of a metric that counts over minibatches."""
+        if name not in variables:
+            (probe,) = term.probes
+            minibatch = part.minibatch
+            n_steps = 1 if probe in self.only_last else minibatch.n_steps
+            shape = minibatch.n_items, n_steps, self.model.sig[probe]["in"].size
+            start = term.running.start(shape, minibatch.targets.get(probe))
+            variables[name] = start
+        return variables[name]
 
     def _tell(self, method: Callable, *args: Any) -> Any:
         """Call a method of callbacks, which see parameters and may change them."""

@@ -249,14 +249,14 @@ class Training:
                 attr="inference_only",
             )
 
-    def read(self, inputs, targets, objective, keeps_rest=False):
+    def read(self, inputs, targets, objective, keeps_rest=False, weights=None):
         """Return data, and the terms of a loss of it."""
         if not self.model.probes:
             raise ValidationError(
                 "The network has no probes, so it has no output to compare with",
                 attr="targets",
             )
-        data = self.checker.read(inputs, targets, keeps_rest)
+        data = self.checker.read(inputs, targets, keeps_rest, weights)
         if isinstance(data, ArrayData):
             probes = data.probes
         elif isinstance(objective, Mapping):

@@ -86,7 +86,11 @@ class TrainingFunctions:
         self._functions.clear()
 
     def run(
-        self, computation: Computation, state: Sequence[tf.Tensor], part: Part
+        self,
+        computation: Computation,
+        state: Sequence[tf.Tensor],
+        part: Part,
+        running: Mapping[str, Sequence[tf.Tensor]],
     ) -> dict[str, Any]:
         """Compute something for some steps of a minibatch.
 
@@ -98,20 +102,23 @@ class TrainingFunctions:
             State before the first step.
         part : Part
             The steps.
+        running : mapping of {str: sequence of tf.Tensor}
+            Variables of the metrics that count over minibatches.
 
         Returns
         -------
         dict
-            Tensors: "state" after the last step, "losses", "metrics" (a dict), and, if
-            there is an update, "fine" (for each variable, whether its gradient and its
-            new value are finite) and "ok" (whether all are, and the loss).
+            Tensors: "state" after the last step, "losses", "metrics" (a dict),
+            "running" (the variables after this minibatch), and, if there is an update,
+            "fine" (for each variable, whether its gradient and its new value are
+            finite) and "ok" (whether all are, and the loss).
 
         Raises
         ------
         SimulationError
             If TensorFlow fails, or a function of the model.
         """
-        given = (state, part.pieces, part.targets)
+        given = (state, part.pieces, part.targets, part.weights, running)
         function = self._function(computation, part, given)
         try:
             with tf.device(self.session.placement.device):
@@ -130,7 +137,8 @@ class TrainingFunctions:
         starts = part.start == 0 and bool(store.learned.variables)
         targets = tuple(
             (probe, array.shape, array.dtype.str)
-            for probe, array in minibatch.targets.items()
+            for arrays in (minibatch.targets, minibatch.weights)
+            for probe, array in arrays.items()
         )
         key = (
             computation.key,
@@ -208,20 +216,20 @@ class TrainingFunctions:
 
         @tf.function(jit_compile=jit, autograph=False)
         def call(*tensors):
-            state, pieces, targets = tf.nest.pack_sequence_as(structure, tensors)
+            state, pieces, *compared = tf.nest.pack_sequence_as(structure, tensors)
             if update is None:
-                state, losses, measured, shown = forward(state, pieces, targets)
+                state, losses, measured, shown = forward(state, pieces, compared)
                 return {
                     "state": state,
                     "losses": tf.stack(losses) if losses else tf.zeros(0),
-                    "metrics": measured,
+                    **measured,
                     "shown": shown if computation.shows else [],
                 }
             with tf.GradientTape() as tape:
                 tape.watch(variables)
                 shown: dict[nengo.Probe, tf.Tensor] = {}
                 state, losses, measured, _ = forward(
-                    state, pieces, targets, tape.watch, shown
+                    state, pieces, compared, tape.watch, shown
                 )
                 total = tf.add_n(losses)
                 scaled = update.scale_loss(total)
@@ -234,7 +242,7 @@ class TrainingFunctions:
             return {
                 "state": state,
                 "losses": tf.stack(losses),
-                "metrics": measured,
+                **measured,
                 "fine": fine,
                 "ok": ok,
             }
@@ -253,7 +261,7 @@ class TrainingFunctions:
             probes = list(self.probes)
         numbers = [self.probes.index(probe) for probe in probes]
 
-        def forward(state, pieces, targets, watch=None, seen=None):
+        def forward(state, pieces, compared, watch=None, seen=None):
             if starts:
                 learned = store.learned.variables.values()
                 state = store.learned.put_tensors(
@@ -276,15 +284,25 @@ class TrainingFunctions:
                 watch(values)
                 seen.update(zip(probes, values, strict=True))
             shown = dict(zip(probes, values, strict=True))
-            wanted = {probe: targets.get(self.probes.index(probe)) for probe in probes}
+            targets, weights, running = compared
 
-            def value_of(term):
-                return term(
-                    [shown[p] for p in term.probes], [wanted[p] for p in term.probes]
-                )
+            def seen_by(term):
+                numbers = [self.probes.index(probe) for probe in term.probes]
+                return [
+                    [shown[probe] for probe in term.probes],
+                    [targets.get(number) for number in numbers],
+                    [weights.get(number) for number in numbers],
+                ]
 
-            losses = [value_of(term) for term in terms]
-            measured = {name: value_of(term) for name, term in metrics.items()}
+            losses = [term(*seen_by(term)) for term in terms]
+            measured = {"metrics": {}, "running": {}}
+            for name, term in metrics.items():
+                if term.running is None:
+                    value = term(*seen_by(term))
+                else:
+                    variables, value = term.update(running[name], *seen_by(term))
+                    measured["running"][name] = variables
+                measured["metrics"][name] = value
             return state, losses, measured, values
 
         return forward

@@ -20,6 +20,7 @@ from nengo_dl.execution.session import Session
 from nengo_dl.execution.sources import Sources
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
+from nengo_dl.training.course import Course
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.shared_memory import tensor_of
 
@@ -42,6 +43,10 @@ class Part:
         Values of all inputs, by block and signal.
     targets : dict of {int: tf.Tensor}
         By number of the probe.
+    weights : dict of {int: tf.Tensor}
+        Weights of items, by number of the probe.
+    n_before : int
+        Number of steps that were simulated before the minibatch.
     """
 
     minibatch: Minibatch
@@ -49,11 +54,13 @@ class Part:
     is_last: bool
     pieces: list[list[tf.Tensor]]
     targets: dict[int, tf.Tensor]
+    weights: dict[int, tf.Tensor]
+    n_before: int = 0
 
     @property
     def n_bytes(self) -> int:
         """Size of all tensors."""
-        tensors = tf.nest.flatten((self.pieces, self.targets))
+        tensors = tf.nest.flatten((self.pieces, self.targets, self.weights))
         return sum(t.shape.num_elements() * t.dtype.size for t in tensors)
 
 
@@ -100,6 +107,7 @@ class TrainingInputs:
         rng: np.random.RandomState,
         length: int | None = None,
         in_memory: bool = False,
+        course: Course | None = None,
     ) -> Iterator[list[Part]]:
         """Yield minibatches as lists of parts, each of at most ``length`` steps.
 
@@ -113,13 +121,20 @@ class TrainingInputs:
             Number of steps; None for all.
         in_memory : bool
             Whether this data only needs to be copied.
+        course : Course, optional
+            The simulation that goes on in each minibatch. Default: each is the first.
 
         Yields
         ------
         list of Part
             One minibatch.
         """
-        prepared = (self._parts(minibatch, length, rng) for minibatch in minibatches)
+        if course is not None:
+            course.n_made = course.n_steps
+            self._start(rng)
+        prepared = (
+            self._parts(minibatch, length, rng, course) for minibatch in minibatches
+        )
         # functions in Python share their state on the host with what is made ahead
         if self.step.has_callbacks:
             return prepared
@@ -131,10 +146,16 @@ class TrainingInputs:
         minibatch: Minibatch,
         length: int | None,
         rng: np.random.RandomState,
+        course: Course | None = None,
     ) -> list[Part]:
         """Divide a minibatch, make the inputs that are not fed, and make tensors."""
-        made = self.host_inputs(minibatch, rng)
-        n_steps = minibatch.n_steps
+        n_steps, n_before = minibatch.n_steps, 0
+        if course is None:
+            made = self.host_inputs(minibatch, rng)
+        else:
+            n_before = course.n_made
+            made = self._values(minibatch, n_before)
+            course.n_made += n_steps
         length = length or n_steps
         parts = []
         for start in range(0, n_steps, length):
@@ -142,13 +163,17 @@ class TrainingInputs:
             part = minibatch
             if end - start < n_steps:
                 part = _cut(minibatch, start, end, self.only_last)
-            targets = {
-                i: tf.convert_to_tensor(part.targets[probe])
-                for i, probe in enumerate(self.probes)
-                if probe in part.targets
-            }
+            targets, weights = (
+                {
+                    i: tf.convert_to_tensor(values[probe])
+                    for i, probe in enumerate(self.probes)
+                    if probe in values
+                }
+                for values in (part.targets, part.weights)
+            )
             pieces = self.pieces(part, made, start, end)
-            parts.append(Part(part, start, end == n_steps, pieces, targets))
+            is_last = end == n_steps
+            parts.append(Part(part, start, is_last, pieces, targets, weights, n_before))
         return parts
 
     def host_inputs(
@@ -162,15 +187,30 @@ class TrainingInputs:
         seed = int(rng.randint(2**31 - 1))
         if self._made is not None and self._made[0] == key and not changes:
             return self._made[1]
-        self.host.reset(seed)
-        self.feeds.reset()
-        values, _, error = self.feeds.make(
-            0, minibatch.n_steps, minibatch.inputs, self.fixed_inputs
-        )
-        if error is not None:
-            raise error
+        self._reset(seed)
+        values = self._values(minibatch, 0)
         if not changes and not any(is_random(op) for op in self.plan.split.host):
             self._made = (key, values)
+        return values
+
+    def _start(self, rng: np.random.RandomState) -> None:
+        """Begin what goes on over minibatches, with streams of its own."""
+        self._made = None
+        self._reset(int(rng.randint(2**31 - 1)))
+
+    def _reset(self, seed: int) -> None:
+        self.host.reset(seed)
+        self.feeds.reset()
+
+    def _values(self, minibatch: Minibatch, n_before: int) -> dict[Signal, np.ndarray]:
+        """Make the values of inputs that are not fed, of the steps that follow."""
+        n_steps = minibatch.n_steps
+        values, _, error = self.feeds.make(
+            n_before, n_steps, minibatch.inputs, self.fixed_inputs
+        )
+        self.feeds.reset()
+        if error is not None:
+            raise error
         return values
 
     def pieces(
@@ -230,18 +270,19 @@ def _cut(
 ) -> Minibatch:
     """Return some steps of a minibatch; the targets of some probes have no steps."""
     n_steps = minibatch.n_steps
+
+    def cut(probe: nengo.Probe, values: np.ndarray) -> np.ndarray:
+        has_steps = values.ndim > 1 and values.shape[1] == n_steps
+        return values[:, start:end] if has_steps and probe not in whole else values
+
     return dataclasses.replace(
         minibatch,
         inputs={
             s: v[start:end] if len(v) > 1 else v for s, v in minibatch.inputs.items()
         },
-        targets={
-            p: v[:, start:end]
-            if p not in whole and v.ndim > 1 and v.shape[1] == n_steps
-            else v
-            for p, v in minibatch.targets.items()
-        },
+        targets={p: cut(p, v) for p, v in minibatch.targets.items()},
         n_steps=end - start,
+        weights={p: cut(p, v) for p, v in minibatch.weights.items()},
     )
 
 

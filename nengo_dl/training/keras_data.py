@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -13,7 +14,8 @@ import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
-from nengo_dl.training.data import ArrayData, Minibatch, StreamData
+from nengo_dl.training.data import ArrayData, ElementSource, Minibatch, StreamData
+from nengo_dl.training.keras_weights import ItemWeights
 
 __all__ = ["FirstMinibatches", "KerasData", "names_of"]
 
@@ -53,9 +55,19 @@ class KerasData:
     ):
         self.nodes = nodes
         self.probes = probes
+        self.weights = ItemWeights(probes)
 
-    def read(self, x: Any, y: Any, n_steps: int | None) -> tuple[Any, Any]:
-        """Return inputs and targets for `DataChecker.read`."""
+    def read(
+        self,
+        x: Any,
+        y: Any,
+        n_steps: int | None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+    ) -> tuple[Any, Any, dict[nengo.Probe, np.ndarray]]:
+        """Return inputs, targets and weights for `DataChecker.read`."""
+        if class_weight is not None:
+            class_weight = self.weights.check_classes(class_weight)
         if x is None or is_integer(x):
             n_steps = n_steps if x is None else int(x)
             if n_steps is None:
@@ -63,35 +75,50 @@ class KerasData:
                     "Without data (x=None), give the number of steps (n_steps)",
                     attr="x",
                 )
-            return n_steps, self._targets(y)
-        if isinstance(x, keras.utils.PyDataset):
-            return self._pairs(lambda: (x[i] for i in range(len(x)))), self._none(y)
-        if isinstance(x, Iterator):
-            return self._pairs(_resumed(x)), self._none(y)
-        if inspect.isroutine(x):  # returns a generator
-            return self._pairs(x), self._none(y)
-        if _is_dataset(x):
-            return self._pairs(lambda: x), self._none(y)
-        return self._inputs(x), self._targets(y)
+            return n_steps, *self._weighted(y, sample_weight, class_weight)
+        source = _source_of(x)
+        if source is None:
+            return self._inputs(x), *self._weighted(y, sample_weight, class_weight)
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise ValidationError(
+                    "Must be left out where x gives tuples of inputs, targets, and "
+                    "weights of items",
+                    attr=name,
+                )
+        return self._read_source(source, class_weight), None, {}
 
-    def _none(self, y: Any) -> None:
-        if y is not None:
+    def _weighted(self, y: Any, sample_weight: Any, class_weight: Any) -> tuple:
+        """Return targets and weights."""
+        targets = self._targets(y)
+        return targets, self.weights.read(sample_weight, class_weight, targets)
+
+    def _read_source(self, source: ElementSource, class_weight: Any) -> ElementSource:
+        def elements(rng: np.random.RandomState | None) -> Iterator[tuple]:
+            found = source.make(rng)
+            if not hasattr(found, "__iter__"):
+                raise ValidationError(
+                    "A function must return a generator, or something else that gives "
+                    f"inputs and targets (got {type(found).__name__})",
+                    attr="x",
+                )
+            for element in found:
+                yield self._element(element, class_weight)
+
+        return dataclasses.replace(source, make=elements)
+
+    def _element(self, element: Any, class_weight: Any) -> tuple[Any, Any, Any]:
+        """Return inputs, targets and weights of a minibatch."""
+        if not isinstance(element, (tuple, list)):
+            return self._inputs(element), {}, {}
+        if not 1 <= len(element) <= 3:
             raise ValidationError(
-                "Must be left out where x gives pairs of inputs and targets", attr="y"
+                "An iterable must give tuples (x,), (x, y) or (x, y, sample_weight) "
+                f"(got one of length {len(element)})",
+                attr="x",
             )
-
-    def _pairs(self, make: Callable[[], Iterable[Any]]) -> Callable[[], Iterator]:
-        def pairs() -> Iterator[tuple[Any, Any]]:
-            for element in make():
-                if not isinstance(element, (tuple, list)):
-                    yield self._inputs(element), {}
-                    continue
-                if len(element) > 2 and element[2] is not None:
-                    raise _no_weights("sample_weight")
-                y = element[1] if len(element) > 1 else None
-                yield self._inputs(element[0]), self._targets(y)
-
-        return pairs
+        x, y, weight = (*element, None, None)[:3]
+        return self._inputs(x), *self._weighted(y, weight, class_weight)
 
     def _inputs(self, x: Any) -> Any:
         return self._by_object(x, self.nodes, "x", "node that can be fed")
@@ -143,12 +170,31 @@ class KerasData:
             ) from error
 
 
-def _no_weights(attribute: str) -> ValidationError:
-    return ValidationError(
-        "Weights of items or classes are not supported. Weigh in the loss, a function "
-        "f(y_true, y_pred), or pass targets with NaN for what shall not count",
-        attr=attribute,
-    )
+def _source_of(x: Any) -> ElementSource | None:
+    """Return what gives an epoch's minibatches as they are; None for arrays."""
+    if isinstance(x, keras.utils.PyDataset):
+        return ElementSource(
+            lambda rng: _elements_of(x, rng),
+            x.num_batches,
+            x.on_epoch_begin,
+            x.on_epoch_end,
+        )
+    if inspect.isroutine(x):  # returns a generator
+        return ElementSource(lambda rng: x())
+    # an iterator goes on where it stopped
+    return ElementSource(lambda rng: x) if _is_dataset(x) else None
+
+
+def _elements_of(
+    dataset: keras.utils.PyDataset, rng: np.random.RandomState | None
+) -> Iterator[Any]:
+    """Yield the minibatches of a dataset, in random order if there is a stream."""
+    count = dataset.num_batches
+    numbers: Iterable[int] = itertools.count() if count is None else range(count)
+    if count is not None and rng is not None:
+        numbers = rng.permutation(count).tolist()
+    for number in numbers:
+        yield dataset[number]
 
 
 def _is_dataset(x: Any) -> bool:
@@ -156,11 +202,6 @@ def _is_dataset(x: Any) -> bool:
     if isinstance(x, (Mapping, list, tuple, np.ndarray)) or hasattr(x, "__array__"):
         return False
     return hasattr(x, "__iter__")
-
-
-def _resumed(iterator: Iterator[Any]) -> Callable[[], Iterator[Any]]:
-    """Return a function that goes on with an iterator where it stopped."""
-    return lambda: iterator
 
 
 class FirstMinibatches:
@@ -183,10 +224,14 @@ class FirstMinibatches:
 
     def epoch(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
         """Yield the minibatches of an epoch."""
+        with self.data.announced():
+            yield from self._some(rng)
+
+    def _some(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
         found = list(itertools.islice(self._rest, 1))
         for number in range(self.n_minibatches):
             if not found:
-                self._rest = self.data.epoch(rng)
+                self._rest = self.data.one_pass(rng)
                 found = list(itertools.islice(self._rest, 1))
                 if not found:
                     return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ from nengo.utils.numpy import is_integer
 from nengo_dl.objectives import Regularize
 from nengo_dl.support.arguments import check_flag, check_positive
 from nengo_dl.training.callbacks import KerasCallbacks
-from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.data import ArrayData, ElementSource, StreamData
 from nengo_dl.training.face import Training
 from nengo_dl.training.keras_data import FirstMinibatches, KerasData
 from nengo_dl.training.keras_objectives import make_recipe
@@ -39,11 +40,23 @@ class KerasTraining:
         self.recipe: TrainingRecipe | None = None
         self.data = KerasData(training.node_names, training.probe_names)
 
-    def compile(self, optimizer: Any, loss: Any, metrics: Any, weights: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any,
+        loss: Any,
+        metrics: Any,
+        weights: Any,
+        weighted_metrics: Any,
+    ) -> None:
         """Keep how to train; see ``Simulator.compile``."""
         optimizer = self.training.trainer.optimizers.check(optimizer)
         self.recipe = make_recipe(
-            optimizer, loss, metrics, weights, self.training.probe_names
+            optimizer,
+            loss,
+            metrics,
+            weights,
+            self.training.probe_names,
+            weighted_metrics,
         )
         self.training.keras_model.use(optimizer)
 
@@ -56,7 +69,7 @@ class KerasTraining:
         initial_epoch: int,
         verbose: Any,
         callbacks: Any,
-        validation: tuple[Any, Any] | None,
+        validation: Sequence[Any] | None,
         validation_split: float,
         validation_freq: Any,
         validation_steps: int | None,
@@ -65,6 +78,9 @@ class KerasTraining:
         truncation: int | None,
         recompute: int | None,
         validation_rates: bool | None,
+        sample_weight: Any,
+        class_weight: Any,
+        stateful: bool,
     ) -> keras.callbacks.History:
         """Train; see ``Simulator.fit``."""
         recipe = self._compiled("fit")
@@ -72,10 +88,13 @@ class KerasTraining:
         training.check_not_inference_only("fit")
         epochs = check_positive(epochs, "epochs")
         initial_epoch = check_positive(initial_epoch, "initial_epoch", least=0)
-        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        data, terms, metrics = self._read(
+            recipe, x, y, n_steps, sample_weight, class_weight
+        )
         held = None
         if validation is not None:
-            held = self._read(recipe, *validation, n_steps)[0]
+            held_x, held_y, weights = (*validation, None, None)[:3]
+            held = self._read(recipe, held_x, held_y, n_steps, weights)[0]
         elif validation_split:
             data, held = self._split(data, validation_split)
         options = TrainingOptions(
@@ -85,6 +104,7 @@ class KerasTraining:
             training.segment(recompute, data, truncation),
             metrics,
             first_epoch=initial_epoch,
+            stateful=check_flag(stateful, "stateful"),
             validation_rates=check_flag(
                 validation_rates, "validation_rates", or_none=True
             ),
@@ -107,37 +127,60 @@ class KerasTraining:
         verbose: Any,
         steps: int | None,
         callbacks: Any,
+        sample_weight: Any,
+        stateful: bool,
     ) -> dict[str, float]:
         """Measure loss and metrics; see ``Simulator.evaluate``."""
         recipe = self._compiled("evaluate")
-        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        data, terms, metrics = self._read(recipe, x, y, n_steps, sample_weight)
         data = self._first(data, steps, "steps")
         bridge = self._callbacks(callbacks, verbose)
         bridge.begin_alone(data.n_minibatches)
         return self._named(
             self.training.trainer.evaluate(
-                data, terms, metrics, rates=None, callbacks=bridge
+                data,
+                terms,
+                metrics,
+                rates=None,
+                callbacks=bridge,
+                stateful=check_flag(stateful, "stateful"),
             )
         )
 
     def predict(
-        self, x: Any, n_steps: int | None, verbose: Any, steps: int | None, callbacks
+        self,
+        x: Any,
+        n_steps: int | None,
+        verbose: Any,
+        steps: int | None,
+        callbacks: Any,
+        stateful: bool,
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show; see ``Simulator.predict``."""
-        inputs, _ = self.data.read(x, None, n_steps)
+        inputs, _, _ = self.data.read(x, None, n_steps)
         data = self.training.checker.read(
             _first_of_pairs(inputs), None, keeps_rest=True
         )
         data = self._first(data, steps, "steps")
         bridge = self._callbacks(callbacks, verbose)
         bridge.begin_alone(data.n_minibatches)
-        return self.training.trainer.predict(data, bridge)
+        stateful = check_flag(stateful, "stateful")
+        return self.training.trainer.predict(data, bridge, stateful)
 
-    def train_on_batch(self, x: Any, y: Any, n_steps: int | None) -> dict[str, float]:
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        n_steps: int | None,
+        sample_weight: Any,
+        class_weight: Any,
+    ) -> dict[str, float]:
         """Update the parameters once; see ``Simulator.train_on_batch``."""
         recipe = self._compiled("train_on_batch")
         self.training.check_not_inference_only("train")
-        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        data, terms, metrics = self._read(
+            recipe, x, y, n_steps, sample_weight, class_weight
+        )
         self._check_one(data)
         options = TrainingOptions(1, False, metrics=metrics, finalizes=False)
         history = self.training.trainer.train(
@@ -145,10 +188,12 @@ class KerasTraining:
         ).history
         return self._named({name: values[-1] for name, values in history.items()})
 
-    def test_on_batch(self, x: Any, y: Any, n_steps: int | None) -> dict[str, float]:
+    def test_on_batch(
+        self, x: Any, y: Any, n_steps: int | None, sample_weight: Any
+    ) -> dict[str, float]:
         """Measure a minibatch; see ``Simulator.test_on_batch``."""
         recipe = self._compiled("test_on_batch")
-        data, terms, metrics = self._read(recipe, x, y, n_steps)
+        data, terms, metrics = self._read(recipe, x, y, n_steps, sample_weight)
         self._check_one(data)
         return self._named(
             self.training.trainer.evaluate(data, terms, metrics, rates=None)
@@ -182,9 +227,11 @@ class KerasTraining:
             )
         return self.recipe
 
-    def _read(self, recipe, x, y, n_steps):
+    def _read(self, recipe, x, y, n_steps, sample_weight=None, class_weight=None):
         """Return data, terms of the loss, and metrics."""
-        inputs, targets = self.data.read(x, y, n_steps)
+        inputs, targets, weights = self.data.read(
+            x, y, n_steps, sample_weight, class_weight
+        )
         objective = recipe.objective
         if isinstance(targets, dict) and targets:
             # as in Keras, a loss without a target is left out
@@ -200,12 +247,13 @@ class KerasTraining:
                     attr="y",
                 )
             targets = {p: v for p, v in targets.items() if p in objective}
+            weights = {p: v for p, v in weights.items() if p in objective}
         metrics = {
             name: by_probe
             for name, by_probe in recipe.metrics.items()
             if set(by_probe) <= set(objective)
         }
-        data, terms = self.training.read(inputs, targets, objective, keeps_rest=True)
+        data, terms = self.training.read(inputs, targets, objective, True, weights)
         return data, terms, self.training.metrics(metrics, data, terms)
 
     def _split(self, data, share: float) -> tuple[ArrayData, ArrayData]:
@@ -262,14 +310,17 @@ def _part(data: ArrayData, where: slice) -> ArrayData:
         data.n_steps,
         data.minibatch,
         keeps_rest=True,
+        weights={p: v[where] for p, v in data.weights.items()},
     )
 
 
 def _first_of_pairs(inputs: Any) -> Any:
     """Return data without targets."""
-    if not callable(inputs):
+    if not isinstance(inputs, ElementSource):
         return inputs
-    return lambda: ((x, {}) for x, _ in inputs())
+    return dataclasses.replace(
+        inputs, make=lambda rng: ((x, {}, {}) for x, _, _ in inputs.make(rng))
+    )
 
 
 def _frequency(given: Any):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,7 +12,9 @@ import nengo
 from nengo.exceptions import ValidationError
 
 from nengo_dl import losses
+from nengo_dl.objectives import Regularize
 from nengo_dl.training.recipe import TrainingRecipe
+from nengo_dl.training.weighting import ScaledLoss, Weighted
 
 __all__ = ["make_recipe", "probe_named"]
 
@@ -65,6 +68,7 @@ def make_recipe(
     metrics: Any,
     loss_weights: Any,
     probes: Mapping[str, nengo.Probe],
+    weighted_metrics: Any = None,
 ) -> TrainingRecipe:
     """Return what is trained and measured, from the arguments of ``compile``.
 
@@ -76,8 +80,11 @@ def make_recipe(
         As for `keras.Model.compile`, by Probe, label or name.
     probes : dict of {str: Probe}
         All probes by name.
+    weighted_metrics : object
+        As ``metrics``; weights of items count.
     """
     by_probe = _by_probe(loss, probes, "loss")
+    by_probe = {p: function for p, function in by_probe.items() if function is not None}
     weights = _by_probe(loss_weights, probes, "loss_weights")
     objective = {p: _loss(f, weights.get(p)) for p, f in by_probe.items()}
     names = {probe: name for name, probe in probes.items()}
@@ -85,15 +92,64 @@ def make_recipe(
     measured: dict[str, dict[nengo.Probe, Any]] = {}
     if several:
         for probe, function in by_probe.items():
-            measured[f"{names[probe]}_loss"] = {probe: _loss(function, None)}
-    for probe, functions in _by_probe(metrics, probes, "metrics").items():
+            own = _loss(function, None)
+            if not isinstance(own, Regularize):  # which sees no targets
+                own = Weighted(own)
+            measured[f"{names[probe]}_loss"] = {probe: own}
+    for attribute, given in (
+        ("metrics", metrics),
+        ("weighted_metrics", weighted_metrics),
+    ):
+        for probe, function in _each(_by_probe(given, probes, attribute)):
+            weighs = attribute == "weighted_metrics"
+            prefix = f"{names[probe]}_" if len(probes) > 1 else ""
+            name = _free_name(prefix, _name(function), weighs, measured)
+            metric = _metric(function)
+            metric = Weighted(_counted(metric, name)) if weighs else metric
+            measured[name] = {probe: metric}
+    return TrainingRecipe(optimizer, objective, measured)
+
+
+def _free_name(prefix: str, name: str, weighs: bool, taken: Collection[str]) -> str:
+    """Return the name of a metric, where others have the same, as Keras does."""
+    first = f"{prefix}{name}"
+    if weighs and first in taken:
+        first = f"{prefix}weighted_{name}"
+    found, number = first, 0
+    while found in taken:
+        number += 1
+        found = f"{first}_{number}"
+    return found
+
+
+def _each(given: Mapping[nengo.Probe, Any]) -> Iterator[tuple[nengo.Probe, Any]]:
+    """Yield each metric with its probe."""
+    for probe, functions in given.items():
         if not isinstance(functions, (list, tuple)):
             functions = [functions]
         for function in functions:
-            name = _name(function)
-            name = f"{names[probe]}_{name}" if len(probes) > 1 else name
-            measured[name] = {probe: _metric(function)}
-    return TrainingRecipe(optimizer, objective, measured)
+            yield probe, function
+
+
+def _counted(function: Any, name: str) -> keras.metrics.Metric:
+    """Return a metric that divides by the sum of weights, over all minibatches."""
+    if isinstance(function, str):
+        function = keras.metrics.get(function)
+    if isinstance(function, keras.metrics.Metric):
+        return function
+    if isinstance(function, _InOurOrder):
+        function = function.function
+    return keras.metrics.MeanMetricWrapper(function, name=name)
+
+
+@dataclass(frozen=True)
+class _InOurOrder:
+    """A function ``f(target, output)`` as ``f(output, target)``."""
+
+    function: Callable[[Any, Any], Any]
+
+    def __call__(self, output: Any, target: Any) -> Any:
+        return self.function(target, output)
 
 
 def _by_probe(
@@ -107,7 +163,7 @@ def _by_probe(
             probe_named(key, probes, attribute): value for key, value in given.items()
         }
     if isinstance(given, (list, tuple)) and not (
-        attribute == "metrics" and (len(probes) == 1 or not _nested(given))
+        attribute.endswith("metrics") and (len(probes) == 1 or not _nested(given))
     ):
         if len(given) != len(probes):
             raise ValidationError(
@@ -137,11 +193,7 @@ def _loss(function: Any, weight: float | None) -> Any:
         return function
     found = keras.losses.get(function) if isinstance(function, str) else function
     factor = 1.0 if weight is None else float(weight)
-    return lambda output, target: factor * _mean(found(target, output))
-
-
-def _mean(values: Any) -> Any:
-    return keras.ops.mean(values)
+    return ScaledLoss(found, factor, masks=not _is_own(found))
 
 
 def _is_own(function: Any) -> bool:
@@ -154,16 +206,16 @@ def _is_own(function: Any) -> bool:
 def _metric(function: Any) -> Any:
     for names, functions in _BY_SHAPE.items():
         if isinstance(function, str) and function in names:
-            return _by_shape(*functions)
+            return _InOurOrder(_by_shape(*functions))
     if _is_own(function):
-        return lambda output, target: function(target, output)
+        return _InOurOrder(function)
     return function
 
 
 def _by_shape(one: Callable, many: Callable, classes: Callable) -> Callable:
     """Return the metric that Keras chooses by the shapes of outputs and targets."""
 
-    def metric(output, target):
+    def metric(target, output):
         if output.shape[-1] == 1:
             return one(target, output)
         if len(target.shape) == len(output.shape) and (

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["masked_function", "masked_keras", "masked_metric"]
+__all__ = ["masked_function", "masked_keras", "missing_masked", "weighted_values"]
 
 #: Losses that compare one element at a time, and average them along the last axis.
 _ELEMENTWISE = (
@@ -29,7 +29,7 @@ _ELEMENTWISE = (
 #: Losses that are one number, to which zeros add nothing.
 _OVERLAPS = (keras.losses.dice, keras.losses.tversky)
 
-Objective = Callable[[Any, Any], Any]
+Objective = Callable[..., Any]
 
 
 def masked_keras(loss: Callable[..., Any]) -> Objective:
@@ -43,18 +43,22 @@ def masked_keras(loss: Callable[..., Any]) -> Objective:
     Returns
     -------
     callable
-        ``f(output, target)``. Of functions that compare elements, those whose target
-        is NaN add zero, and count in the mean. Of others, and of Loss objects, those
-        items and steps do of which any target is NaN.
+        ``f(output, target, weight=None)``. Of functions that compare elements, those
+        whose target is NaN add zero, and count in the mean. Of others, and of Loss
+        objects, those items and steps do of which any target is NaN. The weight is
+        that of items, or of their steps.
     """
 
-    def objective(output: Any, target: Any) -> Any:
+    def objective(output: Any, target: Any, weight: Any = None) -> Any:
+        if isinstance(loss, keras.losses.Loss):
+            target, output, weight = missing_masked(output, target, weight)
+            return loss(target, output, sample_weight=weight)
+        return weighted_values(errors_of(output, target), weight)
+
+    def errors_of(output: Any, target: Any) -> Any:
         missing = _missing(target)
         if missing is None:
             return loss(target, output)
-        if isinstance(loss, keras.losses.Loss):
-            safe = _without(output, target, missing)
-            return loss(*safe, sample_weight=_weights(output, missing))
         if loss in _ELEMENTWISE and output.shape == target.shape:
             safe = _without(output, target, missing)
             errors = loss(*(value[..., None] for value in safe))
@@ -67,21 +71,52 @@ def masked_keras(loss: Callable[..., Any]) -> Objective:
     return objective
 
 
-def masked_metric(metric: keras.metrics.Metric) -> Objective:
-    """Return the value of a metric for one minibatch, without what has no target."""
-    weighs = isinstance(metric, keras.metrics.MeanMetricWrapper)
+def missing_masked(output: Any, target: Any, weight: Any) -> tuple[Any, Any, Any]:
+    """Return target, output, and weights that are zero where targets are missing.
 
-    def value(output: Any, target: Any) -> Any:
-        missing = _missing(target) if weighs else None
-        weight = {}
-        if missing is not None:
-            weight = {"sample_weight": _weights(output, missing)}
-            target, output = _without(output, target, missing)
-        variables = metric.stateless_reset_state()
-        variables = metric.stateless_update_state(variables, target, output, **weight)
-        return metric.stateless_result(variables)
+    Parameters
+    ----------
+    output : tf.Tensor, shape (n_items, n_steps, size)
+        What a probe shows.
+    target : tf.Tensor
+        Targets.
+    weight : tf.Tensor, shape (n_items,) or (n_items, 1 or n_steps), or None
+        Weights of items.
 
-    return value
+    Returns
+    -------
+    tuple of tf.Tensor
+        The weights are None if nothing is weighed or can be missing.
+    """
+    missing = _missing(target)
+    if missing is None:
+        return target, output, weight
+    seen = _weights(output, missing)
+    if weight is not None:
+        seen = seen * _expanded(tf.cast(weight, seen.dtype), len(seen.shape))
+    return *_without(output, target, missing), seen
+
+
+def weighted_values(values: Any, weight: Any) -> tf.Tensor:
+    """Return values times the weights of their items.
+
+    Parameters
+    ----------
+    values : tf.Tensor, shape () or (n_items, ...)
+        A loss of each item or step, or of all.
+    weight : tf.Tensor, shape (n_items,) or (n_items, 1 or n_steps), or None
+        The weights. Of one value for all items, their mean is the factor, as in Keras.
+    """
+    if weight is None:
+        return values
+    values = tf.convert_to_tensor(values)
+    weight = tf.cast(weight, values.dtype)
+    rank = len(values.shape)
+    if rank == 0:
+        return values * tf.reduce_mean(weight)
+    if rank == 1 and len(weight.shape) == 2 and weight.shape[1] == 1:
+        weight = weight[:, 0]
+    return values * _expanded(weight, rank)
 
 
 def masked_function(function: Callable[..., Any]) -> Objective | None:
@@ -97,7 +132,8 @@ def masked_function(function: Callable[..., Any]) -> Objective | None:
     Returns
     -------
     callable or None
-        ``f(output, target)``. None: it has no such parameter.
+        ``f(output, target, weight=None)``. None: it has no such parameter. Weights of
+        items are factors of ``sample_weight``, or else of what is returned.
     """
     try:
         parameters = inspect.signature(function).parameters
@@ -107,15 +143,20 @@ def masked_function(function: Callable[..., Any]) -> Objective | None:
     if not wanted:
         return None
 
-    def objective(output: Any, target: Any) -> Any:
+    def objective(output: Any, target: Any, weight: Any = None) -> Any:
         target = tf.convert_to_tensor(target)
         missing = _missing(target)
         if missing is None:
             missing = tf.zeros(target.shape, tf.bool)
         else:
             target = tf.where(missing, tf.zeros_like(target), target)
-        given = {"mask": ~missing, "sample_weight": _weights(output, missing)}
-        return function(output, target, **{name: given[name] for name in wanted})
+        seen = _weights(output, missing)
+        if weight is not None and "sample_weight" in wanted:
+            seen = seen * _expanded(tf.cast(weight, seen.dtype), len(seen.shape))
+            weight = None
+        given = {"mask": ~missing, "sample_weight": seen}
+        values = function(output, target, **{name: given[name] for name in wanted})
+        return weighted_values(values, weight)
 
     return objective
 
@@ -148,6 +189,11 @@ def _without(output, target, missing, neutral=0.5):
 def _weights(output, missing):
     """Return 1 for items and steps with all of their targets, and 0 for others."""
     return tf.cast(~_any_along(missing, 2), output.dtype)
+
+
+def _expanded(weight, rank):
+    """Return weights with as many axes as values have."""
+    return tf.reshape(weight, (*weight.shape, *[1] * (rank - len(weight.shape))))
 
 
 def _any_along(missing, rank):

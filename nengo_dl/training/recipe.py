@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from nengo_dl.training.optimizer_kinds import optimizer_key
+from nengo_dl.training.weighting import Weighted
 
 __all__ = ["TrainingRecipe"]
 
@@ -63,6 +64,8 @@ def _key(given: Any) -> Hashable:
     if isinstance(given, keras.losses.Loss):
         # not its configuration, from which Keras leaves out arguments such as delta
         return type(given), _key(vars(given))
+    if isinstance(given, Weighted):
+        return Weighted, _key(given.function)
     if isinstance(given, keras.DTypePolicy):
         return given.name
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from nengo.exceptions import SimulationError, ValidationError
 from nengo_dl import losses
 from nengo_dl.objectives import Regularize, mse
 from nengo_dl.support.user_warnings import warn_user
-from nengo_dl.training.masking import masked_function, masked_keras, masked_metric
+from nengo_dl.training.masking import masked_function, masked_keras, weighted_values
+from nengo_dl.training.running_metrics import RunningMetric
+from nengo_dl.training.weighting import ScaledLoss, Weighted
 
 __all__ = ["Term", "check_dependence", "find_terms", "first_line"]
 
@@ -38,32 +41,83 @@ class Term:
         What the user passed; equal terms have equal keys.
     masks : bool
         Whether targets may be NaN.
+    weighs : bool
+        Whether weights of items count.
+    weighted : callable or None
+        ``f(output, target, weight)``. None: what the function returns is multiplied.
+    running : RunningMetric or None
+        Counts over minibatches, in the place of the function.
     """
 
     probes: tuple[nengo.Probe, ...]
-    function: Callable[[Any, Any], tf.Tensor]
+    function: Callable[..., Any]
     name: str
     needs_size: bool = False
     key: Any = None
     masks: bool = False
+    weighs: bool = False
+    weighted: Callable[..., Any] | None = None
+    running: RunningMetric | None = None
 
     def __call__(
-        self, outputs: Sequence[tf.Tensor], targets: Sequence[tf.Tensor | None]
+        self,
+        outputs: Sequence[tf.Tensor],
+        targets: Sequence[tf.Tensor | None],
+        weights: Sequence[tf.Tensor | None] = (),
     ) -> tf.Tensor:
         """Return the value as a number; larger results are averaged.
+
+        Parameters
+        ----------
+        outputs : sequence of tf.Tensor, shapes (n_items, n_steps, size)
+            What the probes show.
+        targets : sequence of tf.Tensor or None
+            Targets.
+        weights : sequence of tf.Tensor or None
+            Weights of the items, for each probe.
 
         Raises
         ------
         SimulationError
             If the function fails, or does not return numbers.
         """
-        single = len(self.probes) == 1
-        arguments = [
-            values[0] if single else tuple(values) for values in (outputs, targets)
-        ]
+        return self._number(
+            outputs, targets, lambda: self._value(outputs, targets, weights)
+        )
+
+    def update(
+        self,
+        variables: Sequence[tf.Tensor],
+        outputs: Sequence[tf.Tensor],
+        targets: Sequence[tf.Tensor | None],
+        weights: Sequence[tf.Tensor | None],
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Return the variables of a running metric, and its value, as `__call__`."""
+        found: list[tf.Tensor] = []
+
+        def value() -> Any:
+            weight = weights[0] if self.weighs else None
+            now, value = self.running.update(variables, outputs[0], targets[0], weight)
+            found.extend(now)
+            return value
+
+        number = self._number(outputs, targets, value)
+        return found, number
+
+    def _value(self, outputs, targets, weights) -> Any:
+        if len(self.probes) > 1:
+            return self.function(tuple(outputs), tuple(targets))
+        weight = weights[0] if weights and self.weighs else None
+        if weight is None:
+            return self.function(outputs[0], targets[0])
+        if self.weighted is not None:
+            return self.weighted(outputs[0], targets[0], weight)
+        return weighted_values(self.function(outputs[0], targets[0]), weight)
+
+    def _number(self, outputs, targets, compute: Callable[[], Any]) -> tf.Tensor:
         shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
         try:
-            value = self.function(*arguments)
+            value = compute()
         except Exception as error:
             given = ", ".join(
                 "none" if target is None else str(tuple(target.shape))
@@ -197,6 +251,18 @@ def find_terms(
 
 
 def _term(probes, objective, attribute) -> Term:
+    """Return the term of an objective; weights of items count in all losses."""
+    if isinstance(objective, Weighted):
+        term = _unweighted_term(probes, objective.function, attribute)
+        # so that those of two simulators are known to be equal
+        named = isinstance(term.key, str)
+        key = f"weighted {term.key}" if named else (Weighted, term.key)
+        return dataclasses.replace(term, weighs=True, key=key)
+    term = _unweighted_term(probes, objective, attribute)
+    return dataclasses.replace(term, weighs=attribute != "metrics")
+
+
+def _unweighted_term(probes, objective, attribute) -> Term:
     if objective is None:
         if len(probes) > 1:
             raise ValidationError(
@@ -210,7 +276,8 @@ def _term(probes, objective, attribute) -> Term:
                 "'mse' is an objective of one probe, not of a tuple of probes",
                 attr=attribute,
             )
-        return Term(probes, mse, "'mse'", True, "mse", True)
+        weighted = masked_keras(keras.losses.mean_squared_error)
+        return Term(probes, mse, "'mse'", True, "mse", True, weighted=weighted)
     if isinstance(objective, str):
         return _named_term(probes, objective, attribute)
     if not callable(objective):
@@ -228,15 +295,19 @@ def _term(probes, objective, attribute) -> Term:
                 "as one of the metrics, and a loss as objective",
                 attr=attribute,
             )
-        function = masked_metric(objective)
-        return Term(probes, function, name, key=objective, masks=True)
+        return _metric_term(probes, objective, name, objective)
+    if isinstance(objective, ScaledLoss):
+        name = getattr(objective.loss, "__name__", type(objective.loss).__name__)
+        return dataclasses.replace(
+            _keras_term(probes, objective, name, objective), masks=objective.masks
+        )
     if isinstance(objective, keras.losses.Loss) or (
         inspect.isfunction(objective) and module.partition(".")[0] == "keras"
     ):
-        return Term(probes, masked_keras(objective), name, key=objective, masks=True)
+        return _keras_term(probes, masked_keras(objective), name, objective)
     masked = masked_function(objective)
     if masked is not None:
-        return Term(probes, masked, name, key=objective, masks=True)
+        return _keras_term(probes, masked, name, objective)
     return Term(probes, objective, name, key=objective)
 
 
@@ -253,10 +324,18 @@ def _named_term(probes, name, attribute) -> Term:
             attr=attribute,
         )
     if isinstance(found, keras.metrics.Metric):
-        function = masked_metric(found)
-    else:
-        function = masked_keras(found)
-    return Term(probes, function, repr(name), key=name, masks=True)
+        return _metric_term(probes, found, repr(name), name)
+    return _keras_term(probes, masked_keras(found), repr(name), name)
+
+
+def _keras_term(probes, function, name, key) -> Term:
+    """Return a term of ``f(output, target, weight=None)``, which may see NaN."""
+    return Term(probes, function, name, key=key, masks=True, weighted=function)
+
+
+def _metric_term(probes, metric, name, key) -> Term:
+    running = RunningMetric(metric)
+    return Term(probes, running.update, name, key=key, masks=True, running=running)
 
 
 def _size_term(members, objective, probes, attribute) -> Term:

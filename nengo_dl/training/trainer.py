@@ -20,6 +20,7 @@ from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.computation import Computation
+from nengo_dl.training.course import Course
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.delays import Reach, delay_warning, find_reach
 from nengo_dl.training.evaluator import Evaluator
@@ -68,6 +69,9 @@ class TrainingOptions:
         Whether an epoch ends with validation.
     summaries : TrainingSummaries or None
         Records losses and parameters after each update.
+    stateful : bool
+        Whether training is a part of the simulation, which goes on: minibatches begin
+        where the ones before ended.
     report : callable
         Called with epoch, number of epochs and loss after each minibatch.
     """
@@ -84,6 +88,7 @@ class TrainingOptions:
     first_epoch: int = 0
     finalizes: bool = True
     validated: Callable[[int], bool] = lambda epoch: True
+    stateful: bool = False
     report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
 
 
@@ -205,6 +210,7 @@ class Trainer(Evaluator):
             terms, options.metrics, update, options.segment, True, reached
         )
         history = TrainingHistory()
+        course = Course(self.session) if options.stateful else None
         callbacks = options.callbacks
         first_epoch = options.first_epoch
         if callbacks is not None:
@@ -213,10 +219,10 @@ class Trainer(Evaluator):
             # which one it is may have been saved with the weights
             first_epoch = callbacks.model.first_epoch
         try:
-            with DeferredInterrupt() as interrupt:
+            with DeferredInterrupt() as interrupt, self._going_on(course):
                 for epoch in range(first_epoch, options.n_epochs):
                     values = self._epoch(
-                        epoch, data, computation, options, history, interrupt
+                        epoch, data, computation, options, history, interrupt, course
                     )
                     history.add_epoch(values)
                     if options.summaries is not None:
@@ -233,14 +239,16 @@ class Trainer(Evaluator):
             self._tell(callbacks.end)
         return history
 
-    def _epoch(self, epoch, data, computation, options, history, interrupt):
+    def _epoch(
+        self, epoch, data, computation, options, history, interrupt, course=None
+    ):
         callbacks = options.callbacks
         if callbacks is not None:
             self._tell(callbacks.begin_epoch, epoch)
         found = Averages(computation.metrics)
         minibatches = data.epoch(self.rng if options.shuffle else None)
         prepared = self.inputs.prepare(
-            minibatches, self.rng, options.truncation, data.in_memory
+            minibatches, self.rng, options.truncation, data.in_memory, course
         )
         # closed before anything else: what is made ahead uses the same host
         with contextlib.closing(prepared):
@@ -250,7 +258,15 @@ class Trainer(Evaluator):
                 if not history.batch_losses:
                     self._look_first(computation.terms, parts[0])
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
-                results = self._update(parts, computation, options, history, where)
+                results = self._update(
+                    parts,
+                    computation,
+                    options,
+                    history,
+                    where,
+                    found.variables,
+                    course,
+                )
                 loss = found.add(results, parts[0].minibatch.n_items)
                 options.report(epoch, options.n_epochs, loss)
                 if callbacks is not None and self._tell_of_batch(
@@ -279,10 +295,13 @@ class Trainer(Evaluator):
             values.update((f"val_{name}", value) for name, value in others.items())
         return values
 
-    def _update(self, parts, computation, options, history, where) -> list[dict]:
+    def _update(
+        self, parts, computation, options, history, where, variables, course=None
+    ) -> list[dict]:
         """Update the parameters for one minibatch; return what was measured."""
         results = []
-        for result in self._steps(parts, computation, self.state):
+        steps = self._steps(parts, computation, self.state, variables, course)
+        for result in steps:
             if not bool(result["ok"].numpy()):
                 variables = self.session.store.trained_variables
                 raise not_finite(result, computation.terms, variables, where)

@@ -465,9 +465,6 @@ def test_remote_monitor_gets_the_logs(monkeypatch):
         ({"y": None, "x": None}, "number of steps"),
         ({"x": [[[1.0, 2.0, 3.0]], [[1.0]]]}, "There is 2 array"),
         ({"y": {"y": [[[1.0, 2.0]], [[1.0]]]}}, "all items and steps of one shape"),
-        ({"class_weight": {0: 1.0}}, "Weights of items or classes"),
-        ({"sample_weight": np.ones(18)}, "Weights of items or classes"),
-        ({"stateful": True}, "starts from the initial state"),
         ({"validation_split": 1.5}, "between 0 and 1"),
         ({"validation_split": 0.999}, "one of the parts empty"),
         ({"epochs": 0}, "epochs"),
@@ -487,7 +484,6 @@ def test_bad_arguments_of_fit(arguments, message):
     [
         ({"run_eagerly": True}, "runs compiled functions"),
         ({"jit_compile": True}, "was made with jit_compile=None"),
-        ({"metrics": ["mae"], "weighted_metrics": ["mae"]}, "have no weights"),
         ({"loss": {"nothing": "mse"}}, "'nothing' is no probe"),
         ({"loss": ["mse", "mse"]}, "an entry for each of the 1 probes"),
         ({"optimizer": "foo"}, "no optimizer 'foo'"),
