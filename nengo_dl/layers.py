@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import nengo
@@ -287,7 +287,9 @@ def reshaped(shape_in: int | Sequence[int]) -> Callable[[Callable], Callable]:
     >>> transpose(0.0, tf.reshape(tf.range(6), (1, 6))).numpy()
     array([[0, 3, 1, 4, 2, 5]], dtype=int32)
     """
-    shape = (shape_in,) if is_integer(shape_in) else tuple(shape_in)
+    shape: tuple[Any, ...] = (
+        (shape_in,) if is_integer(shape_in) else tuple(cast(Sequence[int], shape_in))
+    )
     if not shape or not all(is_integer(n) and n > 0 for n in shape):
         raise ValidationError(
             f"Must be a positive integer or a tuple of them (got {shape_in!r})",

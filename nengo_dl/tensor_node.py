@@ -16,6 +16,7 @@ from nengo.params import BoolParam, Parameter, ShapeParam
 from nengo.rc import rc
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.builders.tensor_code.functions import TensorFunction
 from nengo_dl.builders.tensor_code.objects import make_function
 from nengo_dl.builders.tensor_code.weights import Weight
 from nengo_dl.building.builder import FastBuilder
@@ -281,10 +282,13 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
         if isinstance(record, BuiltTensorNode)
         and record.function.source is node.tensor_func
     ]
-    key = (node.shape_in, node.shape_out, node.pass_time)
-    function = next((r.function for r in others if r.function.key[1:] == key), None)
-    if function is None:
-        function = make_function(node.tensor_func, *key, label)
+    form = (node.shape_in, node.shape_out, node.pass_time)
+    known = next((r.function for r in others if r.function.key[1:] == form), None)
+    function = (
+        known
+        if isinstance(known, TensorFunction)
+        else make_function(node.tensor_func, *form, label)
+    )
     weights = function.weights(model.seeds[node])
     signals, values = _make_signals(weights, others, label)
     state = {weight.name: weight.state for weight in weights if weight.state}

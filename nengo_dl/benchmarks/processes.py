@@ -60,13 +60,17 @@ class WorkerProcess:
             raise BackendError(
                 f"Cannot start the interpreter {python!r}: {error.strerror}"
             ) from error
+        stdin, stdout = self.process.stdin, self.process.stdout
+        stderr = self.process.stderr
+        assert stdin is not None and stdout is not None and stderr is not None
+        self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
         # read all the time, or the process would wait once the pipe is full
         self._complaints: list[str] = []
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
 
     def _listen(self) -> None:
-        for line in self.process.stderr:
+        for line in self._stderr:
             self._complaints.append(line)
             del self._complaints[:-20]
 
@@ -93,9 +97,9 @@ class WorkerProcess:
         timer = threading.Timer(self.timeout, self.process.kill)
         timer.start()
         try:
-            self.process.stdin.write(json.dumps({"do": action, **details}) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            self._stdin.write(json.dumps({"do": action, **details}) + "\n")
+            self._stdin.flush()
+            line = self._stdout.readline()
         except BrokenPipeError:
             line = ""
         finally:
@@ -117,15 +121,15 @@ class WorkerProcess:
 
     def end(self) -> None:
         """End the process."""
-        self.process.stdin.close()
+        self._stdin.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self._reader.join(1)
-        self.process.stdout.close()
-        self.process.stderr.close()
+        self._stdout.close()
+        self._stderr.close()
 
 
 @contextlib.contextmanager
@@ -196,6 +200,6 @@ def take_turns(
             with _noted_failures(result):
                 finish(process, result)
     finally:
-        for process in processes:
-            if process is not None:
-                process.end()
+        for started in processes:
+            if started is not None:
+                started.end()

@@ -160,6 +160,7 @@ def scaling_table(measurements: Sequence[Measurement]) -> str:
             rows.append((_title(one), one.simulator, "failed", *[""] * 5))
             failures.append(f"{_title(one)} with {one.simulator}: {one.error}")
             continue
+        assert one.n_neurons is not None, "known of what did not fail"
         rows.append(
             (
                 f"{one.n_neurons:,}",
@@ -198,14 +199,14 @@ def bar_chart(
     height = 0.8 / len(simulators)
     for number, simulator in enumerate(simulators):
         bars = [
-            (titles.index(_title(one)) + (number + 0.5) * height - 0.4, one)
+            (titles.index(_title(one)) + (number + 0.5) * height - 0.4, one.step, one)
             for one in measurements
             if one.simulator == simulator and one.step
         ]
         axes.barh(
-            [place for place, _ in bars],
-            [1e6 * one.step / one.items for _, one in bars],
-            xerr=[1e6 * (one.spread or 0) / one.items for _, one in bars],
+            [place for place, *_ in bars],
+            [1e6 * step / one.items for _, step, one in bars],
+            xerr=[1e6 * (one.spread or 0) / one.items for *_, one in bars],
             height=height,
             label=simulator,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,7 +51,10 @@ class NodeFunction(Protocol):
 
     source: Any
     passes_time: bool
-    key: Hashable
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Functions with equal keys compute the same from the same arguments."""
 
     def numpy_step(
         self, dtype: np.dtype

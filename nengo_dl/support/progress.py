@@ -135,8 +135,9 @@ class TextProgressBar(ProgressBar):
 
     def _end_line(self) -> None:
         """End the line of the stage that is shown; at 100 % if it went well."""
-        if self._bar is not None:
-            shown, self._shown = self._shown, None
+        shown = self._shown
+        if self._bar is not None and shown is not None:
+            self._shown = None
             went_well = shown.finished and shown.success
             self._describe(shown)
             self._bar.finish(dirty=not went_well)
@@ -160,7 +161,7 @@ class TextProgressBar(ProgressBar):
 
     def _new_bar(self, progress: Progress) -> progressbar.ProgressBar:
         if progress.max_steps is None:
-            widgets = [self._name, progressbar.AnimatedMarker(), self._left]
+            widgets: list[Any] = [self._name, progressbar.AnimatedMarker(), self._left]
             end = progressbar.UnknownLength
         else:
             percentage = progressbar.Percentage()

@@ -180,5 +180,6 @@ def _prepare(
     answer.update(process.ask("first"))
     for name, value in answer.items():
         setattr(result, name, value)
+    assert result.n_minibatches is not None, "set by measure_training"
     # some compile once more for more than one minibatch
     process.ask("run", n_minibatches=min(2, result.n_minibatches))

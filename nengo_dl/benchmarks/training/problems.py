@@ -39,7 +39,8 @@ class Problem:
 
     def save(self, path: Path) -> None:
         """Write everything to a file, which any interpreter with NumPy can read."""
-        np.savez(path, settings=json.dumps(self.settings), **self.arrays)
+        entries: dict[str, Any] = {"settings": json.dumps(self.settings), **self.arrays}
+        np.savez(path, **entries)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any, ClassVar
 
 import nengo.neurons
+import numpy as np
 import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 from nengo.exceptions import BuildError
@@ -93,11 +94,12 @@ class _JoinedBuilder(OpBuilder):
 
     @staticmethod
     def _join(values: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
-        if any(value is None for value in values):
+        known = [value for value in values if value is not None]
+        if len(known) < len(values):
             return None
-        batch = max(value.shape[0] for value in values)
+        batch = max(value.shape[0] for value in known)
         return tf.concat(
-            [tf.broadcast_to(value, (batch, value.shape[1])) for value in values],
+            [tf.broadcast_to(value, (batch, value.shape[1])) for value in known],
             axis=1,
         )
 
@@ -142,8 +144,8 @@ class NeuronBuilder(TrainedBuilder):
                 )
         return tuple(op.state_idxs[name] for name in cls.state_names)
 
-    def parameter(self, value: Callable[[Any], float]) -> Parameter:
-        """Spread ``value(neurons)``, one number for each operator, over its neurons."""
+    def parameter(self, value: Callable[[Any], float | np.ndarray]) -> Parameter:
+        """Spread ``value(neurons)``, a number or one for each neuron, over neurons."""
         return self.per_element([value(op.neurons) for op in self.ops], self.sizes)
 
     def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:

@@ -59,13 +59,18 @@ class LIFRateBuilder(NeuronBuilder):
         builder.sigma = how.smoothing
         return builder
 
-    def neuron_step(self, J: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return the rates."""
+    def rates(self, J: tf.Tensor) -> tf.Tensor:
+        """Return the rates with given currents."""
         if self.sigma is None:
-            return (lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude),)
-        return (
-            soft_lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude, self.sigma),
-        )
+            return lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude)
+        return soft_lif_rates(J, self.tau_rc, self.tau_ref, self.amplitude, self.sigma)
+
+    def neuron_step(
+        self, J: tf.Tensor, *state: tf.Tensor
+    ) -> tuple[tf.Tensor | None, ...]:
+        """Return the rates; there is no state."""
+        () = state
+        return (self.rates(J),)
 
 
 @register(SoftLIFRate, methods=("step",))
@@ -95,9 +100,12 @@ class AdaptiveLIFRateBuilder(LIFRateBuilder):
         self.dt_over_tau_n = self.parameter(lambda neurons: config.dt / neurons.tau_n)
         self.inc_n = self.parameter(lambda neurons: neurons.inc_n)
 
-    def neuron_step(self, J: tf.Tensor, adaptation: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def neuron_step(
+        self, J: tf.Tensor, *state: tf.Tensor
+    ) -> tuple[tf.Tensor | None, ...]:
         """Return the rates and the adaptation."""
-        (output,) = super().neuron_step(J - adaptation)
+        (adaptation,) = state
+        output = self.rates(J - adaptation)
         adaptation = adaptation_step(adaptation, output, self.dt_over_tau_n, self.inc_n)
         return output, adaptation
 
@@ -115,13 +123,10 @@ class _AdaptiveLIFRatesOfSpikes(AdaptiveLIFRateBuilder):
         return AdaptiveLIFBuilder.state_sets(op)
 
     def neuron_step(
-        self,
-        J: tf.Tensor,
-        voltage: tf.Tensor,
-        refractory_time: tf.Tensor,
-        adaptation: tf.Tensor,
+        self, J: tf.Tensor, *state: tf.Tensor
     ) -> tuple[tf.Tensor | None, ...]:
         """Return the rates, and the state of which only the adaptation changes."""
+        _voltage, _refractory_time, adaptation = state
         output, adaptation = super().neuron_step(J, adaptation)
         return output, None, None, adaptation
 
@@ -130,7 +135,7 @@ class _AdaptiveLIFRatesOfSpikes(AdaptiveLIFRateBuilder):
 class LIFBuilder(NeuronBuilder):
     """Leaky integrate-and-fire neurons, `nengo.LIF`; see `lif_step`."""
 
-    state_names = ("voltage", "refractory_time")
+    state_names: ClassVar[tuple[str, ...]] = ("voltage", "refractory_time")
 
     #: What stands for these neurons in training.
     rates_builder: ClassVar[type[LIFRateBuilder]] = _LIFRatesOfSpikes
@@ -182,15 +187,14 @@ class LIFBuilder(NeuronBuilder):
         """Return where the state is listed, and whether the series may be used."""
         return super().merge_key(op), cls._starts_below_threshold(op)
 
-    def neuron_step(
-        self, J: tf.Tensor, voltage: tf.Tensor, refractory_time: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
+    def neuron_step(self, J: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the spikes, the voltage and the refractory time."""
-        spiked, *state = lif_step(J, voltage, refractory_time, self.lif)
+        voltage, refractory_time = state
+        spiked, *after = lif_step(J, voltage, refractory_time, self.lif)
         if self.lif.spike_function is not None:
-            return self.spike * spiked, *state
+            return self.spike * spiked, *after
         spikes = tf.where(spiked, constant(self.spike, J), constant(0, J))
-        return spikes, *state
+        return spikes, *after
 
 
 @register(nengo.neurons.AdaptiveLIF, methods=("step",))
@@ -210,14 +214,9 @@ class AdaptiveLIFBuilder(LIFBuilder):
         self.dt_over_tau_n = self.parameter(lambda neurons: config.dt / neurons.tau_n)
         self.inc_n = self.parameter(lambda neurons: neurons.inc_n)
 
-    def neuron_step(
-        self,
-        J: tf.Tensor,
-        voltage: tf.Tensor,
-        refractory_time: tf.Tensor,
-        adaptation: tf.Tensor,
-    ) -> tuple[tf.Tensor, ...]:
+    def neuron_step(self, J: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the spikes, the voltage, the refractory time and the adaptation."""
-        spikes, *state = super().neuron_step(J - adaptation, voltage, refractory_time)
+        *membrane, adaptation = state
+        spikes, *after = super().neuron_step(J - adaptation, *membrane)
         adaptation = adaptation_step(adaptation, spikes, self.dt_over_tau_n, self.inc_n)
-        return spikes, *state, adaptation
+        return spikes, *after, adaptation

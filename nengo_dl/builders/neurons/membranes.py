@@ -125,7 +125,7 @@ def _synapse_factor(builder: NeuronBuilder) -> Parameter:
 class ResetLIFBuilder(_MembraneBuilder):
     """Integrate-and-fire neurons reset at the end of a step, `nengo_dl.ResetLIF`."""
 
-    state_names = ("voltage",)
+    state_names: ClassVar[tuple[str, ...]] = ("voltage",)
 
     #: What stands for these neurons in training.
     rates_builder: ClassVar[type[_Rates]] = _ResetLIFRates
@@ -153,17 +153,18 @@ class ResetLIFBuilder(_MembraneBuilder):
         builder.spike_function = partial(spikes_above, surrogate=how.surrogate)
         return builder
 
-    def neuron_step(self, J: tf.Tensor, voltage: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def neuron_step(self, J: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the spikes and the voltage."""
+        (voltage,) = state
         voltage = _advanced(voltage, J, self.factor, self.leak)
         spiked = voltage > constant(self.threshold, J)
-        state = tf.where(spiked, constant(self.reset, J), voltage)
+        after = tf.where(spiked, constant(self.reset, J), voltage)
         if self.spike_function is None:
             spikes = tf.where(spiked, constant(self.spike, J), constant(0, J))
-            return spikes, state
+            return spikes, after
         # in multiples of the distance from reset to threshold
         distance = (voltage - self.threshold) * self.inverse_span
-        return self.spike * self.spike_function(distance), state
+        return self.spike * self.spike_function(distance), after
 
 
 @register(CubaLIF, methods=("step",))
@@ -177,10 +178,9 @@ class CubaLIFBuilder(ResetLIFBuilder):
         super().__init__(ops, config)
         self.synapse = _synapse_factor(self)
 
-    def neuron_step(
-        self, J: tf.Tensor, voltage: tf.Tensor, current: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
+    def neuron_step(self, J: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the spikes, the voltage and the current."""
+        voltage, current = state
         current = _advanced(current, J, self.synapse, 1.0)
         return *super().neuron_step(current, voltage), current
 

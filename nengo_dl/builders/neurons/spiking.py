@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import nengo.neurons
@@ -229,7 +230,7 @@ class IzhikevichBuilder(NeuronBuilder):
     def __init__(self, ops: Sequence[SimNeurons], config: BuildConfig):
         super().__init__(ops, config)
         self.parameters = {
-            name: self.parameter(lambda neurons, name=name: getattr(neurons, name))
+            name: self.parameter(attrgetter(name))
             for name in ("tau_recovery", "coupling", "reset_voltage", "reset_recovery")
         }
         self.spike_function: Callable[[tf.Tensor], tf.Tensor] | None = None

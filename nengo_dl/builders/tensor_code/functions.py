@@ -236,6 +236,7 @@ class TensorFunction(abc.ABC):
         args = [arg for arg in (t, x) if arg is not None]
         result, state = self._run(np.dtype(dtype), args, weights, training)
         self.check(result, dtype, batch)
+        assert self.shape_out is not None, "found by tracing"
         return tf.ensure_shape(result, (result.shape[0], *self.shape_out)), state
 
     def _run(self, dtype, args, weights, training):
@@ -325,6 +326,7 @@ class TensorFunction(abc.ABC):
                     continue
                 any_batch = batch is None and result.shape[0] in (None, 1)
                 return tuple(result.shape[1:]), any_batch, find_effects(graph)
+        assert first is not None, "one call at least was traced"
         raise first
 
     def _trace(self, dtype, batch):

@@ -145,7 +145,7 @@ class KerasFunction(TensorFunction):
         self._forget()
         self.needs_batch = self._asks_for_batch(dtype)
         layer = self._copy(dtype, 1)
-        assigned = {False: set(), True: set()}
+        assigned: dict[bool, set[int]] = {False: set(), True: set()}
         usual = len(layer.trainable_variables)
         if len(self._variables(layer)) > usual or any(
             not type(part).__module__.startswith("keras.")
@@ -203,7 +203,7 @@ class KerasFunction(TensorFunction):
             return tf.constant(0)
 
         specs = [tf.TensorSpec(v.shape, v.dtype) for v in known]
-        failure = None
+        failure: Exception
         for batch in (1,) if self.needs_batch else (None, 1):
             t = tf.TensorSpec((), dtype) if self.passes_time else None
             x = None
@@ -225,6 +225,7 @@ class KerasFunction(TensorFunction):
         self, layer: keras.Layer
     ) -> list[tuple[keras.Variable, bool, StateTraits | None]]:
         """Return variables, whether they are trainable, and their traits."""
+        assert self._traits is not None, "prepare() finds them"
         n_trainable, n_listed = len(layer.trainable_variables), len(layer.variables)
         found = [
             (variable, number < n_trainable and traits is None, traits)

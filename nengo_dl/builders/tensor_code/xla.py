@@ -28,6 +28,7 @@ def xla_problem(function: TensorFunction, dtype: np.dtype, batch: int) -> str | 
     """
     key = np.dtype(dtype), batch
     if key not in function.problems:
+        problem: str | None
         if function.checks:
             problem = _warn_of_checks(function)
         elif function.draws_inside:
