@@ -48,6 +48,19 @@ def test_activations_without_neurons_can_be_swapped():
     assert kinds == ["RectifiedLinear", "LIFRate", "SpikingLeakyReLU"]
 
 
+def test_activations_are_swapped_beside_layers_that_are_distributed():
+    model = chain(
+        L.TimeDistributed(L.LayerNormalization()),
+        L.Flatten(),
+        L.Dense(3, "relu"),
+        shape=(4, 2),
+    )
+    converter = nengo_dl.Converter(model, swap_activations={"relu": nengo.LIFRate()})
+    assert converter.report.layers[0].fallback.startswith("only dense layers are")
+    (ens,) = converter.net.ensembles
+    assert type(ens.neuron_type) is nengo.LIFRate
+
+
 def test_swap_of_an_activation_that_does_not_occur_is_a_warning():
     model = chain(L.Dense(3, "tanh"), L.Dense(3, "relu"), shape=(4,))
     swaps = {"sigmoid": nengo.LIF(), "relu": nengo.LIF()}

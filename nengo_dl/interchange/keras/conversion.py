@@ -145,14 +145,15 @@ class Conversion:
     def shape(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the shape of a tensor in a time step, without the batch."""
         shape = tensor.shape[1:] if self._has_time[tensor] else tensor.shape
-        if None in shape:
+        sizes = tuple(int(n) for n in shape if n is not None)
+        if len(sizes) < len(shape):
             name = tensor.name if tensor.call is None else tensor.call.layer.name
             raise ValidationError(
                 f"{name!r} has the shape {tensor.shape}; all its sizes must be known. "
                 "Give keras.Input a shape without None",
                 attr="model",
             )
-        return tuple(int(n) for n in shape)
+        return sizes
 
     def find_call(self, layer: keras.Layer, node_id: int) -> Call:
         """Return a call of a layer."""
@@ -187,7 +188,7 @@ class Conversion:
     def differs_in_training(self, call: Call) -> bool:
         """Whether a layer was converted that computes something else in training."""
         row = find_row(call.layer)
-        return not self._reasons[call] and row.differs_in_training
+        return row is not None and not self._reasons[call] and row.differs_in_training
 
     def _convert(self, call: Call) -> None:
         name = call.layer.name
@@ -221,7 +222,9 @@ class Conversion:
 
     def _converter(self, layer: keras.Layer) -> Any:
         if id(layer) not in self._converters:
-            self._converters[id(layer)] = find_row(layer)(layer, self)
+            row = find_row(layer)
+            assert row is not None, "there would be a reason not to convert it"
+            self._converters[id(layer)] = row(layer, self)
         return self._converters[id(layer)]
 
     def _put(self, tensor: Tensor, obj: Any, lag: int, spikes: bool) -> None:
@@ -311,7 +314,8 @@ class Conversion:
         for node in self.maker.net.nodes:
             other = getattr(node, "tensor_func", None)
             if (
-                getattr(other, "layer", None) is call.layer
+                other is not None
+                and getattr(other, "layer", None) is call.layer
                 and other.arguments == code.arguments
                 and other.shapes == code.shapes
             ):

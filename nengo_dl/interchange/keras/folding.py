@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nengo_dl.interchange.keras.activations import LINEAR, Activation
 from nengo_dl.interchange.keras.graph import Call, Graph, Tensor
+
+if TYPE_CHECKING:
+    from nengo_dl.interchange.keras.layer_converter import LayerConverter
 
 __all__ = ["Fold", "find_folds"]
 
@@ -62,7 +65,7 @@ class Fold:
 
 def find_folds(
     graph: Graph,
-    row_of: Callable[[Call], type | None],
+    row_of: Callable[[Call], type[LayerConverter] | None],
     has_neurons: Callable[[Activation], bool],
 ) -> dict[Call, Fold]:
     """Return what is computed along with each call that does so.
@@ -100,7 +103,7 @@ def _follow(
     takes: str,
     fold: Fold,
     readers: Mapping[Tensor, list[Call | None]],
-    row_of: Callable[[Call], type | None],
+    row_of: Callable[[Call], type[LayerConverter] | None],
     has_neurons: Callable[[Activation], bool],
 ) -> None:
     """Add the calls behind one to what is computed along with it."""

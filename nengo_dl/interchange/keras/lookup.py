@@ -59,7 +59,7 @@ class ObjectsOfModel(Mapping):
                 f"{self._conversion.model.name!r}; there are: {known}"
             )
         if len({tensor.call for tensor in tensors}) > 1:
-            layer = tensors[0].call.layer
+            layer = next(t.call.layer for t in tensors if t.call is not None)
             raise ValidationError(
                 f"{layer.name!r} is called {len(tensors)} times; give the tensor that "
                 "is meant, or the layer with the number of the call: (layer, 0)",

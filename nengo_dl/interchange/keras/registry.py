@@ -8,12 +8,16 @@ from typing import Any
 import keras
 from nengo.exceptions import ValidationError
 
+from nengo_dl.interchange.keras.layer_converter import LayerConverter
+
 __all__ = ["find_row", "register"]
 
-_ROWS: dict[type, type] = {}
+Row = type[LayerConverter]
+
+_ROWS: dict[type, Row] = {}
 
 
-def register(*layer_types: type) -> Callable[[type], type]:
+def register(*layer_types: type) -> Callable[[Row], Row]:
     """Return a decorator that makes a class the converter of types of layers.
 
     Parameters
@@ -34,7 +38,7 @@ def register(*layer_types: type) -> Callable[[type], type]:
                 attr="layer_type",
             )
 
-    def decorate(row: type) -> type:
+    def decorate(row: Row) -> Row:
         for layer_type in layer_types:
             if layer_type in _ROWS:
                 raise ValidationError(
@@ -49,6 +53,6 @@ def register(*layer_types: type) -> Callable[[type], type]:
     return decorate
 
 
-def find_row(layer: Any) -> type | None:
+def find_row(layer: Any) -> Row | None:
     """Return the class that converts a layer; None if there is none."""
     return _ROWS.get(type(layer))

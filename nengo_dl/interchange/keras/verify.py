@@ -184,6 +184,7 @@ def _find_first(
     for tensor in tensors:
         if not _is_close(found[tensor], wanted[tensor], tolerance):
             call = tensor.call
+            assert call is not None, "only inputs have none"
             along = conversion.computed_with(call)
             return (
                 f"The first layer to differ is {call.layer.name!r}, a "

@@ -10,7 +10,7 @@ import numpy as np
 
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
-from nengo_dl.interchange.keras.rows.dense import values
+from nengo_dl.interchange.keras.rows.dense import values, values_if_any
 from nengo_dl.interchange.keras.rows.reshaping import padded_indices
 
 __all__ = [
@@ -79,7 +79,9 @@ class ConvertConvolution(_Convolves):
     def convert(self, node_id: int) -> Any:
         """Connect the input to a Node or neurons."""
         fold = self.fold(node_id)
-        kernel, biases = fold.apply(values(self.layer.kernel), values(self.layer.bias))
+        kernel, biases = fold.apply(
+            values(self.layer.kernel), values_if_any(self.layer.bias)
+        )
         obj = self.add_nengo_obj(node_id, biases, fold.activation)
         pre = self.converter.source(self.call(node_id), 0)
         self.connect_convolution(node_id, pre, obj, kernel, self.layer.groups)
@@ -101,7 +103,7 @@ class ConvertDepthwiseConvolution(_Convolves):
         fold = self.fold(node_id)
         kernel = values(self.layer.kernel)
         n_channels = kernel.shape[-2]
-        kernel, biases = fold.apply(_by_channel(kernel), values(self.layer.bias))
+        kernel, biases = fold.apply(_by_channel(kernel), values_if_any(self.layer.bias))
         obj = self.add_nengo_obj(node_id, biases, fold.activation)
         pre = self.converter.source(self.call(node_id), 0)
         self.connect_convolution(node_id, pre, obj, kernel, n_channels)
@@ -117,7 +119,7 @@ class ConvertSeparableConvolution(_Convolves):
         fold = self.fold(node_id)
         first = values(self.layer.depthwise_kernel)
         second, biases = fold.apply(
-            values(self.layer.pointwise_kernel), values(self.layer.bias)
+            values(self.layer.pointwise_kernel), values_if_any(self.layer.bias)
         )
         obj = self.add_nengo_obj(node_id, biases, fold.activation)
         shape = (*self.output_shape(node_id)[:-1], second.shape[-2])
@@ -155,7 +157,7 @@ class ConvertConvolutionTranspose(LayerConverter):
         fold = self.fold(node_id)
         # Keras's kernels have the output's channels first
         kernel = np.swapaxes(values(self.layer.kernel), -1, -2)
-        kernel, biases = fold.apply(kernel, values(self.layer.bias))
+        kernel, biases = fold.apply(kernel, values_if_any(self.layer.bias))
         obj = self.add_nengo_obj(node_id, biases, fold.activation)
         transform = nengo.ConvolutionTranspose(
             kernel.shape[-1],

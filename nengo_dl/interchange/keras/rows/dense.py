@@ -11,12 +11,17 @@ import numpy as np
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
 
-__all__ = ["ConvertDense", "values"]
+__all__ = ["ConvertDense", "values", "values_if_any"]
 
 
-def values(variable: Any) -> np.ndarray | None:
+def values(variable: Any) -> np.ndarray:
+    """Return the values of a Keras variable."""
+    return np.asarray(variable.numpy())
+
+
+def values_if_any(variable: Any) -> np.ndarray | None:
     """Return the values of a Keras variable; None if there is none."""
-    return None if variable is None else np.asarray(variable.numpy())
+    return None if variable is None else values(variable)
 
 
 @register(keras.layers.Dense)
@@ -33,7 +38,7 @@ class ConvertDense(LayerConverter):
     def convert_with(self, node_id: int, layer: keras.Layer) -> Any:
         """Convert a call with the weights of a layer."""
         fold = self.fold(node_id)
-        kernel, biases = fold.apply(values(layer.kernel), values(layer.bias))
+        kernel, biases = fold.apply(values(layer.kernel), values_if_any(layer.bias))
         obj = self.add_nengo_obj(node_id, biases, fold.activation)
         shape = self.input_shape(node_id)
         transform: Any = kernel.T

@@ -27,7 +27,9 @@ class _Affine(LayerConverter):
     def convert(self, node_id: int) -> Any:
         """Connect the input, element by element, to a Node or neurons."""
         fold = self.fold(node_id)
-        factor, summand = self.affine(self.layer)
+        channels = self.affine(self.layer)
+        assert channels is not None, "it is all that these layers do"
+        factor, summand = channels
         shape = self.output_shape(node_id)
         factor, biases = fold.apply(np.broadcast_to(factor, shape[-1:]), summand)
         obj = self.add_nengo_obj(node_id, biases, fold.activation)

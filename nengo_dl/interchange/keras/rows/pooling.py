@@ -135,7 +135,7 @@ def _averages(
         n_out = -(-n // stride)
         before = max((n_out - 1) * stride + width - n, 0) // 2
         begins = np.arange(n_out) * stride - before
-        windows.append([range(max(b, 0), min(b + width, n)) for b in begins])
+        windows.append([range(max(b, 0), min(b + width, n)) for b in begins.tolist()])
     places = np.arange(int(np.prod(shape))).reshape(shape)
     rows, columns, weights = [], [], []
     for row, index in enumerate(np.ndindex(*map(len, windows))):

@@ -8,7 +8,7 @@ import keras
 
 from nengo_dl.interchange.keras.activations import Activation
 from nengo_dl.interchange.keras.registry import find_row, register
-from nengo_dl.interchange.keras.rows.dense import ConvertDense, values
+from nengo_dl.interchange.keras.rows.dense import ConvertDense, values, values_if_any
 
 __all__ = ["ConvertSimpleRNN", "ConvertTimeDistributed"]
 
@@ -28,7 +28,8 @@ class ConvertTimeDistributed(ConvertDense):
     @classmethod
     def activation(cls, layer: keras.Layer) -> Activation:
         """Return the activation function of the layer in it."""
-        return find_row(layer.layer).activation(layer.layer)
+        row = find_row(layer.layer)
+        return super().activation(layer) if row is None else row.activation(layer.layer)
 
     def convert(self, node_id: int) -> Any:
         """Connect the input to a Node or neurons."""
@@ -67,7 +68,7 @@ class ConvertSimpleRNN(ConvertDense):
         """Connect the input to neurons, and these to themselves."""
         cell = self.layer.cell
         activation = self.activation(self.layer)
-        obj = self.add_nengo_obj(node_id, values(cell.bias), activation)
+        obj = self.add_nengo_obj(node_id, values_if_any(cell.bias), activation)
         self.add_connection(node_id, obj, transform=values(cell.kernel).T)
         # a synapse of 0 is a delay of one step, which every other has, too
         synapse = self.converter.options.synapse
