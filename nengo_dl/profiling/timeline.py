@@ -194,7 +194,7 @@ class Timeline:
             label = f"{len(rest)} others"
             rows[most:] = [(label, sum(r[1] for r in rest), sum(r[2] for r in rest))]
         title = "Where the time of all threads went"
-        width = max(len(row[0]) for row in [*rows, *once, (title,)])
+        width = max(len(row[0]) for row in [*rows, *once, (title, 0.0, 0)])
         lines = [f"{title:{width}}  {'ms':>10}  {'share':>6}  {'events':>8}"]
         for row, time, count in rows:
             share = f"{time / total:6.1%}"
@@ -305,7 +305,7 @@ class _Namer:
     def describe(self, name: str, event: Any, stats: Mapping[int, str]) -> Any:
         """Return name, row, category and details of an event."""
         programs = self._kernels.get(name, {})
-        program = None
+        program: Any = None
         if len(programs) > 1:  # several compiled functions have a kernel of this name
             program = next(
                 (

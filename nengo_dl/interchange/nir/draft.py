@@ -42,9 +42,15 @@ class Vertex:
     bias: np.ndarray | None = None
     images: tuple[Any, Any] | None = None
 
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """Images before and after what is a convolution or pooling."""
+        assert self.images is not None, f"a {self.kind} has no images"
+        return self.images
+
     def matrix(self) -> np.ndarray:
         """Return what a convolution or pooling does to signals of the network."""
-        before, after = self.images
+        before, after = self.ends
         found = np.empty((self.size_out, self.size_in))
         found[after.order[:, None], before.order] = self.values["matrix"]()
         return found
@@ -143,7 +149,7 @@ class Draft:
                 vertex.values["bias"] = vertex.values.get("bias", 0.0) + bias
                 return True
             if vertex.kind in ("Conv1d", "Conv2d"):
-                channels = vertex.images[1].channels_first(bias)
+                channels = vertex.ends[1].channels_first(bias)
                 channels = channels.reshape(len(vertex.values["bias"]), -1)
                 if np.all(channels == channels[:, :1]):
                     vertex.values["bias"] = vertex.values["bias"] + channels[:, 0]

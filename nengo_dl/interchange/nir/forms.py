@@ -113,9 +113,9 @@ def _form(draft: Draft, members: list[str]) -> Image | None:
     before, after = _around(draft, members)
     if any(draft.vertices[name].images is None for name in before):
         return None
-    images = {draft.vertices[name].images[1] for name in before}
+    images = {draft.vertices[name].ends[1] for name in before}
     images |= {
-        draft.vertices[name].images[0]
+        draft.vertices[name].ends[0]
         for name in after
         if draft.vertices[name].images is not None
     }
@@ -170,7 +170,7 @@ def _make_matrix(vertex: Vertex) -> None:
     if np.any(vertex.values.get("bias", 0)):
         bias = vertex.values["bias"]
         values["bias"] = np.empty(vertex.size_out)
-        values["bias"][vertex.images[1].order] = np.repeat(
+        values["bias"][vertex.ends[1].order] = np.repeat(
             bias, vertex.size_out // len(bias)
         )
     vertex.kind, vertex.values, vertex.images = "Linear", values, None

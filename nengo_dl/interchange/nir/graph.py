@@ -83,7 +83,7 @@ def _add(graph: Any, prefix: str, nodes: dict[str, Any], edges: list[Edge]) -> N
         full = prefix + name
         if isinstance(node, nir.NIRGraph):
             _add(node, f"{full}.", nodes, edges)
-            ends[name] = tuple(
+            starts, stops = (
                 [
                     f"{full}.{n}"
                     for n, inner in node.nodes.items()
@@ -91,6 +91,7 @@ def _add(graph: Any, prefix: str, nodes: dict[str, Any], edges: list[Edge]) -> N
                 ]
                 for kind in (nir.Input, nir.Output)
             )
+            ends[name] = starts, stops
             continue
         if prefix and isinstance(node, nir.Input | nir.Output):
             kind = "input" if isinstance(node, nir.Input) else "output"
@@ -109,7 +110,8 @@ def _add(graph: Any, prefix: str, nodes: dict[str, Any], edges: list[Edge]) -> N
                     f"the nodes {sorted(ends)}",
                     attr="edges",
                 )
-        _one(pre, ends[pre][1], "Output"), _one(post, ends[post][0], "Input")
+        _one(pre, ends[pre][1], "Output")
+        _one(post, ends[post][0], "Input")
         edges.append((ends[pre][1][0], ends[post][0][0]))
 
 

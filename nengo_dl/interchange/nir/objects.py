@@ -108,7 +108,10 @@ class _Translation:
             and all(c.synapse is None and c.function is None for c in used)
             and not any(probe.obj is node for probe in self.network.all_probes)
         ):
-            self.constants[node] = sum(self._brought(c, node.size_in) for c in into)
+            self.constants[node] = sum(
+                (self._brought(c, node.size_in) for c in into),
+                start=np.zeros(node.size_in),
+            )
             for connection in used:
                 if isinstance(connection.post_obj, nengo.Node):
                     self._find_constant_sum(connection.post_obj)

@@ -57,7 +57,8 @@ def weight_vertices(
         weights = np.array(1.0)
     weights = weights * scale
     if weights.ndim == 2:
-        return [Vertex("Linear", *weights.shape[::-1], {"weight": weights})]
+        size_out, size_in = weights.shape
+        return [Vertex("Linear", size_in, size_out, {"weight": weights})]
     if np.all(weights == 1):
         return []
     size = connection.size_mid if weights.ndim == 0 else len(weights)

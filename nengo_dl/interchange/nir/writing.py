@@ -130,7 +130,7 @@ def _merge_padding(draft: Draft) -> None:
             and reader.kind in ("Conv1d", "Conv2d")
             and draft.before(after[0]) == [name]
             and reader.values["padding"] == (0,) * len(zeros.values["padding"])
-            and reader.images[0] == zeros.images[1]
+            and reader.ends[0] == zeros.ends[1]
         ):
             _join(zeros, reader)
             draft.remove(name)
@@ -143,8 +143,8 @@ def _join(zeros: Vertex, reader: Vertex) -> None:
     matrices = reader.values["matrix"], zeros.values["matrix"]
     reader.values["matrix"] = lambda: matrices[0]() @ matrices[1]()
     reader.values["padding"] = zeros.values["padding"]
-    reader.values["input_shape"] = zeros.images[0].shape[1:]
-    reader.images = zeros.images[0], reader.images[1]
+    reader.values["input_shape"] = zeros.ends[0].shape[1:]
+    reader.images = zeros.ends[0], reader.ends[1]
     reader.size_in = zeros.size_in
 
 

@@ -20,7 +20,8 @@ def dilated(kernel: np.ndarray, dilation: Shape) -> np.ndarray:
     n_axes = len(dilation)
     sizes = [d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[-n_axes:])]
     spread = np.zeros((*kernel.shape[:-n_axes], *sizes), kernel.dtype)
-    spread[(..., *(slice(None, None, d) for d in dilation))] = kernel
+    places: tuple[Any, ...] = (..., *(slice(None, None, d) for d in dilation))
+    spread[places] = kernel
     return spread
 
 
