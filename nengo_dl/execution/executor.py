@@ -44,9 +44,17 @@ class Executor(Protocol):
         Whether the next call takes no longer than others (nothing is compiled).
     """
 
-    most_steps: int
-    runs_beside: bool
-    is_warm: bool
+    @property
+    def most_steps(self) -> int:
+        """See above."""
+
+    @property
+    def runs_beside(self) -> bool:
+        """See above."""
+
+    @property
+    def is_warm(self) -> bool:
+        """See above."""
 
     def prepare(self) -> None:
         """Take over the state of the simulation, before the first chunk of a run."""

@@ -12,7 +12,7 @@ from nengo.builder.signal import Signal
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.execution.compiled_executor import CompiledExecutor
-from nengo_dl.execution.executor import ExecutorChoice
+from nengo_dl.execution.executor import Executor, ExecutorChoice
 from nengo_dl.execution.numpy_executor import NumpyExecutor
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.session import Session
@@ -89,12 +89,14 @@ def open_session(
         most_steps,
     )
     numpy = NumpyExecutor(plan, step, host, store, most_steps)
+    executors: dict[str | None, Executor | None]
+    executors = {"compiled": compiled, "numpy": numpy, None: None}
     choice = ExecutorChoice(
         compiled,
         numpy,
         placement.chooses,
         [calls for _, calls in step.segments] if step.has_callbacks else (),
-        {"compiled": compiled, "numpy": numpy, None: None}[executor],
+        executors[executor],
     )
     session = Session(plan, placement, step, host, sources, store, choice, shows_state)
     session.kernel_seconds = seconds

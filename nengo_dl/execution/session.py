@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -212,7 +212,7 @@ class Session:
         n_steps: int,
         feeds: Mapping[Signal, np.ndarray],
         compiled: bool = False,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Simulate; state and step counter are consistent whenever a chunk is given.
 
         After an error or an interrupt, the session is where the last chunk ended.
@@ -314,7 +314,7 @@ class Session:
 
     def _run(
         self, executor: Executor, n_steps: int, feeds: Mapping[Signal, np.ndarray]
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         executor.prepare()
         first, end = self.n_steps, self.n_steps + n_steps
         batch = self._make(executor, first, first, end, feeds)

@@ -163,7 +163,7 @@ class Sources:
 
         Single steps are what users of ``step`` wait for.
         """
-        source = None
+        source: Source | None = None
         try:
             with np.errstate(invalid="raise", divide="ignore"):
                 if any(type(source.op) is not SimPyFunc for source in sources):
@@ -172,6 +172,8 @@ class Sources:
                 for source in sources:
                     source.make_one(first, time)
         except Exception as error:
+            if source is None:  # the code of no source ran yet
+                raise
             return failed(source.op, time, error)
         except BaseException as error:
             return error

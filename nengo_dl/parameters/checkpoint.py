@@ -56,9 +56,11 @@ class Checkpoint:
         self, groups: Collection[Group] = ("global", "local", "copy")
     ) -> dict[str, np.ndarray]:
         """Return the arrays of some groups of parts, or of all, by their full names."""
+        parts: list[Parameters | State | Part]
+        parts = [self.parameters, self.state, *self.extra]
         return {
             part.prefix + name: np.asarray(array)
-            for part in (self.parameters, self.state, *self.extra)
+            for part in parts
             if part.group in groups
             for name, array in part.save().items()
         }

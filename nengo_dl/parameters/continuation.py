@@ -20,7 +20,7 @@ from nengo_dl.compiler.names import name_objects, name_outputs
 from nengo_dl.execution.source_rows import Source
 from nengo_dl.parameters.file.header import Form
 from nengo_dl.parameters.file.messages import shown
-from nengo_dl.parameters.parts import SavedBatch
+from nengo_dl.parameters.parts import Group, SavedBatch
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.support.user_warnings import warn_user
 
@@ -44,7 +44,7 @@ _MOST_MADE = 2**31
 _MOST_AHEAD = 2**16
 
 #: Entries of one random stream: shape and type.
-RANDOM_FIELDS = {
+RANDOM_FIELDS: dict[str, tuple[tuple[int, ...], np.dtype]] = {
     "keys": ((624,), np.dtype(np.uint32)),
     "position": ((2,), np.dtype(np.int64)),
     "gauss": ((), np.dtype(np.float64)),
@@ -101,7 +101,7 @@ class Continuation:
     """
 
     prefix = "streams/"
-    group = "local"
+    group: Group = "local"
 
     def __init__(self, values: ParameterValues):
         self.session = values.session

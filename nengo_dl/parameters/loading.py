@@ -205,9 +205,10 @@ def _read_values(
     found = {}
     for own_name, (name, place) in wanted.items():
         value = saved.fit(name, place, values.minibatch_size)
+        gain = values.gain(place.obj) if place.signal is None else None
         if (
-            place.signal is None
-            and not np.array_equal(value, values.gain(place.obj))
+            gain is not None
+            and not np.array_equal(value, gain)
             and values.learns_encoders(place.obj)
         ):
             raise saved.refusal(

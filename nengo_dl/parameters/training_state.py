@@ -28,7 +28,7 @@ from nengo_dl.parameters.continuation import (
 )
 from nengo_dl.parameters.file.header import Form
 from nengo_dl.parameters.file.messages import shown
-from nengo_dl.parameters.parts import SavedBatch
+from nengo_dl.parameters.parts import Group, SavedBatch
 from nengo_dl.parameters.places import STATE_PREFIX, Places
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.training.optimizers import SavedOptimizer
@@ -63,7 +63,7 @@ class TrainingState:
     """
 
     prefix = "optimizer/"
-    group = "global"
+    group: Group = "global"
 
     def __init__(
         self,
@@ -91,15 +91,17 @@ class TrainingState:
         optimizers = self.trainer.optimizers
         updates = optimizers.updates if self.all_optimizers else [optimizers.last]
         for number, update in enumerate(filter(None, updates)):
-            self._save_optimizer(f"{number}-{update.state.kind}", update.state, arrays)
+            prefix = f"{number}-{update.state.kind}"
+            pieces = self.trainer.parameters.pieces
+            self._save_optimizer(prefix, update.state, pieces, arrays)
         return arrays
 
-    def _save_optimizer(self, prefix, state, arrays) -> None:
+    def _save_optimizer(self, prefix, state, pieces, arrays) -> None:
         for position, variable in enumerate(state.own):
             arrays[f"{prefix}/own[{position}]"] = array_of(variable)
         flat = {key: array_of(v).reshape(-1) for key, v in state.slots.items()}
         names = self._names()
-        for index, piece in enumerate(self.trainer.parameters.pieces):
+        for index, piece in enumerate(pieces):
             where = slice(piece.start, piece.end)
             number = piece.block
             if state.by_parameter:
@@ -132,7 +134,7 @@ class TrainingState:
             else:
                 match = _OPTIMIZER.fullmatch(name)
                 fine = match is not None and dtype.kind in "fiu"
-                if fine and match[5] in sizes:
+                if fine and match is not None and match[5] in sizes:
                     fine = shape == (sizes[match[5]],)
                 elif fine:
                     fine = math.prod(shape) <= _MOST_OWN

@@ -32,6 +32,9 @@ __all__ = ["ParameterValues", "UnknownObjectError"]
 class UnknownObjectError(ValidationError, KeyError):
     """There is no data for an object; also a KeyError, as mappings raise."""
 
+    def __init__(self, msg: str, attr: str, obj: Any = None):
+        ValidationError.__init__(self, msg, attr=attr, obj=obj)
+
     def __str__(self) -> str:
         # not super(): a KeyError shows the repr of its message, with quotes
         return str(ValidationError(self.args[0], attr=self.attr, obj=self.obj))
@@ -300,6 +303,7 @@ class ParameterValues:
         scaled = live[self._signals[ens, "encoders"]]
         bias = live[self._signals[ens.neurons, "bias"]]
         gain = self.gain(ens)
+        assert gain is not None, "only Direct mode has none"
         encoders = scaled
         with np.errstate(all="ignore"):
             changed = (scaled != raw.scaled_encoders) | (gain != raw.gain)[:, None]

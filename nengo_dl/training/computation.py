@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import nengo
@@ -48,7 +48,7 @@ class Computation:
     layers_train: bool = True
     shows: bool = False
 
-    def without(self, probes: Collection[nengo.Probe]) -> Computation:
+    def without(self, probes: Set[nengo.Probe]) -> Computation:
         """Return what is left without the terms and metrics that see some probes."""
         terms = [t for t in self.terms if probes.isdisjoint(t.probes)]
         return dataclasses.replace(

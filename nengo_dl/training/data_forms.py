@@ -126,7 +126,7 @@ class DataChecker:
                 "There are targets among the inputs, and others after them; write "
                 "train({node: x}, {probe: y}, optimizer)",
             )
-        inputs = {key: value for key, value in data.items() if key not in targets}
+        inputs: Any = {k: value for k, value in data.items() if k not in targets}
         if not inputs:
             shapes = [np.shape(value) for value in targets.values()]
             inputs = next((shape[1] for shape in shapes if len(shape) > 1), 1)

@@ -332,7 +332,8 @@ class Training:
         if isinstance(validation, Mapping):
             validation = self.checker.separate(validation, None)[:2]
         if isinstance(validation, (tuple, list)) and len(validation) == 2:
-            data = self.checker.read(*validation, keeps_rest=True)
+            inputs, targets = validation
+            data = self.checker.read(inputs, targets, keeps_rest=True)
         elif not isinstance(validation, Iterable) and not callable(validation):
             raise ValidationError(
                 "Must be a pair of inputs and targets, or an iterable of such pairs "

@@ -133,7 +133,9 @@ def idle_neurons(
     str or None
         What is wrong, and the cure. None: nothing is.
     """
-    silent, saturated = [], []
+    assert config.training is not None, "there is nothing to train"
+    silent: list[str] = []
+    saturated: list[str] = []
     for ens, op in _ensembles(inputs, model):
         how = config.training(op)
         if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -62,6 +62,10 @@ class Part:
         """Size of all tensors."""
         tensors = tf.nest.flatten((self.pieces, self.targets, self.weights))
         return sum(t.shape.num_elements() * t.dtype.size for t in tensors)
+
+
+#: Minibatches as lists of parts; closing it ends the thread that makes them.
+Prepared = Generator[list[Part], None, None]
 
 
 class TrainingInputs:
@@ -290,7 +294,7 @@ def _rows(values: np.ndarray, n_steps: int) -> np.ndarray:
     return np.broadcast_to(values, (n_steps, *values.shape[1:]))
 
 
-def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
+def _in_batches(items: Iterator[list[Part]]) -> Prepared:
     """Yield minibatches; small ones are made some at a time, large ones ahead.
 
     Another thread would disturb a short step more than it saves: with two processors,
@@ -308,10 +312,10 @@ def _in_batches(items: Iterator[list[Part]]) -> Iterator[list[Part]]:
         yield from some
 
 
-def _ahead(items: Iterator[Any]) -> Iterator[Any]:
+def _ahead(items: Iterator[list[Part]]) -> Prepared:
     """Yield items that are made one ahead, in another thread."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        done = object()
+        done: Any = object()
         waiting = pool.submit(next, items, done)
         while True:
             item = waiting.result()

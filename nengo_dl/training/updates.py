@@ -87,7 +87,7 @@ class Update:
         self.parameters = parameters
         self.by_parameter = by_parameter
         self._identity = object()
-        self.key: Hashable = None
+        self.key: tuple[Hashable, bool] = (self._identity, by_parameter)
         self.variables: list[tf.Variable] = []
         self.follow()
         self.state = _state_of(optimizer, slots, by_parameter)

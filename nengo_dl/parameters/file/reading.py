@@ -238,15 +238,16 @@ def _read_array(
                 f"{n_bytes} bytes",
             )
         flat = np.empty(count, dtype)
-        _fill(memoryview(flat.view(np.uint8)) if count else None, source, name, path)
+        data = flat.view(np.uint8).data if count else memoryview(b"")
+        _fill(data, source, name, path)
     array = flat.reshape(shape, order="F" if fortran else "C")
     array.setflags(write=False)
     return array
 
 
-def _fill(target: memoryview | None, source: IO[bytes], name: str, path: Path) -> None:
+def _fill(target: memoryview, source: IO[bytes], name: str, path: Path) -> None:
     """Read to the end of an entry, so that the checksum is compared."""
-    start, size = 0, 0 if target is None else len(target)
+    start, size = 0, len(target)
     while start < size:
         data = source.read(min(_CHUNK_BYTES, size - start))
         if not data:

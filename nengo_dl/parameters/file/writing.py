@@ -145,7 +145,7 @@ def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
     with archive.open(info, "w", force_zip64=is_large) as entry:
         entry.write(head.getvalue())
         # arrays without elements cannot be cast
-        data = memoryview(flat.view(np.uint8)) if flat.size else memoryview(b"")
+        data = flat.view(np.uint8).data if flat.size else memoryview(b"")
         for start in range(0, flat.nbytes, _CHUNK_BYTES):
             entry.write(data[start : start + _CHUNK_BYTES])
 
