@@ -87,11 +87,11 @@ class Source:
         self.shape = self.output.shape if self.output is not None else (0,)
         self.dtype = self.output.dtype if self.output is not None else float
         self.shared = host.minibatch_size == 1 or not is_random(op)
-        self.ahead: np.ndarray | None = None
+        self.ahead: Any = None
         self.first = 0
         self.n_made = 0
         # rows that are being made
-        self._new: np.ndarray | None = None
+        self._new: Any = None
 
     def count(self, first: int) -> int:
         """Return for how many steps there are values."""
@@ -235,7 +235,7 @@ class FunctionSource(Source):
     def __init__(self, op: SimPyFunc, host: HostOperators, argument: Argument):
         super().__init__(op, host)
         self.root = argument.root
-        self._input: Rows | None = None
+        self._input: Any = None
         self._n_items = 1
         signals = SignalDict()
         signals.init(argument.root)
@@ -247,8 +247,8 @@ class FunctionSource(Source):
             self._copy = argument.copy.make_step(signals, host.dt, None)
         self._x = signals[op.x]
         # arguments of the values that were made ahead, and of those being made
-        self._given: np.ndarray | None = None
-        self._new_given: np.ndarray | None = None
+        self._given: Any = None
+        self._new_given: Any = None
 
     @property
     def n_items(self) -> int:

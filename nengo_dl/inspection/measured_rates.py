@@ -169,7 +169,9 @@ def _measure(
     saturated = np.zeros(len(rates), dtype=bool)
     if limit is not None:
         saturated = np.abs(rates) >= saturation * limit
-    return EnsembleRates(ens, name, rates, limit, ~values.any(axis=(0, 1)), saturated)
+    return EnsembleRates(
+        ens, name, rates, limit, np.logical_not(values.any(axis=(0, 1))), saturated
+    )
 
 
 def _limit(neuron_type: Any, dt: float) -> float | None:

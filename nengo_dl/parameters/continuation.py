@@ -177,7 +177,7 @@ class Continuation:
                 source = self.sources.get(owner)
                 if source is None or source.root is not None or field != "ahead":
                     raise _refusal(f"the network has no {shown(name)}")
-                wanted = Form(source.shape, source.dtype)
+                wanted = Form(source.shape, np.dtype(source.dtype))
                 fine = (
                     len(shape) == 2 + len(source.shape)
                     and shape[0] <= _MOST_AHEAD

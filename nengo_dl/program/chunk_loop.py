@@ -254,8 +254,8 @@ class _Loop:
     ) -> _LoopVars:
         """Simulate until some step: several in a turn, then the rest one by one."""
 
-        def several(n):
-            def body(carry, arrays):
+        def several(n: Any) -> Any:
+            def body(carry: Any, arrays: Any) -> Any:
                 for _ in range(n):
                     carry, arrays = self._one_step(carry, arrays, prepared)
                 return carry, arrays
@@ -356,11 +356,11 @@ def make_chunk_function(
     )
 
     @tf.function(jit_compile=jit_compile, autograph=False)
-    def run(n_steps, *inputs_and_slots):
+    def run(n_steps: Any, *inputs_and_slots: Any) -> Any:
         *frames, slots = inputs_and_slots
         return _Loop(steps, variables, frames, slots).run(n_steps, variables)
 
-    def frame_spec(block):
+    def frame_spec(block: Any) -> Any:
         dims = (shape.capacity, minibatch, block.size)
         return tf.TensorSpec(dims, program.dtype_of(block))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -83,7 +84,7 @@ def run_segments(
     moving = [f for f, moves in zip(frames, schedule.moving, strict=True) if moves]
     still = [f for f, moves in zip(frames, schedule.moving, strict=True) if not moves]
 
-    def segment(invariants, state, items, multiply):
+    def segment(invariants: Any, state: Any, items: Any, multiply: Any) -> Any:
         given = iter(invariants[len(constants) :])
         items = iter(items)
         parts = [next(items) if moves else next(given) for moves in schedule.moving]
@@ -113,7 +114,15 @@ def run_segments(
 class _Run:
     """The tensors of one traced simulation."""
 
-    def __init__(self, schedule, constants, state, frames, n_steps, outputs):
+    def __init__(
+        self,
+        schedule: Any,
+        constants: Any,
+        state: Any,
+        frames: Any,
+        n_steps: Any,
+        outputs: Any,
+    ):
         self.schedule = schedule
         self.program: StepProgram = schedule.program
         self.layout = self.program.layout
@@ -157,7 +166,7 @@ class _Run:
         shape = (self.n_steps, -1, self.layout.blocks[number].size)
         return tf.reshape(self.moving[number], shape)
 
-    def execute(self, recompute):
+    def execute(self, recompute: Any) -> Any:
         """Run all schedule; see `run_schedule`."""
         by_number = dict(zip(self.state_numbers, self.state, strict=True))
         results: list[tf.Tensor | None] = [None] * len(self.wanted)
@@ -222,7 +231,9 @@ class _Run:
             spread[number] = value if shared else self._all_steps(value[None])
         return spread
 
-    def _loop(self, groups, later, by_number, results, recompute):
+    def _loop(
+        self, groups: Any, later: Any, by_number: Any, results: Any, recompute: Any
+    ) -> Any:
         """Run a loop; leave what later phases need in `moving`."""
         states = sorted(
             {b for n in groups for b in self.schedule.written[n] if b in by_number}
@@ -236,7 +247,7 @@ class _Run:
         products = self._products(groups, fixed_plans)
         places = {number: place for place, number in enumerate(products)}
 
-        def step(invariants, state, items, multiply):
+        def step(invariants: Any, state: Any, items: Any, multiply: Any) -> Any:
             fixed = dict(zip(fixed_plans, invariants[: len(fixed_plans)], strict=True))
             start = dict(zip(still, invariants[len(fixed_plans) :], strict=True))
             start.update(zip(moving, items, strict=True))
@@ -272,7 +283,7 @@ class _Run:
         for number, value in zip(exported, found, strict=True):
             self.moving[number] = self._all_steps(value)
 
-    def _read_at_steps(self, states, results) -> list[bool]:
+    def _read_at_steps(self, states: Any, results: Any) -> list[bool]:
         """Return which outputs a loop reads: those of state, at a moment of a step."""
         return [
             result is None and any(piece.block in states for piece in plan.pieces)
@@ -333,7 +344,7 @@ class _Run:
             if (product := self._product(number, fixed_plans)) is not None
         }
 
-    def _product(self, number, fixed_plans) -> Product | None:
+    def _product(self, number: Any, fixed_plans: Any) -> Product | None:
         """Return what a group multiplies, if that is a constant and something else."""
         kernel, bound = self.program.kernels[number], self.layout.groups[number]
         if not kernel.is_product:
@@ -349,7 +360,7 @@ class _Run:
             tf.as_dtype(self.program.config.dtype),
         )
 
-    def _exported(self, groups, later, in_loop) -> list[int]:
+    def _exported(self, groups: Any, later: Any, in_loop: Any) -> list[int]:
         """Return the blocks of a loop that later phases or outputs read."""
         written = {block for n in groups for block in self.schedule.written[n]}
         needed = self._needed(later)

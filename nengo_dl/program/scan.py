@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import tensorflow as tf
 
@@ -60,7 +61,7 @@ class _Multiplier:
 
 
 @tf.custom_gradient
-def _with_value(computed, value):
+def _with_value(computed: Any, value: Any) -> Any:
     """Return a value that is known, with the derivative of its computation.
 
     Nothing needs the result of the computation any more, so it is left out.
@@ -129,22 +130,23 @@ def scan(
             list(invariants), list(state), items, _Multiplier(products, invariants)
         )
         return list(state), [output[None] for output in outputs]
+    last: Any
     if not recompute:
-        state, _, _, outputs = _forward(
+        last, _, _, outputs = _forward(
             body, invariants, state, sequences, n_steps, output_shapes, products, False
         )
-        return state, outputs
+        return last, outputs
 
     counts = [len(invariants), len(state), len(sequences)]
 
     @tf.custom_gradient
-    def run(*arguments):
+    def run(*arguments: Any) -> Any:
         invariants, state, sequences = _split(arguments, counts)
         last, history, kept, outputs = _forward(
             body, invariants, state, sequences, n_steps, output_shapes, products, True
         )
 
-        def gradient(*upstream, variables=None):
+        def gradient(*upstream: Any, variables: Any = None) -> Any:
             d_state, d_outputs = _split(upstream, [len(last), len(outputs)])
             found = _backward(
                 body,
@@ -167,7 +169,7 @@ def scan(
     return last, outputs
 
 
-def _split(values, counts):
+def _split(values: Any, counts: Any) -> Any:
     """Divide a sequence into lists of given lengths."""
     parts, start = [], 0
     for count in counts:
@@ -177,15 +179,15 @@ def _split(values, counts):
 
 
 def _forward(
-    body,
-    invariants,
-    state,
-    sequences,
-    n_steps,
-    output_shapes,
-    products,
-    keeps_history,
-):
+    body: Any,
+    invariants: Any,
+    state: Any,
+    sequences: Any,
+    n_steps: Any,
+    output_shapes: Any,
+    products: Any,
+    keeps_history: Any,
+) -> Any:
     arrays = [
         tf.TensorArray(dtype, size=n_steps, element_shape=shape)
         for dtype, shape in output_shapes
@@ -201,7 +203,7 @@ def _forward(
         if keeps_history
     ]
 
-    def one_step(i, state, history, kept, arrays):
+    def one_step(i: Any, state: Any, history: Any, kept: Any, arrays: Any) -> Any:
         history = [array.write(i, value) for array, value in zip(history, state)]
         items = [values[i] for values in sequences]
         multiply = _Multiplier(products, invariants)
@@ -229,16 +231,16 @@ def _forward(
 
 
 def _backward(
-    body,
-    invariants,
-    history,
-    sequences,
-    n_steps,
-    products,
-    kept,
-    d_state,
-    d_outputs,
-):
+    body: Any,
+    invariants: Any,
+    history: Any,
+    sequences: Any,
+    n_steps: Any,
+    products: Any,
+    kept: Any,
+    d_state: Any,
+    d_outputs: Any,
+) -> Any:
     """Return gradients for invariants, initial state and sequences, None for integers.
 
     Only what a step really depends on is accumulated or stored.
@@ -252,7 +254,7 @@ def _backward(
     totals = [tf.zeros_like(v) for v in invariants if v.dtype.is_floating]
     factors = _arrays_of_factors(products, n_steps)
 
-    def one_step(i, d_state, totals, arrays, factors):
+    def one_step(i: Any, d_state: Any, totals: Any, arrays: Any, factors: Any) -> Any:
         d_given, d_before, d_items, pairs = _differentiate_step(
             body,
             i,
@@ -292,7 +294,7 @@ def _backward(
     ]
 
 
-def _arrays_of_items(sequences, n_steps):
+def _arrays_of_items(sequences: Any, n_steps: Any) -> Any:
     """Return arrays for the gradients of all items of sequences."""
     return [
         tf.TensorArray(values.dtype, size=n_steps, element_shape=values.shape[1:])
@@ -301,7 +303,7 @@ def _arrays_of_items(sequences, n_steps):
     ]
 
 
-def _arrays_of_factors(products, n_steps):
+def _arrays_of_factors(products: Any, n_steps: Any) -> Any:
     """Return arrays for operands, and gradients of results, of products."""
     return [
         tf.TensorArray(p.dtype, size=n_steps, element_shape=shape)
@@ -310,17 +312,25 @@ def _arrays_of_factors(products, n_steps):
     ]
 
 
-def _at_floats(gradients, values):
+def _at_floats(gradients: Any, values: Any) -> Any:
     """Return gradients in the places of floating point values, None elsewhere."""
     found = iter(gradients)
     return [next(found) if v.dtype.is_floating else None for v in values]
 
 
-def _zeros_if_none(value, like):
+def _zeros_if_none(value: Any, like: Any) -> Any:
     return tf.zeros_like(like) if value is None else value
 
 
-def _differentiate_step(body, i, arguments, products, kept, d_state, d_outputs):
+def _differentiate_step(
+    body: Any,
+    i: Any,
+    arguments: Any,
+    products: Any,
+    kept: Any,
+    d_state: Any,
+    d_outputs: Any,
+) -> Any:
     """Compute step ``i`` again; return its gradients, and the factors of its products.
 
     Gradients are three lists, for those of the arguments (invariants, history,
@@ -355,7 +365,9 @@ def _differentiate_step(body, i, arguments, products, kept, d_state, d_outputs):
     return *gradients, factors
 
 
-def _gradient_of_constant(product, constant, operands, d_results):
+def _gradient_of_constant(
+    product: Any, constant: Any, operands: Any, d_results: Any
+) -> Any:
     """Return the gradient of what all steps multiply, from those of their results."""
     operand, d_result = (
         tf.reshape(array.stack(), (-1, *array.element_shape[1:]))

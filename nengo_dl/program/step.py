@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -122,7 +123,7 @@ class StepProgram:
         )
         return sign_plan(self.layout, self.kernels, facts, _encode_tensor)
 
-    def dtype_of(self, block) -> np.dtype:
+    def dtype_of(self, block: Any) -> np.dtype:
         """Return the type of a block's elements."""
         return block_dtype(block, self.config.dtype)
 
@@ -208,7 +209,7 @@ class StepProgram:
             self.layout.blocks, self.config.dtype, self.config.minibatch_size, start
         )
 
-    def _start(self, constants, state, frame) -> dict[int, tf.Tensor]:
+    def _start(self, constants: Any, state: Any, frame: Any) -> dict[int, tf.Tensor]:
         return {
             block.number: value
             for blocks, values in (
@@ -340,7 +341,7 @@ class StepProgram:
         store: ValueStore,
         fixed: Mapping[int, tf.Tensor],
         finish: Callable | None,
-    ):
+    ) -> Any:
         """Run groups inside a function of its own that XLA compiles."""
         used = {
             id(plan): fixed[id(plan)]
@@ -350,7 +351,7 @@ class StepProgram:
         }
 
         @tf.function(jit_compile=True, autograph=False)
-        def piece(start, values, fixed_values):
+        def piece(start: Any, values: Any, fixed_values: Any) -> Any:
             inner = ValueStore(store.blocks, store.dtype, store.minibatch_size, start)
             inner.restore(values)
             for index in segment:

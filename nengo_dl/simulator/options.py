@@ -102,7 +102,7 @@ def check_options(
         jit_compile = settings.jit_compile
     if unroll_simulation is None:
         unroll_simulation = settings.unroll_simulation
-    checked = {
+    checked: dict[str, Any] = {
         "dtype": check_dtype(settings.dtype if dtype is None else dtype),
         "device": check_device(device),
         "unroll_simulation": check_positive(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from nengo.exceptions import ValidationError
 
@@ -61,4 +61,4 @@ def errors_of_self(
         with ErrorsOf(self):
             return method(self, *args, **kwargs)
 
-    return wrapped
+    return cast("Callable[Concatenate[_S, _P], _R]", wrapped)
