@@ -282,13 +282,7 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
         if isinstance(record, BuiltTensorNode)
         and record.function.source is node.tensor_func
     ]
-    form = (node.shape_in, node.shape_out, node.pass_time)
-    known = next((r.function for r in others if r.function.key[1:] == form), None)
-    function = (
-        known
-        if isinstance(known, TensorFunction)
-        else make_function(node.tensor_func, *form, label)
-    )
+    function = _function_of(node, others, label)
     weights = function.weights(model.seeds[node])
     signals, values = _make_signals(weights, others, label)
     state = {weight.name: weight.state for weight in weights if weight.state}
@@ -320,3 +314,14 @@ def build_tensor_node(model: Model, node: TensorNode) -> None:
         state,
         function,
     )
+
+
+def _function_of(
+    node: TensorNode, others: Sequence[BuiltTensorNode], label: str
+) -> TensorFunction:
+    """Return the function of a node, which may be that of another one."""
+    form = (node.shape_in, node.shape_out, node.pass_time)
+    known = next((r.function for r in others if r.function.key[1:] == form), None)
+    if isinstance(known, TensorFunction):
+        return known
+    return make_function(node.tensor_func, *form, label)
