@@ -174,8 +174,7 @@ class ParametersFace(KerasFace):
     def _with_state(self, include_local: bool, include_state: Any) -> bool:
         if include_state is None:
             return include_local
-        state = bool(check_flag(include_state, "include_state"))
-        return bool(include_local) or state
+        return bool(include_local) or check_flag(include_state, "include_state")
 
     def _checkpoint(self, all_optimizers: bool = False) -> Checkpoint:
         """Return all that is saved of this simulation, in files and in copies."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import keras
 import nengo
@@ -112,6 +112,14 @@ def check_positive(
     if most is not None and value > most:
         raise ValidationError(f"Must be at most {most} (got {value!r})", attr=name)
     return int(value)
+
+
+@overload
+def check_flag(value: Any, name: str, or_none: Literal[False] = False) -> bool: ...
+
+
+@overload
+def check_flag(value: Any, name: str, or_none: bool) -> bool | None: ...
 
 
 def check_flag(value: Any, name: str, or_none: bool = False) -> bool | None:

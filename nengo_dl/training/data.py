@@ -108,9 +108,7 @@ class ArrayData:
 
     in_memory: ClassVar[bool] = True
 
-    announced: ClassVar[Callable[[], contextlib.AbstractContextManager[None]]] = (
-        contextlib.nullcontext
-    )
+    announced: ClassVar[Any] = contextlib.nullcontext
 
     @property
     def probes(self) -> list[nengo.Probe]:

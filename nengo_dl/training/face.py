@@ -131,7 +131,7 @@ class Training:
         truncation = self.check_truncation(recipe.truncation, data)
         options = TrainingOptions(
             n_epochs,
-            bool(check_flag(shuffle, "shuffle")),
+            check_flag(shuffle, "shuffle"),
             truncation,
             self.segment(recipe.recompute, data, truncation),
             self.metrics(recipe.metrics, data, terms),
@@ -182,7 +182,7 @@ class Training:
         objective = objective if given is None else given
         data, terms = self.read(inputs, targets, objective, keeps_rest=True)
         with self._extra_values(extra_feeds):
-            training = bool(check_flag(training, "training"))
+            training = check_flag(training, "training")
             return self.trainer.evaluate(data, terms, {}, training)["loss"]
 
     def check_gradients(

@@ -99,7 +99,7 @@ class KerasTraining:
             data, held = self._split(data, validation_split)
         options = TrainingOptions(
             epochs,
-            bool(check_flag(shuffle, "shuffle")),
+            check_flag(shuffle, "shuffle"),
             training.check_truncation(truncation, data),
             training.segment(recompute, data, truncation),
             metrics,

@@ -94,10 +94,12 @@ class Term:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return the variables of a running metric, and its value, as `__call__`."""
         found: list[tf.Tensor] = []
+        running = self.running
+        assert running is not None, "others are called"
 
         def value() -> Any:
             weight = weights[0] if self.weighs else None
-            now, value = self.running.update(variables, outputs[0], targets[0], weight)
+            now, value = running.update(variables, outputs[0], targets[0], weight)
             found.extend(now)
             return value
 
