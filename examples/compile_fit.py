@@ -130,13 +130,14 @@ if right[-1] < 0.8:
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
 epochs = np.arange(1, len(history.epoch) + 1)
-for ax, name in zip(axes, ("loss", "accuracy")):
+# of several probes, metrics have the name in front
+for ax, name in zip(axes, ("loss", "direct_accuracy")):
     for prefix, label, color in (
         ("", "training", "#4269d0"),
         ("val_", "validation", "#ff725c"),
     ):
         ax.plot(epochs, history.history[prefix + name], color=color, label=label)
-    ax.set(xlabel="epoch", title=name)
+    ax.set(xlabel="epoch", title=name.removeprefix("direct_"))
     ax.legend(frameon=False)
 axes[2].plot(np.arange(1, N_STEPS + 1), right, color="#3ca951")
 axes[2].set(xlabel="time (ms)", title="test accuracy with spikes", ylim=(0, 1))

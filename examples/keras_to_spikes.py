@@ -53,7 +53,7 @@ else:
     N_EPOCHS, MINIBATCH, N_SPIKING_EPOCHS = 4, 100, 1
     FIRST = {"filters": 32, "kernel_size": 5, "strides": 2}
 if args.quick:
-    N_EPOCHS = max(N_EPOCHS // 4, 1)
+    N_EPOCHS = max(3 * N_EPOCHS // 4, 1)
 keras.utils.set_random_seed(args.seed)
 
 # %%
