@@ -90,6 +90,8 @@ class TrainedParameters:
             for number, block in enumerate(self.blocks)
         ]
         self._variables: list[keras.Variable] | None = None
+        # what the variables were last given to show
+        self._shown: list[np.ndarray] = []
 
     # -- variables
 
@@ -110,6 +112,7 @@ class TrainedParameters:
                     )
                     for piece, value in zip(self.pieces, values, strict=True)
                 ]
+            self._shown = [np.array(value) for value in values]
             self.store.followers.append(self)
         return self._variables
 
@@ -129,18 +132,23 @@ class TrainedParameters:
         values = self.split([block.numpy() for block in self.blocks])
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
+        self._shown = [np.array(value) for value in values]
 
     def changed(self) -> dict[Signal, np.ndarray]:
-        """Return the values of variables that somebody else has changed."""
+        """Return the values of variables that somebody else has changed.
+
+        In the middle of training, blocks are ahead of what variables show: that is no
+        change of the variables.
+        """
         if self._variables is None:
             return {}
         values = self.split([block.numpy() for block in self.blocks])
         found = {}
-        for piece, variable, value in zip(
-            self.pieces, self._variables, values, strict=True
+        for piece, variable, value, shown in zip(
+            self.pieces, self._variables, values, self._shown, strict=True
         ):
             new = variable.numpy()
-            if not np.array_equal(new, value, equal_nan=True):
+            if not any(np.array_equal(new, v, equal_nan=True) for v in (shown, value)):
                 found[piece.signal] = new
         return found
 

@@ -514,3 +514,19 @@ def test_compile_comes_first():
     for method in (sim.compile, sim.fit, sim.evaluate, sim.predict):
         with pytest.raises(SimulatorClosed):
             method()
+
+
+def test_reading_while_training_undoes_nothing(tmp_path):
+    """Variables of the model show earlier values then, which nobody assigned."""
+    net, losses = network(), []
+    x = np.random.RandomState(0).uniform(-1, 1, (16, 1, 3))
+    y = np.random.RandomState(1).uniform(-1, 1, (16, 1, 2))
+    for summaries in (None, list(net.connections[:1])):
+        with simulator(net, tensorboard=tmp_path) as sim:
+            assert sim.keras_model.weights
+            history = sim.train(
+                x, y, keras.optimizers.SGD(0.01), n_epochs=4, summaries=summaries
+            )
+            losses.append(history.loss)
+    assert losses[0] == losses[1]
+    assert losses[0][-1] < losses[0][0]
