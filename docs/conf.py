@@ -39,6 +39,7 @@ numpydoc_show_class_members = False  # autodoc lists them
 doctest_default_flags = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 # what the examples in docstrings take for granted; the pages import what they use
 doctest_global_setup = """
+import keras
 import nengo
 import nengo_dl
 import numpy as np
