@@ -8,12 +8,13 @@ import numpy as np
 import tensorflow as tf
 from nengo.builder.signal import Signal
 
+from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.trainability import variable_name
 from nengo_dl.program.step import StepProgram
 
-__all__ = ["LearnedWeights"]
+__all__ = ["LearnedWeights", "keep_learned"]
 
 
 class LearnedWeights:
@@ -107,3 +108,18 @@ class LearnedWeights:
             rows = tf.broadcast_to(value, (old.shape[0], end - start))
             state[number] = tf.concat([old[:, :start], rows, old[:, end:]], axis=1)
         return state
+
+
+def keep_learned(
+    plan: Plan,
+    blocks: Sequence[Block],
+    start: Sequence[np.ndarray],
+    before: Sequence[np.ndarray],
+) -> None:
+    """Put weights that learning rules changed into the state of a new start."""
+    for block, new, old in zip(blocks, start, before, strict=True):
+        for signal in block.signals:
+            if signal in plan.learned:
+                first = block.starts[signal]
+                where = slice(first, first + n_values(signal))
+                new[:, where] = old[:, where]

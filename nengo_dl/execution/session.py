@@ -13,9 +13,10 @@ import numpy as np
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
-from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.execution.executor import Chunk, Executor, ExecutorChoice
+from nengo_dl.execution.feeds import rows_of, with_feeds
+from nengo_dl.execution.learned_weights import keep_learned
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.single_steps import SingleSteps
 from nengo_dl.execution.sources import Sources
@@ -304,12 +305,7 @@ class Session:
         """
         self.soft_reset()
         start = [np.array(values) for values in self.store.state_values()]
-        for block, new, old in zip(self.step.state_blocks, start, before, strict=True):
-            for signal in block.signals:
-                if signal in self.plan.learned:
-                    first = block.starts[signal]
-                    where = slice(first, first + n_values(signal))
-                    new[:, where] = old[:, where]
+        keep_learned(self.plan, self.step.state_blocks, start, before)
         self.store.set_state_values(start)
 
     def _run(
@@ -325,7 +321,7 @@ class Session:
                 last = error is not None or self.n_steps + count >= end
                 beside = executor.runs_beside and not (last or self._is_watched)
                 if count:
-                    rows = self._rows(feeds, self.n_steps - first, count)
+                    rows = rows_of(feeds, self.n_steps - first, count)
                     self.host.start_chunk(self.n_steps, rows)
                     timed = executor.is_warm and not self._watches_first
                     began, self._watches_first = time.perf_counter(), False
@@ -377,26 +373,14 @@ class Session:
         """Return inputs and number of steps of the next call, and what went wrong."""
         count = min(end - now, self._steps_per_chunk(executor.most_steps))
         with annotate("inputs of a chunk (Python)"):
-            rows = self._rows(feeds, now - first, count)
+            rows = rows_of(feeds, now - first, count)
             values, made, error = self.sources.make(
                 now, count, rows, self.store.fixed_inputs
             )
-            values = self._with_feeds(values, feeds, now - first, made)
+            fed = rows_of(feeds, now - first, made)
+            values = with_feeds(values, fed, self.store.fixed_inputs)
             inputs = executor.pack(values, now, made)
         return inputs, made, error
-
-    def _rows(self, feeds, start, count):
-        return {signal: rows[start : start + count] for signal, rows in feeds.items()}
-
-    def _with_feeds(self, values, feeds, start, count):
-        """Put feeds and constant inputs in the place of what the host produces."""
-        result = {
-            signal: np.asarray(value)[None, None]
-            for signal, value in self.store.fixed_inputs.items()
-        }
-        result.update(values)
-        result.update(self._rows(feeds, start, count))
-        return result
 
     def _advance(self, n_steps: int, began: float, timed: bool = True) -> None:
         self.n_steps += n_steps

@@ -250,7 +250,10 @@ class TrainingFunctions:
         return call
 
     def _make_forward(self, computation, schedule, minibatch, starts):
-        """Return a function that returns state, losses, metrics and outputs."""
+        """Return a function that returns state, losses, metrics and outputs.
+
+        Long because it is one traced function, and what it closes over.
+        """
         n_steps, n_items = minibatch.n_steps, minibatch.n_items
         store = self.session.store
         uniform = {} if self.programs.compiles(schedule) else store.uniform_constants()

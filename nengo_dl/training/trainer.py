@@ -242,6 +242,10 @@ class Trainer(Evaluator):
     def _epoch(
         self, epoch, data, computation, options, history, interrupt, course=None
     ):
+        """Go through the data once; return losses and metrics.
+
+        Long because it is the order in which everything happens in an epoch.
+        """
         callbacks = options.callbacks
         if callbacks is not None:
             self._tell(callbacks.begin_epoch, epoch)
