@@ -70,7 +70,6 @@ def test_errors_of_the_constructor_name_the_simulator(argument, value):
         (lambda sim: sim.check_gradients(outputs=["no"]), "outputs"),
         (lambda sim: sim.compile("none", "mse"), "optimizer"),
         (lambda sim: sim.compile("sgd", loss={"no": "mse"}), "loss"),
-        (lambda sim: sim.predict(sim.x, stateful=True), "stateful"),
         (lambda sim: sim.predict({"no": sim.x}), "x"),
         (lambda sim: sim.keras_model(np.zeros((1, 2))), "inputs"),
         (lambda sim: sim.keras_model.predict({"no": sim.x}), "x"),
