@@ -4,6 +4,7 @@ import keras
 import nengo
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers as L
 from nengo.exceptions import ValidationError
 
@@ -30,13 +31,55 @@ def mean_output(converter, x, n_steps):
     return sim.data[converter.outputs[0]][:, n_steps // 2 :].mean(axis=1)
 
 
-@pytest.mark.parametrize(
-    "key", [keras.activations.relu, "relu", nengo.RectifiedLinear()]
-)
-def test_activations_are_swapped_by_function_name_or_neuron_type(key):
+RECTIFIERS = {
+    "keras": keras.activations.relu,
+    "name": "relu",
+    "tensorflow": tf.nn.relu,
+    "operation": keras.ops.relu,
+    "layer": L.ReLU(),
+}
+KEYS = {**RECTIFIERS, "type of layer": L.ReLU, "neurons": nengo.RectifiedLinear()}
+
+
+@pytest.mark.parametrize("activation", RECTIFIERS)
+def test_activations_are_swapped_however_they_are_given(activation):
+    model = chain(L.Dense(3, RECTIFIERS[activation]), L.Dense(2), shape=(4,))
+    exact = nengo_dl.Converter(model, allow_fallback=False)
+    assert [e.neuron_type for e in exact.net.ensembles] == [nengo.RectifiedLinear()]
+    assert exact.verify()
     neurons = nengo.LIF(tau_rc=0.03)
-    converter = nengo_dl.Converter(mlp(), swap_activations={key: neurons})
-    assert [e.neuron_type for e in converter.net.ensembles] == [neurons, neurons]
+    for name, key in KEYS.items():
+        net = nengo_dl.Converter(model, swap_activations={key: neurons}).net
+        assert [e.neuron_type for e in net.ensembles] == [neurons], name
+        assert len(net.nodes) == len(exact.net.nodes)
+        assert len(net.connections) == len(exact.net.connections)
+
+
+@pytest.mark.parametrize(
+    "function, neurons",
+    [
+        (tf.identity, None),
+        (tf.sigmoid, nengo.Sigmoid(tau_ref=1)),
+        (tf.math.tanh, nengo.Tanh(tau_ref=1)),
+        (tf.nn.leaky_relu, nengo_dl.LeakyReLU(0.2)),
+    ],
+)
+def test_functions_of_tensorflow_are_those_of_keras(function, neurons):
+    converter = nengo_dl.Converter(
+        chain(L.Dense(3, function), shape=(4,)), allow_fallback=False
+    )
+    found = [e.neuron_type for e in converter.net.ensembles]
+    assert found == ([] if neurons is None else [neurons])
+    assert converter.verify()
+
+
+def test_layers_with_weights_as_activations_are_tensor_nodes():
+    model = randomized(
+        chain(L.Dense(3, L.PReLU()), L.Activation(L.PReLU()), shape=(4,))
+    )
+    assert nengo_dl.Converter(model).verify()
+    with pytest.raises(ValidationError, match="is no activation; give one of"):
+        nengo_dl.Converter(model, swap_activations={L.PReLU(): nengo.LIF()})
 
 
 def test_activations_without_neurons_can_be_swapped():

@@ -13,80 +13,10 @@ import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.neurons import NeuronType
 
-from nengo_dl.neurons import LeakyReLU
+from nengo_dl.interchange.keras.activation_functions import Activation, activation_of
 from nengo_dl.support.user_warnings import warn_user
 
-__all__ = ["LINEAR", "Activation", "Drive", "Swaps", "drive", "find_activation"]
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation function.
-
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    function : callable
-        Keras's function of a tensor.
-    keys : tuple
-        The functions and neuron types under which `Swaps` finds it.
-    neurons : NeuronType or None
-        Neurons that compute the same; None if there are none.
-    """
-
-    name: str
-    function: Callable[[Any], Any]
-    keys: tuple = ()
-    neurons: NeuronType | None = None
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether it does nothing."""
-        return self.function is keras.activations.linear
-
-
-LINEAR = Activation("linear", keras.activations.linear)
-
-#: Neurons that compute the same as Keras's functions.
-_EXACT: dict[Callable, NeuronType] = {
-    keras.activations.relu: nengo.RectifiedLinear(),
-    keras.activations.sigmoid: nengo.Sigmoid(tau_ref=1),
-    keras.activations.tanh: nengo.Tanh(tau_ref=1),
-    keras.activations.leaky_relu: LeakyReLU(negative_slope=0.2),  # Keras's default
-}
-
-
-def find_activation(
-    function: Callable[[Any], Any], negative_slope: float | None = None
-) -> Activation:
-    """Return what is known about an activation function of Keras.
-
-    Parameters
-    ----------
-    function : callable
-        The function.
-    negative_slope : float, optional
-        That of a leaky rectifier.
-
-    Returns
-    -------
-    Activation
-        Without neurons if there are none that compute the same.
-    """
-    if function is keras.activations.linear:
-        return LINEAR
-    name = getattr(function, "__name__", type(function).__name__)
-    neurons = _EXACT.get(function)
-    if negative_slope is not None:
-        slope, neurons = negative_slope, LeakyReLU(negative_slope)
-
-        def leaky(x: Any) -> Any:
-            return keras.activations.leaky_relu(x, negative_slope=slope)
-
-        return Activation(f"leaky_relu({slope:g})", leaky, (function, neurons), neurons)
-    keys = (function,) if neurons is None else (function, neurons)
-    return Activation(name, function, keys, neurons)
+__all__ = ["Drive", "Swaps", "drive"]
 
 
 class Swaps:
@@ -95,7 +25,7 @@ class Swaps:
     Parameters
     ----------
     swap_activations : dict or None
-        Neuron types by Keras activation (function or name) or neuron type.
+        Neuron types by activation (function, name or layer) or neuron type.
 
     Raises
     ------
@@ -128,19 +58,14 @@ class Swaps:
     def _key(key: Any) -> Any:
         if isinstance(key, NeuronType):
             return key
-        function = None
-        if isinstance(key, str) or (callable(key) and not inspect.isclass(key)):
-            try:
-                function = keras.activations.get(key)
-            except ValueError:
-                pass
-        if function is None:
+        activation = activation_of(key)
+        if activation is None or not activation.keys:
             raise ValidationError(
-                f"{key!r} is no activation; give one of keras.activations, its name, "
-                "or a Nengo neuron type",
+                f"{key!r} is no activation; give one of keras.activations or tf.nn, "
+                "its name, a layer such as keras.layers.ReLU, or a Nengo neuron type",
                 attr="swap_activations",
             )
-        return function
+        return activation.keys[-1]
 
     def neurons(self, activation: Activation) -> NeuronType | None:
         """Return the neurons that an activation becomes; None if there are none."""

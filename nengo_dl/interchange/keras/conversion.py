@@ -9,7 +9,8 @@ import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
 
-from nengo_dl.interchange.keras.activations import Activation, Drive, Swaps, drive
+from nengo_dl.interchange.keras.activation_functions import Activation
+from nengo_dl.interchange.keras.activations import Drive, Swaps, drive
 from nengo_dl.interchange.keras.fallback import tensor_code
 from nengo_dl.interchange.keras.folding import Fold, find_folds
 from nengo_dl.interchange.keras.graph import Call, Tensor, read_graph

@@ -30,8 +30,9 @@ class Converter:
         A functional model, or a sequential one that was built. It is not changed.
     swap_activations : dict, optional
         Neuron types that take the place of activations, by activation
-        (``keras.activations.relu`` or ``"relu"``) or by the neuron type that computes
-        it (``nengo.RectifiedLinear()``). By default neurons compute exactly what the
+        (``keras.activations.relu``, ``tf.nn.relu``, ``"relu"`` or
+        ``keras.layers.ReLU``) or by the neuron type that computes it
+        (``nengo.RectifiedLinear()``). By default neurons compute exactly what the
         activations do.
     scale_firing_rates : float or dict, optional
         Rate in Hz that stands for an activation of 1; a dict has one for each layer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nengo_dl.interchange.keras.activations import LINEAR, Activation
+from nengo_dl.interchange.keras.activation_functions import LINEAR, Activation
 from nengo_dl.interchange.keras.graph import Call, Graph, Tensor
 
 if TYPE_CHECKING:

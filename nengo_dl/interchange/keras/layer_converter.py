@@ -8,7 +8,11 @@ import keras
 import nengo
 import numpy as np
 
-from nengo_dl.interchange.keras.activations import LINEAR, Activation, find_activation
+from nengo_dl.interchange.keras.activation_functions import (
+    LINEAR,
+    Activation,
+    activation_of_function,
+)
 from nengo_dl.interchange.keras.folding import Fold
 from nengo_dl.interchange.keras.graph import Call
 
@@ -77,7 +81,8 @@ class LayerConverter:
     @classmethod
     def activation(cls, layer: keras.Layer) -> Activation:
         """Return the activation function of a layer."""
-        return find_activation(getattr(layer, "activation", None) or LINEAR.function)
+        function = getattr(layer, "activation", None)
+        return LINEAR if function is None else activation_of_function(function)
 
     @classmethod
     def affine(cls, layer: keras.Layer) -> tuple[np.ndarray, np.ndarray] | None:

@@ -11,7 +11,8 @@ from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 
 from nengo_dl.config import configure_settings
-from nengo_dl.interchange.keras.activations import Activation, Drive
+from nengo_dl.interchange.keras.activation_functions import Activation
+from nengo_dl.interchange.keras.activations import Drive
 from nengo_dl.interchange.keras.graph import Call
 from nengo_dl.interchange.keras.options import Options
 from nengo_dl.interchange.keras.report import LayerReport

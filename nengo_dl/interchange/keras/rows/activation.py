@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from nengo_dl.interchange.keras.activations import (
+from nengo_dl.interchange.keras.activation_functions import (
     Activation,
-    find_activation,
+    activation_of_layer,
 )
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
 
-__all__ = [
-    "ConvertActivation",
-    "ConvertLeakyReLU",
-    "ConvertReLU",
-]
+__all__ = ["ConvertActivation", "ConvertSoftmax"]
 
 
-@register(keras.layers.Activation)
+@register(
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+)
 class ConvertActivation(LayerConverter):
     """Neurons, or a TensorNode for functions that no neurons compute."""
 
     step_by_step = True
     only_activates = True
+
+    @classmethod
+    def activation(cls, layer: keras.Layer) -> Activation:
+        """Return the function that the layer is."""
+        return activation_of_layer(layer)
 
     @classmethod
     def convertible(cls, layer: keras.Layer, converter: Any) -> bool | str:
@@ -46,64 +51,9 @@ class ConvertActivation(LayerConverter):
         return obj
 
 
-@register(keras.layers.ReLU)
-class ConvertReLU(ConvertActivation):
-    """Rectified linear units, which may leak."""
-
-    @classmethod
-    def activation(cls, layer: keras.Layer) -> Activation:
-        """Return a rectifier, or one with limits, for which there are no neurons."""
-        if not layer.threshold and layer.max_value is None:
-            if layer.negative_slope:
-                return find_activation(
-                    keras.activations.leaky_relu, float(layer.negative_slope)
-                )
-            return find_activation(keras.activations.relu)
-        function = _limited(layer.negative_slope, layer.max_value, layer.threshold)
-        if layer.max_value == 6 and not layer.threshold and not layer.negative_slope:
-            return Activation("relu6", function, (keras.activations.relu6,))
-        return Activation("relu with limits", function)
-
-
-def _limited(slope: float, max_value: float | None, threshold: float) -> Callable:
-    def relu(x: Any) -> Any:
-        return keras.activations.relu(
-            x, negative_slope=slope, max_value=max_value, threshold=threshold
-        )
-
-    return relu
-
-
-@register(keras.layers.LeakyReLU)
-class ConvertLeakyReLU(ConvertActivation):
-    """Rectified linear units that leak."""
-
-    @classmethod
-    def activation(cls, layer: keras.Layer) -> Activation:
-        """Return a leaky rectifier."""
-        return find_activation(
-            keras.activations.leaky_relu, float(layer.negative_slope)
-        )
-
-
-@register(keras.layers.ELU)
-class ConvertELU(ConvertActivation):
-    """Exponential linear units, if there are neurons that take their place."""
-
-    @classmethod
-    def activation(cls, layer: keras.Layer) -> Activation:
-        """Return the function with the layer's parameter."""
-        return Activation("elu", layer.call, (keras.activations.elu,))
-
-
 @register(keras.layers.Softmax)
 class ConvertSoftmax(ConvertActivation):
     """Shares of the last axis, if there are neurons that take their place."""
-
-    @classmethod
-    def activation(cls, layer: keras.Layer) -> Activation:
-        """Return the function of the last axis."""
-        return Activation("softmax", layer.call, (keras.activations.softmax,))
 
     @classmethod
     def convertible(cls, layer: keras.Layer, converter: Any) -> bool | str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from nengo_dl.interchange.keras.activations import Activation
+from nengo_dl.interchange.keras.activation_functions import Activation
 from nengo_dl.interchange.keras.registry import find_row, register
 from nengo_dl.interchange.keras.rows.dense import ConvertDense, values, values_if_any
 
