@@ -140,11 +140,9 @@ def _rectifier(layer: keras.layers.ReLU) -> Activation:
     """Return a rectifier, or one with limits, for which there are no neurons."""
     slope, threshold = layer.negative_slope, layer.threshold
     if not threshold and layer.max_value is None:
-        return (
-            _leaky(float(slope))
-            if slope
-            else activation_of_function(keras.activations.relu)
-        )
+        if slope:
+            return _leaky(float(slope))
+        return activation_of_function(keras.activations.relu)
 
     def limited(x: Any) -> Any:
         return keras.activations.relu(
