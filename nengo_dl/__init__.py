@@ -16,7 +16,7 @@ from nengo_dl.version import __version__
 if TYPE_CHECKING:
     from nengo_dl import builders, callbacks, dists, losses, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
-    from nengo_dl.events import spike_times
+    from nengo_dl.events import EventArray, bin_events, spike_times
     from nengo_dl.interchange.keras import Converter
     from nengo_dl.interchange.nir.reading import from_nir
     from nengo_dl.interchange.nir.writing import to_nir
@@ -40,6 +40,7 @@ __all__ = [
     "Converter",
     "CubaLIF",
     "Delay",
+    "EventArray",
     "Heaviside",
     "Layer",
     "LeakyIntegrator",
@@ -51,6 +52,7 @@ __all__ = [
     "Surrogate",
     "TensorNode",
     "__version__",
+    "bin_events",
     "builders",
     "cache_compiled",
     "callbacks",
@@ -73,6 +75,7 @@ _MODULES = {
     "Converter": "interchange.keras",
     "CubaLIF": "neurons",
     "Delay": "synapses",
+    "EventArray": "events",
     "Heaviside": "neurons",
     "Layer": "layers",
     "LeakyIntegrator": "neurons",
@@ -83,6 +86,7 @@ _MODULES = {
     "SpikingLeakyReLU": "neurons",
     "Surrogate": "config",
     "TensorNode": "tensor_node",
+    "bin_events": "events",
     "configure_settings": "config",
     "export_network": "interchange.plain_nengo",
     "from_nir": "interchange.nir.reading",

@@ -97,6 +97,10 @@ def configure_settings(**settings: Any) -> None:
     keep_history : bool or None
         Whether a Probe keeps the values of all time steps (None: True), or only the one
         of the last step. In training, an objective then sees just the last step.
+    sparse_events : bool or None
+        Whether a Probe keeps only values that are not zero, such as spikes (None:
+        False). The memory of long runs then grows with the spikes, and ``sim.data``
+        shows an `EventArray`.
     planner : "greedy" or "none" or callable or None
         What decides which operators run as one group, and in which order; see
         `nengo_dl.compiler.planners`. ``"greedy"`` (None) merges as many as it can,

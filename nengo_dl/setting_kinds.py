@@ -274,6 +274,7 @@ KINDS: dict[str, Kind] = {
     "lif_smoothing": Kind((nengo.Ensemble,), _check_smoothing),
     "surrogate": Kind((nengo.Ensemble,), _check_surrogate),
     "keep_history": Kind((nengo.Probe,), _flag("keep_history")),
+    "sparse_events": Kind((nengo.Probe,), _flag("sparse_events")),
     "planner": Kind((nengo.Network,), _check_planner),
     "simplifications": Kind((nengo.Network,), _check_simplifications),
     "dtype": Kind((nengo.Network,), _check_dtype),

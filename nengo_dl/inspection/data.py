@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,104 +12,11 @@ from nengo.ensemble import Neurons
 from nengo.probe import Probe
 
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
+from nengo_dl.inspection.histories import ProbeData, ProbeHistory
 from nengo_dl.parameters.values import ParameterValues, UnknownObjectError
 from nengo_dl.support.arguments import objects_named
 
-__all__ = ["ProbeHistory", "ProbeRows", "SimulationData"]
-
-
-class ProbeHistory:
-    """What a probe recorded, kept in the pieces in which it came from the device.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of one recorded value.
-    dtype : numpy.dtype
-        Type in which values are shown.
-    minibatched : bool
-        Whether the batch axis is part of the data.
-    only_last : bool
-        Whether to forget all values but the last one.
-    """
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-        minibatched: bool,
-        only_last: bool = False,
-    ):
-        self.shape = shape
-        self.dtype = dtype
-        self.minibatched = minibatched
-        self.only_last = only_last
-        #: called before data is read
-        self.before_reading: Callable[[], None] | None = None
-        self._pieces: list[np.ndarray] = []
-        self._joined: np.ndarray | None = None
-        self._aside: list[np.ndarray] | None = None
-
-    def append(self, values: np.ndarray) -> None:
-        """Add values of shape ``(n_kept, minibatch, size)``."""
-        if len(values):
-            if self.only_last:
-                self._pieces, values = [], values[-1:]
-            self._pieces.append(values)
-            self._joined = None
-
-    def append_missing(self, values: np.ndarray) -> None:
-        """Add values unless they were added last; to be sure after an interrupt."""
-        self._joined = None
-        if not self._pieces or self._pieces[-1] is not values:
-            self.append(values)
-
-    def clear(self) -> None:
-        """Forget all values."""
-        self._pieces = []
-        self._joined = self._aside = None
-
-    def set_aside(self) -> None:
-        """Begin a record of its own; see `take_back`."""
-        aside = self._pieces if self._aside is None else self._aside
-        self.clear()
-        self._aside = aside
-
-    def take_back(self) -> None:
-        """Return to the values of before `set_aside`, if it was called."""
-        if self._aside is not None:
-            self._pieces, self._joined, self._aside = self._aside, None, None
-
-    def __len__(self) -> int:
-        return sum(len(piece) for piece in self._pieces)
-
-    def array(self) -> np.ndarray:
-        """Return all values.
-
-        Returns
-        -------
-        ndarray, read-only
-            Shape ``(n_kept, *shape)``, or ``(minibatch, n_kept, *shape)`` with
-            minibatches.
-        """
-        if self.before_reading is not None:
-            self.before_reading()
-        if self._joined is None:
-            if not self._pieces:
-                # as an empty list would look, which is what nengo starts from
-                joined = np.zeros((0,), dtype=self.dtype)
-            else:
-                values = np.concatenate(self._pieces).astype(self.dtype)
-                self._pieces = [values]
-                values = values.reshape(*values.shape[:2], *self.shape)
-                joined = np.moveaxis(values, 0, 1) if self.minibatched else values[:, 0]
-            joined.setflags(write=False)
-            self._joined = joined
-        return self._joined
-
-    def recorded(self) -> np.ndarray | None:
-        """Return all values, shape ``(n_kept, minibatch, size)``; None without any."""
-        return np.concatenate(self._pieces) if self._pieces else None
+__all__ = ["ProbeRows", "SimulationData"]
 
 
 class ProbeRows(Sequence):
@@ -127,22 +34,27 @@ class ProbeRows(Sequence):
     def __init__(self, history: ProbeHistory):
         self._history = history
 
-    def _rows(self) -> np.ndarray:
-        values = self._history.array()
-        if self._history.minibatched and len(self._history):
-            return np.moveaxis(values, 1, 0)
-        return values
+    def _is_batched(self, values: ProbeData) -> bool:
+        return self._history.minibatched and values.ndim > 1
 
     def __len__(self) -> int:
-        return len(self._rows())
+        values = self._history.array()
+        return values.shape[1] if self._is_batched(values) else len(values)
 
     def __getitem__(self, index: Any) -> Any:
         """Return the value of one step, or a list of those of several."""
-        rows = self._rows()[index]
-        return list(rows) if isinstance(index, slice) else rows
+        values = self._history.array()
+        is_slice = isinstance(index, slice)
+        if not self._is_batched(values):
+            rows = values[index]
+        elif is_slice:
+            rows = np.moveaxis(values[:, index], 1, 0)
+        else:
+            rows = values[:, index]
+        return list(rows) if is_slice else rows
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self._rows(), dtype=dtype)
+        return np.array(self[:], dtype=dtype)
 
     def __reduce__(self) -> tuple[type, tuple]:
         return list, ()
@@ -190,9 +102,11 @@ class SimulationData(Mapping):
 
         Returns
         -------
-        ndarray or BuiltEnsemble or BuiltConnection or BuiltTensorNode or object
+        ndarray or EventArray or BuiltEnsemble or BuiltConnection or BuiltTensorNode \
+or object
             For a probe, a read-only array of shape ``(n_kept, size)``, or
-            ``(minibatch, n_kept, size)`` if the simulator has a minibatch size. For an
+            ``(minibatch, n_kept, size)`` if the simulator has a minibatch size; an
+            `EventArray` of that shape with the setting ``sparse_events``. For an
             ensemble, its neurons, or a connection: Nengo's record with current values
             (read-only; those that a learning rule changes have a batch axis first if
             the simulator has a minibatch size). For a TensorNode, its current weights

@@ -193,16 +193,15 @@ class StartingWeights:
 
 
 class History(Protocol):
-    """What a probe recorded."""
+    """What a probe recorded; ``parts`` has the names of the arrays of a record."""
 
-    def recorded(self) -> np.ndarray | None:
-        """Return all values, shape (n_kept, minibatch, size); None without any."""
+    parts: tuple[str, ...]
 
-    def append(self, values: np.ndarray) -> None:
-        """Add values of that shape."""
+    def recorded(self) -> Mapping[str, np.ndarray]:
+        """Return arrays by their names; none if nothing was recorded."""
 
-    def clear(self) -> None:
-        """Forget all values."""
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Replace the record by one that `recorded` returned."""
 
 
 class Histories:
@@ -224,8 +223,11 @@ class Histories:
 
     def save(self) -> Mapping[str, np.ndarray]:
         """Return recorded values by the names of probes."""
-        found = {name: h.recorded() for name, h in self._histories.items()}
-        return {name: array for name, array in found.items() if array is not None}
+        return {
+            name + part: array
+            for name, history in self._histories.items()
+            for part, array in history.recorded().items()
+        }
 
     def check_forms(self, forms: Mapping[str, Form], saved: SavedBatch) -> None:
         """Accept any: these do not come from files."""
@@ -236,6 +238,5 @@ class Histories:
     def load(self, arrays: Mapping[str, np.ndarray], item: int | None = None) -> None:
         """Replace what was recorded."""
         for name, history in self._histories.items():
-            history.clear()
-            if name in arrays:
-                history.append(arrays[name])
+            parts = {part: arrays.get(name + part) for part in history.parts}
+            history.restore({k: v for k, v in parts.items() if v is not None})

@@ -22,7 +22,8 @@ from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
 from nengo_dl.config import NetworkSettings
 from nengo_dl.execution.opening import open_session
-from nengo_dl.inspection.data import ProbeHistory, ProbeRows, SimulationData
+from nengo_dl.inspection.data import ProbeRows, SimulationData
+from nengo_dl.inspection.histories import make_histories
 from nengo_dl.inspection.signals import SignalValues
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.program.placement import Placement
@@ -194,15 +195,9 @@ class SimulatorBase(OldNames):
     def _show_session(self) -> None:
         """Make what users read: probe data, parameters, signals."""
         model, plan = self.model, self._session.plan
-        self._histories = {
-            probe: ProbeHistory(
-                model.sig[probe]["in"].shape,
-                model.sig[probe]["in"].dtype,
-                self.minibatch_size is not None,
-                sampling.only_last,
-            )
-            for probe, sampling in zip(model.probes, plan.sampling, strict=True)
-        }
+        self._histories = make_histories(
+            model, plan.sampling, self.minibatch_size is not None
+        )
         for probe, history in self._histories.items():
             history.before_reading = functools.partial(self._session.note_reading, True)
             # where Nengo's simulator has its data

@@ -1,4 +1,4 @@
-"""Spikes as events instead of arrays."""
+"""When neurons spiked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from nengo.exceptions import ValidationError
+
+from nengo_dl.events.event_array import EventArray
 
 __all__ = ["spike_times"]
 
@@ -16,7 +18,8 @@ def spike_times(data: Any, dt: float = 0.001) -> list:
     Parameters
     ----------
     data : array_like, shape (n_steps, n_neurons) or (minibatch, n_steps, n_neurons)
-        What a probe of neurons recorded in each step, from the start of a simulation.
+        What a probe of neurons recorded in each step, from the start of a simulation;
+        of an `EventArray`, no array of all steps is made.
     dt : float
         Time from one row of the data to the next, in seconds.
 
@@ -37,7 +40,8 @@ def spike_times(data: Any, dt: float = 0.001) -> list:
     >>> [times.round(3).tolist() for times in nengo_dl.spike_times(spikes)]
     [[0.002], [0.001, 0.003]]
     """
-    data = np.asarray(data)
+    if not isinstance(data, EventArray):
+        data = np.asarray(data)
     if data.ndim not in (2, 3):
         raise ValidationError(
             "must have the axes (steps, neurons) or (items, steps, neurons); got the "
@@ -46,8 +50,24 @@ def spike_times(data: Any, dt: float = 0.001) -> list:
         )
     if not 0 < dt < np.inf:
         raise ValidationError(f"must be above 0; got {dt}", attr="dt")
-    if data.ndim == 3:
-        return [spike_times(item, dt) for item in data]
-    neurons, steps = np.nonzero(data.T)
-    ends = np.searchsorted(neurons, np.arange(1, data.shape[1]))
-    return np.split((steps + 1) * dt, ends) if data.shape[1] else []
+    if isinstance(data, EventArray):
+        indices = data.indices()
+    else:
+        indices = np.nonzero(data)
+    n_neurons = data.shape[-1]
+    if data.ndim == 2:
+        return _by_neuron(indices[0], indices[1], n_neurons, dt)
+    items, steps, neurons = indices
+    return [
+        _by_neuron(steps[items == item], neurons[items == item], n_neurons, dt)
+        for item in range(data.shape[0])
+    ]
+
+
+def _by_neuron(
+    steps: np.ndarray, neurons: np.ndarray, n_neurons: int, dt: float
+) -> list[np.ndarray]:
+    """Return the times of each neuron, from events in the order of time."""
+    order = np.argsort(neurons, kind="stable")
+    ends = np.searchsorted(neurons[order], np.arange(1, n_neurons))
+    return np.split((steps[order] + 1) * dt, ends) if n_neurons else []

@@ -1,4 +1,4 @@
-"""Spikes as events."""
+"""When neurons spiked."""
 
 import nengo
 import numpy as np
@@ -33,3 +33,17 @@ def test_invalid_data_raises():
         nengo_dl.spike_times(np.zeros(3))
     with pytest.raises(ValidationError, match="dt: must be above 0; got 0"):
         nengo_dl.spike_times(np.zeros((3, 2)), dt=0)
+
+
+@pytest.mark.parametrize("n_items", [None, 3])
+def test_times_of_an_event_array_are_those_of_the_array(rng, n_items):
+    spikes = rng.random((40, n_items or 1, 5)) < 0.2
+    positions = np.flatnonzero(spikes)
+    events = nengo_dl.EventArray(positions, np.ones(()), 40, n_items, (5,), float)
+    expected = nengo_dl.spike_times(events.toarray(), dt=0.002)
+    found = nengo_dl.spike_times(events, dt=0.002)
+    if n_items is None:
+        found, expected = [found], [expected]
+    for item, reference in zip(found, expected, strict=True):
+        for times, others in zip(item, reference, strict=True):
+            np.testing.assert_array_equal(times, others)
