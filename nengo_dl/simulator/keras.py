@@ -258,6 +258,7 @@ class KerasFace(TrainingFace):
         callbacks: Any = None,
         n_steps: int | None = None,
         stateful: bool = False,
+        rates: bool | None = None,
     ) -> dict[str, float]:
         """Measure loss and metrics, as the network is simulated (with spikes).
 
@@ -269,6 +270,10 @@ class KerasFace(TrainingFace):
             As for `fit`.
         steps : int, optional
             Number of minibatches.
+        rates : bool, optional
+            Whether spiking neurons show the rates that training uses, or spikes. By
+            default, rates for data of one time step, in which spikes would say nothing
+            (a message says so), else spikes.
 
         Returns
         -------
@@ -277,7 +282,7 @@ class KerasFace(TrainingFace):
         """
         self._keras.check_batch_size(batch_size)
         return self._keras.evaluate(
-            x, y, n_steps, verbose, steps, callbacks, sample_weight, stateful
+            x, y, n_steps, verbose, steps, callbacks, sample_weight, stateful, rates
         )
 
     @doing("predict")
@@ -290,6 +295,7 @@ class KerasFace(TrainingFace):
         callbacks: Any = None,
         n_steps: int | None = None,
         stateful: bool = False,
+        rates: bool | None = None,
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show for any number of items, each from the initial state.
 
@@ -302,6 +308,8 @@ class KerasFace(TrainingFace):
             As for `fit`.
         steps : int, optional
             Number of minibatches.
+        rates : bool, optional
+            As for `evaluate`.
 
         Returns
         -------
@@ -319,13 +327,18 @@ class KerasFace(TrainingFace):
         (6, 3, 1)
         """
         self._keras.check_batch_size(batch_size)
-        return self._keras.predict(x, n_steps, verbose, steps, callbacks, stateful)
+        return self._keras.predict(
+            x, n_steps, verbose, steps, callbacks, stateful, rates, "predict"
+        )
 
+    @doing("predict")
     def predict_on_batch(
-        self, x: Any = None, n_steps: int | None = None
+        self, x: Any = None, n_steps: int | None = None, rates: bool | None = None
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show for one minibatch; see `predict`."""
-        return self.predict(x, n_steps=n_steps)
+        return self._keras.predict(
+            x, n_steps, 0, None, None, False, rates, "predict_on_batch"
+        )
 
     @doing("train", ())
     def train_on_batch(
@@ -357,9 +370,10 @@ class KerasFace(TrainingFace):
         y: Any = None,
         n_steps: int | None = None,
         sample_weight: Any = None,
+        rates: bool | None = None,
     ) -> dict[str, float]:
         """Measure loss and metrics of one minibatch; see `evaluate`."""
-        return self._keras.test_on_batch(x, y, n_steps, sample_weight)
+        return self._keras.test_on_batch(x, y, n_steps, sample_weight, rates)
 
     @property
     def _keras(self) -> KerasTraining:

@@ -91,6 +91,7 @@ class Evaluator:
         rates: bool | None = False,
         callbacks: Any = None,
         stateful: bool = False,
+        method: str = "loss",
     ) -> dict[str, float]:
         """Return the mean loss and metrics over data.
 
@@ -106,6 +107,8 @@ class Evaluator:
             Whether neurons do, and layers do not. None: if the data has one step.
         stateful : bool
             Whether this is a part of the simulation, which goes on.
+        method : str
+            The method of the simulator that asks, for messages.
         """
         self.session.store.take_changes()
         found = Averages(metrics)
@@ -120,8 +123,8 @@ class Evaluator:
                     callbacks.begin_test_batch(number)
                 minibatch = parts[0].minibatch
                 if rates is None:
-                    rates = self._uses_rates(minibatch.n_steps)
-                elif not (training or rates or found.losses):
+                    rates = self._uses_rates(minibatch.n_steps, method)
+                elif method == "loss" and not (training or found.losses):
                     self._warn_of_one_spike(minibatch.n_steps)
                 computation = Computation(
                     terms, metrics, training=training or rates, layers_train=training
@@ -143,11 +146,28 @@ class Evaluator:
         return found.values()
 
     def predict(
-        self, data: ArrayData | StreamData, callbacks: Any, stateful: bool = False
+        self,
+        data: ArrayData | StreamData,
+        callbacks: Any,
+        stateful: bool = False,
+        rates: bool | None = None,
+        method: str = "predict",
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what all probes show, for each item from the initial state.
 
-        If it is stateful, this is a part of the simulation, which goes on.
+        Parameters
+        ----------
+        data : ArrayData or StreamData
+            Inputs.
+        callbacks : KerasCallbacks
+            Objects to call.
+        stateful : bool
+            Whether this is a part of the simulation, which goes on.
+        rates : bool or None
+            Whether neurons show their rates, as in training. None: if the data has one
+            step.
+        method : str
+            The method of the simulator that asks, for messages.
         """
         self.session.store.take_changes()
         state = list(self.state)
@@ -158,7 +178,8 @@ class Evaluator:
             for number, parts in enumerate(prepared):
                 callbacks.begin_predict_batch(number)
                 n_steps = parts[0].minibatch.n_steps
-                rates = not stateful and self._uses_rates(n_steps)
+                if rates is None:
+                    rates = not stateful and self._uses_rates(n_steps, method)
                 computation = Computation(
                     (), training=rates, layers_train=False, shows=True
                 )
@@ -191,14 +212,20 @@ class Evaluator:
             if course is not None:
                 course.finish()
 
-    def _uses_rates(self, n_steps: int) -> bool:
-        """Return whether to validate with rates, and say so once."""
+    def _uses_rates(self, n_steps: int, method: str) -> bool:
+        """Return whether to measure with rates, and say so once."""
         if n_steps > 1 or not self.functions.programs.rates_replace_spikes:
             return False
+        if method in ("train", "fit"):
+            what, argument = "The validation data", "validation_rates"
+            done = "it is evaluated with the rates that training uses"
+        else:
+            what, argument = "The data", "rates"
+            done = f"{method} uses the rates that training uses"
         self._say_once(
-            "The validation data has one time step, so it is evaluated with the rates "
-            "that training uses: a single step of spikes says nothing about them. Pass "
-            "validation_rates=False for spikes, True for rates without this message"
+            f"{what} has one time step, so {done}: a single step of spikes says "
+            f"nothing about them. Pass {argument}=False for spikes, {argument}=True "
+            "for rates without this message"
         )
         return True
 
@@ -207,7 +234,7 @@ class Evaluator:
             self._say_once(
                 "This is the loss of one time step of spikes, which says little about "
                 "the rates that were trained. Use loss(..., training=True) for these, "
-                "validation_rates=True in train, or give data of many steps"
+                "or give data of many steps"
             )
 
     def _say_once(self, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -249,8 +249,19 @@ class Training:
                 attr="inference_only",
             )
 
-    def read(self, inputs, targets, objective, keeps_rest=False, weights=None):
-        """Return data, and the terms of a loss of it."""
+    def read(
+        self,
+        inputs: Any,
+        targets: Any,
+        objective: Any,
+        keeps_rest: bool = False,
+        weights: Mapping[nengo.Probe, np.ndarray] | None = None,
+        only_measured: Collection[nengo.Probe] = (),
+    ) -> tuple[ArrayData | StreamData, list[Term]]:
+        """Return data, and the terms of a loss of it.
+
+        Targets of the probes that are only measured need no objective.
+        """
         if not self.model.probes:
             raise ValidationError(
                 "The network has no probes, so it has no output to compare with",
@@ -258,7 +269,7 @@ class Training:
             )
         data = self.checker.read(inputs, targets, keeps_rest, weights)
         if isinstance(data, ArrayData):
-            probes = data.probes
+            probes = [p for p in data.probes if p not in only_measured]
         elif isinstance(objective, Mapping):
             probes = list(objective)
         else:

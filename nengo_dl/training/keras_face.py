@@ -129,11 +129,14 @@ class KerasTraining:
         callbacks: Any,
         sample_weight: Any,
         stateful: bool,
+        rates: bool | None,
     ) -> dict[str, float]:
         """Measure loss and metrics; see ``Simulator.evaluate``."""
         recipe = self._compiled("evaluate")
         data, terms, metrics = self._read(recipe, x, y, n_steps, sample_weight)
         data = self._first(data, steps, "steps")
+        stateful = check_flag(stateful, "stateful")
+        rates = self._check_rates(rates, stateful)
         bridge = self._callbacks(callbacks, verbose)
         bridge.begin_alone(data.n_minibatches)
         return self._named(
@@ -141,9 +144,10 @@ class KerasTraining:
                 data,
                 terms,
                 metrics,
-                rates=None,
+                rates=rates,
                 callbacks=bridge,
-                stateful=check_flag(stateful, "stateful"),
+                stateful=stateful,
+                method="evaluate",
             )
         )
 
@@ -155,6 +159,8 @@ class KerasTraining:
         steps: int | None,
         callbacks: Any,
         stateful: bool,
+        rates: bool | None,
+        method: str,
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show; see ``Simulator.predict``."""
         inputs, _, _ = self.data.read(x, None, n_steps)
@@ -162,10 +168,11 @@ class KerasTraining:
             _first_of_pairs(inputs), None, keeps_rest=True
         )
         data = self._first(data, steps, "steps")
+        stateful = check_flag(stateful, "stateful")
+        rates = self._check_rates(rates, stateful)
         bridge = self._callbacks(callbacks, verbose)
         bridge.begin_alone(data.n_minibatches)
-        stateful = check_flag(stateful, "stateful")
-        return self.training.trainer.predict(data, bridge, stateful)
+        return self.training.trainer.predict(data, bridge, stateful, rates, method)
 
     def train_on_batch(
         self,
@@ -189,14 +196,22 @@ class KerasTraining:
         return self._named({name: values[-1] for name, values in history.items()})
 
     def test_on_batch(
-        self, x: Any, y: Any, n_steps: int | None, sample_weight: Any
+        self,
+        x: Any,
+        y: Any,
+        n_steps: int | None,
+        sample_weight: Any,
+        rates: bool | None,
     ) -> dict[str, float]:
         """Measure a minibatch; see ``Simulator.test_on_batch``."""
         recipe = self._compiled("test_on_batch")
         data, terms, metrics = self._read(recipe, x, y, n_steps, sample_weight)
         self._check_one(data)
+        rates = self._check_rates(rates)
         return self._named(
-            self.training.trainer.evaluate(data, terms, metrics, rates=None)
+            self.training.trainer.evaluate(
+                data, terms, metrics, rates=rates, method="test_on_batch"
+            )
         )
 
     # -- checks
@@ -213,6 +228,16 @@ class KerasTraining:
                 f"minibatch_size={batch_size}",
                 attr=attribute,
             )
+
+    def _check_rates(self, rates: Any, stateful: bool = False) -> bool | None:
+        rates = check_flag(rates, "rates", or_none=True)
+        if rates and stateful:
+            raise ValidationError(
+                "With stateful=True this is a part of the simulation, in which neurons "
+                "spike; leave one of the two out",
+                attr="rates",
+            )
+        return rates
 
     def _compiled(self, action: str) -> TrainingRecipe:
         if self.recipe is None:
@@ -232,29 +257,53 @@ class KerasTraining:
         inputs, targets, weights = self.data.read(
             x, y, n_steps, sample_weight, class_weight
         )
-        objective = recipe.objective
-        if isinstance(targets, dict) and targets:
-            # as in Keras, a loss without a target is left out
-            objective = {
-                p: f
-                for p, f in objective.items()
-                if p in targets or isinstance(f, Regularize)
-            }
-            if not objective:
-                raise ValidationError(
-                    "There is no loss for any of the targets; compile was given one "
-                    f"for {', '.join(map(str, recipe.objective))}",
-                    attr="y",
-                )
-            targets = {p: v for p, v in targets.items() if p in objective}
-            weights = {p: v for p, v in weights.items() if p in objective}
+        objective, metrics = recipe.objective, recipe.metrics or {}
+        only_measured = set()
+        if isinstance(targets, dict):
+            objective, metrics = self._with_targets(recipe, targets)
+            measured = {probe for by_probe in metrics.values() for probe in by_probe}
+            only_measured = measured - set(objective)
+            # as in Keras, a target that nothing looks at is left out
+            used = measured | set(objective)
+            targets = {p: v for p, v in targets.items() if p in used}
+            weights = {p: v for p, v in weights.items() if p in used}
+        data, terms = self.training.read(
+            inputs, targets, objective, True, weights, only_measured
+        )
+        return data, terms, self.training.metrics(metrics, data, terms)
+
+    def _with_targets(self, recipe: TrainingRecipe, targets: Collection[nengo.Probe]):
+        """Return the losses and metrics that have targets, or need none."""
+        names = {probe: name for name, probe in self.training.probe_names.items()}
+        missing = [
+            name for p, name in names.items() if p in recipe.needed - set(targets)
+        ]
+        if missing:
+            raise ValidationError(
+                f"There is no target for {', '.join(missing)}, for which compile was "
+                "given a loss or metrics; pass one, or leave those out of compile",
+                attr="y",
+            )
+        objective = {
+            p: f
+            for p, f in recipe.objective.items()
+            if p in targets or isinstance(f, Regularize)
+        }
+        if not objective:
+            what = "loss for any of the targets" if targets else "target"
+            raise ValidationError(
+                f"There is no {what}; compile was given a loss for "
+                f"{', '.join(names[p] for p in recipe.objective)}",
+                attr="y",
+            )
         metrics = {
             name: by_probe
-            for name, by_probe in recipe.metrics.items()
-            if set(by_probe) <= set(objective)
+            for name, by_probe in (recipe.metrics or {}).items()
+            if all(
+                p in targets or isinstance(f, Regularize) for p, f in by_probe.items()
+            )
         }
-        data, terms = self.training.read(inputs, targets, objective, True, weights)
-        return data, terms, self.training.metrics(metrics, data, terms)
+        return objective, metrics
 
     def _split(self, data, share: float) -> tuple[ArrayData, ArrayData]:
         """Divide data; what comes last is for validation."""

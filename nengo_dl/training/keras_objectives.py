@@ -107,7 +107,16 @@ def make_recipe(
             metric = _metric(function)
             metric = Weighted(_counted(metric, name)) if weighs else metric
             measured[name] = {probe: metric}
-    return TrainingRecipe(optimizer, objective, measured)
+    needed = set()
+    if _is_by_probe(loss, probes, "loss"):
+        needed = {p for p, f in objective.items() if not isinstance(f, Regularize)}
+    for attribute, given in (
+        ("metrics", metrics),
+        ("weighted_metrics", weighted_metrics),
+    ):
+        if _is_by_probe(given, probes, attribute):
+            needed |= {probe for probe, _ in _each(_by_probe(given, probes, attribute))}
+    return TrainingRecipe(optimizer, objective, measured, needed=frozenset(needed))
 
 
 def _free_name(prefix: str, name: str, weighs: bool, taken: Collection[str]) -> str:
@@ -162,9 +171,7 @@ def _by_probe(
         return {
             probe_named(key, probes, attribute): value for key, value in given.items()
         }
-    if isinstance(given, (list, tuple)) and not (
-        attribute.endswith("metrics") and (len(probes) == 1 or not _nested(given))
-    ):
+    if _is_by_probe(given, probes, attribute):
         if len(given) != len(probes):
             raise ValidationError(
                 f"A list must have an entry for each of the {len(probes)} probes, "
@@ -173,6 +180,16 @@ def _by_probe(
             )
         return dict(zip(probes.values(), given, strict=True))
     return dict.fromkeys(probes.values(), given)
+
+
+def _is_by_probe(given: Any, probes: Collection[Any], attribute: str) -> bool:
+    """Whether something is given for each probe, and not once for all of them."""
+    if isinstance(given, (list, tuple)):
+        is_list_of_one = attribute.endswith("metrics") and (
+            len(probes) == 1 or not _nested(given)
+        )
+        return not is_list_of_one
+    return isinstance(given, Mapping)
 
 
 def _nested(given: Sequence[Any]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import nengo
 
 from nengo_dl.training.optimizer_kinds import optimizer_key
 from nengo_dl.training.weighting import Weighted
@@ -30,6 +31,8 @@ class TrainingRecipe:
         Number of steps after which parameters are updated and gradients end.
     recompute : int or None
         Number of steps whose intermediate results are kept at once.
+    needed : set of Probe
+        Probes that must have targets, since something was chosen for each of them.
     """
 
     optimizer: Any
@@ -37,6 +40,7 @@ class TrainingRecipe:
     metrics: Mapping[str, Any] | None = field(default_factory=dict)
     truncation: int | None = None
     recompute: int | None = None
+    needed: frozenset[nengo.Probe] = frozenset()
 
     @property
     def key(self) -> Hashable:

@@ -295,6 +295,7 @@ class Trainer(Evaluator):
                 metrics,
                 rates=options.validation_rates,
                 callbacks=callbacks,
+                method="train",
             )
             values.update((f"val_{name}", value) for name, value in others.items())
         return values
