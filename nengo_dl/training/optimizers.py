@@ -182,8 +182,11 @@ class Optimizers:
             variable.assign(value.astype(array_of(variable).dtype))
 
     def _from_name(self, name: str) -> keras.optimizers.Optimizer:
+        # Keras numbers optimizers, and their variables' names with them; TensorFlow
+        # keeps memory for each name that a variable ever had, so all get one name
+        config = {"name": name.lower()}
         try:
-            return keras.optimizers.get(name)
+            return keras.optimizers.get({"class_name": name, "config": config})
         except ValueError:
             raise ValidationError(
                 f"There is no optimizer {name!r}; Keras has {', '.join(keras_names())}",

@@ -336,6 +336,18 @@ def test_optimizers_that_nobody_has_are_forgotten():
     assert {n.partition("/")[0] for n in names if "Adam" in n} == {"0-Adam"}
 
 
+def test_optimizers_given_by_name_leave_no_new_names_with_tensorflow():
+    paths = []
+    for name in ("Adam", "adam"):
+        net = branches()
+        with simulator(net) as sim:
+            sim.train({net.x: X[:, None]}, {net.probe: Y[:, None]}, name)
+            (update,) = sim._training.trainer.optimizers.updates
+            paths.append([variable.path for variable in update.optimizer.variables])
+    assert paths[0] == paths[1]
+    assert paths[0][0] == "adam/iteration"
+
+
 def test_all_optimizers_are_saved_on_request(tmp_path):
     net = branches()
     data = {net.x: X[:, None]}, {net.probe: Y[:, None]}
