@@ -239,6 +239,21 @@ def _callback_seconds(repeats: int) -> float:
     return each - tuning.PIECE_SECONDS
 
 
+def _callback_function_seconds(repeats: int) -> float:
+    """Return the seconds of one more function of a callback."""
+
+    def step(n_functions: int) -> float:
+        with nengo.Network(seed=0) as net:
+            inp = nengo.Node([1.0])
+            for _ in range(n_functions):
+                node = nengo.Node(lambda t, x: 0.5 * x, size_in=1)
+                nengo.Connection(inp, node, synapse=0.1)
+        with nengo_dl.Simulator(net, jit_compile=True, progress_bar=False) as sim:
+            return _best(lambda: sim.run_steps(200), repeats, 1) / 200
+
+    return (step(41) - step(1)) / 40
+
+
 def _call_seconds(repeats: int) -> float:
     """Return the seconds of a run of one step in a compiled loop."""
     with nengo.Network(seed=0) as net:
@@ -256,5 +271,6 @@ COSTS: dict[str, Callable[[int], float]] = {
     "WEIGHT_SECONDS": _weight_seconds,
     "TENSOR_NODE_SECONDS": _tensor_node_seconds,
     "CALLBACK_SECONDS": _callback_seconds,
+    "CALLBACK_FUNCTION_SECONDS": _callback_function_seconds,
     "SHORT_RUN_SECONDS": _call_seconds,
 }

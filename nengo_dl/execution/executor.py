@@ -104,9 +104,9 @@ class ExecutorChoice:
         how long a step takes.
     may_choose : bool
         Whether NumPy is used at all where it is faster.
-    callbacks : sequence of bool
-        For each part of a step of the compiled loop, whether it calls Python. Empty: it
-        never does.
+    callbacks : sequence of int
+        For each part of a step of the compiled loop, how many operators run in Python:
+        0 for what is compiled. Empty: none ever does.
     always : Executor or None
         The one that runs everything, whatever would be faster.
     """
@@ -114,7 +114,7 @@ class ExecutorChoice:
     compiled: Any
     numpy: Any
     may_choose: bool
-    callbacks: Sequence[bool] = ()
+    callbacks: Sequence[int] = ()
     always: Executor | None = None
 
     def uses_numpy(self, n_steps: int) -> bool:
@@ -125,8 +125,7 @@ class ExecutorChoice:
             return False
         seconds = self.numpy.estimated_seconds
         if self.callbacks:
-            costs = {True: tuning.CALLBACK_SECONDS, False: tuning.PIECE_SECONDS}
-            pays = seconds < sum(costs[calls] for calls in self.callbacks)
+            pays = seconds < sum(map(_part_seconds, self.callbacks))
         else:
             pays = n_steps * seconds < tuning.SHORT_RUN_SECONDS
         return pays and self.numpy.available
@@ -134,3 +133,11 @@ class ExecutorChoice:
     def choose(self, n_steps: int) -> Executor:
         """Return the executor for a run of this length."""
         return self.numpy if self.uses_numpy(n_steps) else self.compiled
+
+
+def _part_seconds(n_callbacks: int) -> float:
+    """Return the estimated time of a part of a loop that calls Python somewhere."""
+    if n_callbacks == 0:
+        return tuning.PIECE_SECONDS
+    further = (n_callbacks - 1) * tuning.CALLBACK_FUNCTION_SECONDS
+    return tuning.CALLBACK_SECONDS + further

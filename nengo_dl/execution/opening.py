@@ -95,7 +95,7 @@ def open_session(
         compiled,
         numpy,
         placement.chooses,
-        [calls for _, calls in step.segments] if step.has_callbacks else (),
+        step.count_callbacks() if step.has_callbacks else (),
         executors[executor],
     )
     session = Session(plan, placement, step, host, sources, store, choice, shows_state)

@@ -82,6 +82,13 @@ class StepProgram:
                 self.fixed_plans.append(bound.reads[index])
                 self._arrangements.append(functools.partial(kernel.arrange, index))
 
+    def count_callbacks(self) -> list[int]:
+        """Return how many operators run in Python in each segment."""
+        return [
+            sum(len(self.kernels[number].ops) for number in segment) if calls else 0
+            for segment, calls in self.segments
+        ]
+
     @functools.cached_property
     def has_callbacks(self) -> bool:
         """Whether a step calls Python."""

@@ -10,6 +10,7 @@ nengo_dl.benchmarks``.
 from __future__ import annotations
 
 __all__ = [
+    "CALLBACK_FUNCTION_SECONDS",
     "CALLBACK_SECONDS",
     "CHUNK_BYTES",
     "CHUNK_SECONDS",
@@ -58,8 +59,10 @@ WEIGHT_SECONDS = 3e-10
 #: Seconds of an eager call of TensorFlow code: more than a compiled step.
 TENSOR_NODE_SECONDS = 1e-3
 
-#: Seconds of a callback in a graph loop, and of a compiled piece between two of them.
+#: Seconds of a callback in a graph loop, for each further function that it calls, and of
+#: a compiled piece between two callbacks.
 CALLBACK_SECONDS = 1.5e-4
+CALLBACK_FUNCTION_SECONDS = 2e-5
 PIECE_SECONDS = 3e-5
 
 #: Seconds. Runs whose NumPy steps would take less are not worth a call of the compiled

@@ -262,6 +262,19 @@ def test_short_runs_on_the_cpu_are_interpreted_unless_told_otherwise():
     assert not make_session(net, jit_compile=False).executors.uses_numpy(1)
 
 
+@pytest.mark.parametrize("n_functions", [1, 40, 100])
+def test_many_functions_run_in_numpy_as_a_single_one_does(n_functions):
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node([1.0])
+        for _ in range(n_functions):
+            function = nengo.Node(lambda t, x: 0.5 * x, size_in=1)
+            nengo.Connection(node, function)
+        nengo.Probe(function)
+    executors = make_session(net, jit_compile=None).executors
+    assert executors.callbacks.count(n_functions) == 1
+    assert executors.uses_numpy(10**6)
+
+
 def test_interrupt_while_the_next_inputs_are_made_keeps_the_chunk(monkeypatch):
     session = make_session(counting_network([]), most_steps=4)
     make, calls = session.sources.make, []
