@@ -9,7 +9,7 @@ who have no browser at hand.
 
 Run it as ``python examples/tensorboard_summaries.py``, or cell by cell; then
 ``tensorboard --logdir board`` shows the folder at http://localhost:6006. It needs
-``pip install "nengo_dl[tensorboard]"``.
+``pip install tensorboard``.
 """
 
 # %%

@@ -1,7 +1,7 @@
 """A profile as a timeline: events of threads, named after the user's objects.
 
-It can be written as a Chrome trace (the "trace event format"), which chrome://tracing
-and Perfetto open, and summed up in a table.
+It can be written as a Chrome trace (the "trace event format"), which Perfetto
+and chrome://tracing open, and summed up in a table.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Board:
             missing = find_spec("tensorboard") is None
             hint = (
                 ". TensorFlow's functions for summaries are part of TensorBoard; "
-                "install it with: pip install nengo_dl[tensorboard]"
+                "install it with: pip install tensorboard"
             )
             raise SimulationError(
                 f"The summary function {name!r} failed at step {step}: "

@@ -13,7 +13,6 @@ def import_nir() -> Any:
         import nir
     except ImportError as error:
         raise ImportError(
-            "NIR graphs need the package nir; install it with: "
-            'pip install "nengo_dl[nir]"'
+            "NIR graphs need the package nir; install it with: pip install nir"
         ) from error
     return nir
