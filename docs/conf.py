@@ -3,33 +3,65 @@
 import doctest
 import runpy
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "docs"))  # for example_order
+sys.path.insert(0, str(ROOT / "docs"))  # for example_order, inventories, mathml
+
+import inventories
 
 project = "nengo_dl"
 author = "The nengo_dl developers"
 project_copyright = "The nengo_dl developers"
 version = release = runpy.run_path(str(ROOT / "nengo_dl" / "version.py"))["__version__"]
 
+with open(ROOT / "pyproject.toml", "rb") as file:
+    urls = tomllib.load(file)["project"].get("urls", {})
+if "Repository" in urls:
+    # the front page and the foot of each page then have links to it
+    tags.add("repository")  # noqa: F821 - Sphinx defines it
+    html_theme_options = {
+        "source_repository": urls["Repository"],
+        "source_branch": "main",
+        "source_directory": "docs/",
+    }
+
 extensions = [
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "matplotlib.sphinxext.plot_directive",
+    "mathml",
     "numpydoc",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
 highlight_language = "python"
 
+# links to other projects; nothing is fetched
+intersphinx_mapping = inventories.mapping()
+html_math_renderer = "mathml"
+
+# what is copied from a box: commands without prompts and without output
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+copybutton_remove_prompts = True
+
+extlinks = {"repository": (f"{urls.get('Repository', '')}/%s", "%s")}
+autosummary_generate = False  # tables of what the same page describes
+
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_copy_source = False
 html_static_path = ["_static"]
-html_css_files = ["wrap.css"]
+html_css_files = ["pages.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more: shapes, units
@@ -67,4 +99,10 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_signature": False,
     "write_computation_times": False,
+    "first_notebook_cell": (
+        "# In Colab, or where nengo_dl is not installed, take away the first # below\n"
+        "# and put the address of its repository, or of its folder, in its place:\n"
+        '# %pip install "nengo_dl[examples] @ git+https://ADDRESS"\n'
+        "%matplotlib inline"
+    ),
 }

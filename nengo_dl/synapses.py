@@ -28,7 +28,7 @@ class Delay(Synapse):
     Notes
     -----
     :math:`y(t) = x(t - \tau)`, and zero before. Like every synapse of Nengo, it delays
-    by one step because of the connection; `nengo.Synapse.filt` shows the rest.
+    by one step because of the connection; `nengo.synapses.Synapse.filt` shows the rest.
 
     Examples
     --------

@@ -4,7 +4,9 @@ import ast
 import code
 import inspect
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,16 +75,52 @@ def public_objects():
 PUBLIC = dict(public_objects())
 METHODS = {
     f"nengo_dl.Simulator.{name}": method
-    for name, method in vars(nengo_dl.Simulator).items()
-    if inspect.isfunction(method) and not name.startswith("_")
+    for name, method in inspect.getmembers(nengo_dl.Simulator, inspect.isfunction)
+    if not name.startswith("_")
 }
+PROPERTIES = [
+    f"nengo_dl.Simulator.{name}"
+    for name, value in inspect.getmembers(nengo_dl.Simulator)
+    if isinstance(value, property) and not name.startswith("_")
+]
+REFERENCE = "\n".join(
+    path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("reference/*.rst"))
+)
+
+
+def test_methods_of_the_simulator_are_found():
+    assert {"nengo_dl.Simulator.run", "nengo_dl.Simulator.train"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_name_is_in_the_reference(name):
-    reference = (DOCS / "reference.rst").read_text(encoding="utf-8")
     short = name.rpartition(".")[2]
-    assert re.search(rf"auto\w+:: (\w+\.)*{short}$", reference, re.MULTILINE)
+    assert re.search(rf"auto\w+:: (\w+\.)*{short}$", REFERENCE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, *METHODS, *PROPERTIES])
+def test_public_name_is_in_a_table_of_the_reference(name):
+    tables = re.findall(
+        r"autosummary::\n   :nosignatures:\n\n((?:   .+\n)+)", REFERENCE
+    )
+    named = {line.strip() for table in tables for line in table.splitlines()}
+    module, _, short = name.rpartition(".")
+    parts = {name, name.removeprefix("nengo_dl.")}
+    assert parts & named, f"no table has {short} of {module}"
+
+
+@pytest.fixture(scope="module")
+def inventories():
+    """The module that makes the inventories of other projects."""
+    return SimpleNamespace(**runpy.run_path(str(DOCS / "inventories.py")))
+
+
+def test_names_of_other_projects_are_in_the_inventories(inventories):
+    kept = {
+        name for package in inventories.ADDRESSES for name in inventories.read(package)
+    }
+    missing = set(inventories.names_in_text()) - kept
+    assert not missing, f"run python docs/inventories.py; it lacks {sorted(missing)}"
 
 
 def sections(docstring):
@@ -94,6 +132,9 @@ def sections(docstring):
 def test_public_docstring_has_parameters_and_an_example(name):
     obj = {**PUBLIC, **METHODS}[name]
     found = sections(inspect.getdoc(obj) or "")
+    # a variant of a method may leave it to that one
+    if re.search(r"\bsee `\w+`(\.|\s+for an example)", inspect.getdoc(obj), re.I):
+        found |= {"Parameters", "Examples"}
     arguments = [
         argument
         for argument in inspect.signature(obj).parameters.values()

@@ -15,6 +15,7 @@ from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.inspection.histories import ProbeData, ProbeHistory
 from nengo_dl.parameters.values import ParameterValues, UnknownObjectError
 from nengo_dl.support.arguments import objects_named
+from nengo_dl.support.tables import Table
 
 __all__ = ["ProbeRows", "SimulationData"]
 
@@ -191,3 +192,11 @@ or object
 
     def __repr__(self) -> str:
         return f"<SimulationData of {len(self)} objects>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (str(probe), " x ".join(map(str, history.array().shape)))
+            for probe, history in self._histories.items()
+        ]
+        title = f"Data of {len(rows)} probes, and parameters of {len(self)} objects"
+        return Table(title, ("probe", "recorded>"), rows).html()

@@ -156,8 +156,8 @@ class SpikeRates(Sequence):
 
         Returns
         -------
-        matplotlib.figure.Figure
-            With one panel for each ensemble. Dead neurons are a bar of their own at
+        ndarray of matplotlib.axes.Axes
+            One for each ensemble, side by side. Dead neurons are a bar of their own at
             zero; a dashed line marks the largest rate that is possible.
 
         Raises
@@ -166,7 +166,7 @@ class SpikeRates(Sequence):
             If Matplotlib is not installed.
         """
         try:
-            from matplotlib.figure import Figure
+            import matplotlib.pyplot as plt
         except ImportError as error:
             raise ImportError(
                 "Plots need Matplotlib (pip install matplotlib); the same numbers are "
@@ -175,13 +175,13 @@ class SpikeRates(Sequence):
         n_columns = min(len(self), _MOST_COLUMNS)
         n_rows = -(-len(self) // n_columns)
         size = (_PANEL[0] * n_columns, _PANEL[1] * n_rows)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = plt.figure(figsize=size, layout="constrained")
         panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
         for panel, entry in zip(panels, self.ensembles):
             _draw(panel, entry, n_bins)
         for panel in panels[len(self) :]:
             panel.set_visible(False)
-        return figure
+        return panels[: len(self)]
 
 
 def _share(count: int, total: int) -> str:

@@ -21,7 +21,7 @@ from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.support.tables import Table, format_bytes
 
-__all__ = ["ParameterRow", "Summary", "summarize"]
+__all__ = ["ParameterRow", "Summary", "count_objects", "obstacles", "summarize"]
 
 #: What the passes of the compiler do, by the names under which they are counted.
 _PASSES = {
@@ -206,7 +206,7 @@ def summarize(session: Session, model: Model, values: ParameterValues) -> Summar
     groups = [bound.group for bound in step.layout.groups]
     minibatch = step.config.minibatch_size
     return Summary(
-        _count_objects(model),
+        count_objects(model),
         {"built": len(plan.order), **plan.counts},
         [
             (label, len(group.ops), group.is_callback and not _is_tensor_node(group))
@@ -215,12 +215,13 @@ def summarize(session: Session, model: Model, values: ParameterValues) -> Summar
         _parameters(session, values),
         sum(b.size * step.dtype_of(b).itemsize for b in step.state_blocks) * minibatch,
         seconds,
-        _obstacles(session, model, values, groups),
+        obstacles(session, model, values),
         _notes(session),
     )
 
 
-def _count_objects(model: Model) -> dict[str, int]:
+def count_objects(model: Model) -> dict[str, int]:
+    """Return the numbers of a model's objects by their kinds; {} without a network."""
     network = model.toplevel
     if network is None:
         return {}
@@ -265,9 +266,8 @@ def _parameters(session: Session, values: ParameterValues) -> list[ParameterRow]
     return rows
 
 
-def _obstacles(
-    session: Session, model: Model, values: ParameterValues, groups: list[Group]
-) -> list[str]:
+def obstacles(session: Session, model: Model, values: ParameterValues) -> list[str]:
+    """Return what keeps the loop over time steps from being compiled as a whole."""
     found = []
     if not session.placement.uses_xla:
         found.append("jit_compile=False turns compilation off")
@@ -277,7 +277,8 @@ def _obstacles(
         for signal in (model.sig[node].get("in"), model.sig[node].get("out")):
             if signal is not None:
                 nodes[signal] = node
-    for group in groups:
+    for bound in session.step.layout.groups:
+        group = bound.group
         for op in group.ops if group.is_callback else ():
             found.append(_reason(op, nodes, names))
     return list(dict.fromkeys(found))

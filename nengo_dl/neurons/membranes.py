@@ -43,7 +43,7 @@ class _Membrane(NeuronType):
         self.method = method
 
     def make_state(self, n_neurons, rng=np.random, dtype=None):
-        """Return initial values of the state variables; see `nengo.NeuronType`."""
+        """Return initial values of the state; see `nengo.neurons.NeuronType`."""
         check_sizes(self, n_neurons)
         return super().make_state(n_neurons, rng=rng, dtype=dtype)
 

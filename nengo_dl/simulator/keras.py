@@ -92,7 +92,9 @@ class KerasFace(TrainingFace):
         ...     sim.compile(keras.optimizers.SGD(0.1), loss="mse", metrics=["mae"])
         ...     history = sim.fit(x, 2 * x, epochs=100, verbose=0)
         ...     print(sorted(history.history), sim.data[connection].weights.round(2))
+        ...     print(round(sim.evaluate(x, 2 * x)["mae"], 2))
         ['loss', 'mae'] 2.0
+        0.0
         """
         self._check_open("compile")
         if run_eagerly:
@@ -137,7 +139,8 @@ class KerasFace(TrainingFace):
         """Train, with the arguments of `keras.Model.fit`.
 
         It is the training of `train`: each minibatch starts from the initial state,
-        and the state of the simulation stays as it is, unless it is ``stateful``.
+        and the state of the simulation stays as it is, unless it is ``stateful``. See
+        `compile` for an example.
 
         Parameters
         ----------
@@ -262,7 +265,8 @@ class KerasFace(TrainingFace):
     ) -> dict[str, float]:
         """Measure loss and metrics, as the network is simulated (with spikes).
 
-        With ``stateful=True``, it is a part of the simulation, as in `fit`.
+        With ``stateful=True``, it is a part of the simulation, as in `fit`. See `compile`
+        for an example.
 
         Parameters
         ----------
@@ -349,7 +353,7 @@ class KerasFace(TrainingFace):
         sample_weight: Any = None,
         class_weight: Any = None,
     ) -> dict[str, float]:
-        """Update the parameters once.
+        """Update the parameters once; see `compile` for an example of `fit`.
 
         Parameters
         ----------

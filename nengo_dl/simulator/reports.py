@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 
 import nengo
 
+from nengo_dl.inspection.in_short import InShort, in_short
 from nengo_dl.inspection.measured_rates import measure_rates
 from nengo_dl.inspection.spike_rates import SpikeRates
 from nengo_dl.inspection.summary import Summary, summarize
@@ -17,6 +19,26 @@ __all__ = ["ReportsFace"]
 
 class ReportsFace(SimulatorBase):
     """Methods that describe the simulation."""
+
+    def _in_short(self) -> InShort:
+        return in_short(
+            self._session,
+            self.model,
+            self._parameters,
+            self.n_steps,
+            self.minibatch_size,
+            self.closed,
+        )
+
+    def __repr__(self) -> str:
+        if getattr(self, "_parameters", None) is None:
+            return "<Simulator that was not built>"
+        return str(self._in_short())
+
+    def _repr_html_(self) -> str:
+        if getattr(self, "_parameters", None) is None:
+            return html.escape(repr(self))
+        return self._in_short().html()
 
     def summary(self) -> Summary:
         """Describe what became of the network; print the result to read it.

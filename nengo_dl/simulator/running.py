@@ -17,6 +17,7 @@ from nengo.utils.progress import ProgressBar
 
 from nengo_dl.execution.apart import apart
 from nengo_dl.execution.fed_weights import fed_weights
+from nengo_dl.execution.slow_start import SLOW_START
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import TRAINING, SimulatorBase
 from nengo_dl.support.arguments import (
@@ -28,7 +29,7 @@ from nengo_dl.support.arguments import (
 )
 from nengo_dl.support.errors import errors_of_self
 from nengo_dl.support.interrupts import DeferredInterrupt
-from nengo_dl.support.progress import track
+from nengo_dl.support.progress import is_silent, track
 from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.support.user_warnings import warn_user
 
@@ -341,11 +342,17 @@ class RunningFace(SimulatorBase):
                 bar = track(progress_bar, "Simulating", "Simulation", n_steps)
                 advance = stack.enter_context(bar).total_progress.step
             interrupt = stack.enter_context(DeferredInterrupt())
+            begins = compiled or not self._session.executors.uses_numpy(n_steps)
+            begins = begins and not self._session.compiled.is_warm
+            has_begun = stack.enter_context(
+                SLOW_START.watched(begins and not is_silent(progress_bar))
+            )
             # closed in any case, so that what a run puts back at its end is put back
             chunks = stack.enter_context(
                 contextlib.closing(self._session.run(n_steps, feeds, compiled))
             )
             for chunk in chunks:
+                has_begun()
                 self._record(chunk.outputs)
                 if advance is not None:
                     advance(chunk.n_steps)

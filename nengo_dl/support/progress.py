@@ -27,7 +27,7 @@ from nengo.utils.progress import (
     get_default_progressbar,
 )
 
-__all__ = ["TextProgressBar", "track"]
+__all__ = ["TextProgressBar", "is_silent", "track"]
 
 
 class _Above:
@@ -211,6 +211,11 @@ def track(
         Its ``total_progress.step(n)`` advances the bar.
     """
     return ProgressTracker(_to_bar(progress_bar), Progress(during, after, n_steps))
+
+
+def is_silent(progress_bar: bool | ProgressBar | None) -> bool:
+    """Whether progress is not shown: by this argument, or Nengo's configuration."""
+    return isinstance(_to_bar(progress_bar), NoProgressBar)
 
 
 def _to_bar(progress_bar: bool | ProgressBar | None) -> ProgressBar:

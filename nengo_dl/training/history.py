@@ -8,7 +8,7 @@ from typing import Any
 import nengo
 import numpy as np
 
-from nengo_dl.support.tables import aligned
+from nengo_dl.support.tables import Table, aligned
 
 __all__ = ["TrainingHistory"]
 
@@ -71,15 +71,24 @@ class TrainingHistory:
 
     def __str__(self) -> str:
         names = list(self.history)
-        rows = [("epoch", *names)]
+        rows = [("epoch", *names), *self._rows()]
+        return "\n".join(aligned(rows, [True] * (len(names) + 1)))
+
+    def _repr_html_(self) -> str:
+        columns = ("epoch>", *(f"{name}>" for name in self.history))
+        return Table("Training", columns, self._rows()).html()
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """Return the cells of each epoch that is shown."""
+        rows = []
         for epoch in self._shown_epochs():
             if epoch is None:
-                rows.append(("...", *("" for _ in names)))
+                rows.append(("...", *("" for _ in self.history)))
                 continue
-            columns = [self.history[name] for name in names]
+            columns = self.history.values()
             values = [f"{c[epoch]:.5g}" if epoch < len(c) else "" for c in columns]
             rows.append((str(epoch + 1), *values))
-        return "\n".join(aligned(rows, [True] * (len(names) + 1)))
+        return rows
 
     def _shown_epochs(self) -> list[int | None]:
         """Return the epochs to print: all, or some of the first and of the last."""
@@ -102,10 +111,20 @@ class TrainingHistory:
         -------
         matplotlib.axes.Axes
             Where it was drawn.
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed.
         """
         if ax is None:
-            import matplotlib.pyplot as plt
-
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError(
+                    "Plots need Matplotlib (pip install matplotlib); the same numbers "
+                    "are in the table, print(history)"
+                ) from error
             ax = plt.figure().add_subplot()
         for name in self.history if names is None else names:
             values = self.history[name]

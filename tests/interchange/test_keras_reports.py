@@ -252,7 +252,7 @@ def test_report_measures_how_far_rates_are_from_activations():
 
 def test_report_is_drawn():
     report = nengo_dl.Converter(make("unet")).report
-    (axes, *_) = report.plot().axes
+    axes = report.plot()
     assert len(axes.patches) == len(report)
     widths = [bar.get_width() for bar in axes.patches]
     assert sum(widths) == report.n_neurons > 0

@@ -160,7 +160,7 @@ class ConversionReport(Sequence):
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib.axes.Axes
             A bar for each layer: its number of neurons, and in colours whether it is
             made of Nengo objects, computed along with another, or a TensorNode.
 
@@ -170,7 +170,7 @@ class ConversionReport(Sequence):
             If Matplotlib is not installed.
         """
         try:
-            from matplotlib.figure import Figure
+            import matplotlib.pyplot as plt
             from matplotlib.patches import Patch
         except ImportError as error:
             raise ImportError(
@@ -178,8 +178,8 @@ class ConversionReport(Sequence):
                 "table, print(report)"
             ) from error
         n = len(self)
-        figure = Figure(figsize=(8, 1.2 + 0.22 * n), layout="constrained")
-        axes = figure.subplots()
+        size = (8, 1.2 + 0.22 * n)
+        axes = plt.figure(figsize=size, layout="constrained").add_subplot()
         largest = max([1, *(entry.n_neurons for entry in self.layers)])
         for place, entry in enumerate(self.layers):
             colour = _COLOURS[_outcome(entry)]
@@ -202,7 +202,7 @@ class ConversionReport(Sequence):
             handles=[Patch(color=c, label=name) for name, c in _COLOURS.items()],
             loc="lower right",
         )
-        return figure
+        return axes
 
 
 _COLOURS = {"Nengo objects": "C0", "along with another": "0.5", "TensorNode": "C1"}
