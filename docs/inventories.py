@@ -49,7 +49,8 @@ def names_in_text():
     pattern = rf"(?<!`)`~?((?:{'|'.join(PACKAGES)})\.[A-Za-z_][\w.]*)`(?!`)"
     found = set()
     for path in files:
-        if not {"_build", "generated"} & set(path.relative_to(root).parts):
+        generated = [DOCS / "_build", DOCS / "examples"]
+        if not any(path.is_relative_to(folder) for folder in generated):
             found.update(re.findall(pattern, path.read_text(encoding="utf-8")))
     return sorted(found - GONE)
 

@@ -116,14 +116,14 @@ def _size(model: Model) -> str:
 
 
 def _execution(session: Session, model: Model, values: ParameterValues) -> str:
-    """Say what is compiled, and if it is not the whole loop, what keeps it from that."""
+    """Say what is compiled, and what keeps the rest from that."""
     found = obstacles(session, model, values)
     if session.executors.uses_numpy(10**9):
         done = "runs with NumPy, which is faster here"
     elif session.compiled.is_warm:
         done = "compiled in parts" if found else "compiled"
     else:
-        done = "compiles in parts when first run" if found else "compiles when first run"
+        done = f"compiles {'in parts ' if found else ''}when first run"
     if not found:
         return done
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -265,8 +265,8 @@ class KerasFace(TrainingFace):
     ) -> dict[str, float]:
         """Measure loss and metrics, as the network is simulated (with spikes).
 
-        With ``stateful=True``, it is a part of the simulation, as in `fit`. See `compile`
-        for an example.
+        With ``stateful=True``, it is a part of the simulation, as in `fit`. See
+        `compile` for an example.
 
         Parameters
         ----------

@@ -59,8 +59,8 @@ WEIGHT_SECONDS = 3e-10
 #: Seconds of an eager call of TensorFlow code: more than a compiled step.
 TENSOR_NODE_SECONDS = 1e-3
 
-#: Seconds of a callback in a graph loop, for each further function that it calls, and of
-#: a compiled piece between two callbacks.
+#: Seconds of a callback in a graph loop, for each further function that it calls, and
+#: of a compiled piece between two callbacks.
 CALLBACK_SECONDS = 1.5e-4
 CALLBACK_FUNCTION_SECONDS = 2e-5
 PIECE_SECONDS = 3e-5
