@@ -133,7 +133,7 @@ def test_public_docstring_has_parameters_and_an_example(name):
     obj = {**PUBLIC, **METHODS}[name]
     found = sections(inspect.getdoc(obj) or "")
     # a variant of a method may leave it to that one
-    if re.search(r"\bsee `\w+`(\.|\s+for an example)", inspect.getdoc(obj), re.I):
+    if re.search(r"\bsee\s+`\w+`(\.|\s+for an example)", inspect.getdoc(obj), re.I):
         found |= {"Parameters", "Examples"}
     arguments = [
         argument
