@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-__all__ = ["keras_names", "optimizer_key", "sees_variables"]
+__all__ = ["keras_names", "optimizer_key", "remember_names", "sees_variables"]
 
 #: These change each element by its own gradient alone, so that it does not matter how
 #: elements are divided among variables.
@@ -78,6 +78,20 @@ def sees_variables(optimizer: Any) -> bool:
         or optimizer.use_ema
         or any(getattr(optimizer, name, None) for name in _EXCLUDED)
     )
+
+
+def remember_names(optimizer: Any, variables: Sequence[keras.Variable]) -> None:
+    """Let an optimizer find out which variables it excludes from weight decay.
+
+    It would look at the names of TensorFlow's variables later, of which many have the
+    same, and keeps what it finds now. There is no public way; a test tells if this one
+    ends.
+    """
+    for part in (optimizer, getattr(optimizer, "inner_optimizer", None)):
+        decays = getattr(part, "_use_weight_decay", None)
+        if decays is not None and getattr(part, _EXCLUDED[1], None) is not None:
+            for variable in variables:
+                decays(variable)
 
 
 def optimizer_key(optimizer: Any) -> Hashable | None:

@@ -13,7 +13,11 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.user_warnings import warn_user
-from nengo_dl.training.optimizer_kinds import keras_names, sees_variables
+from nengo_dl.training.optimizer_kinds import (
+    keras_names,
+    remember_names,
+    sees_variables,
+)
 from nengo_dl.training.trained_parameters import TrainedParameters
 from nengo_dl.training.updates import OptimizerState, Update, array_of
 
@@ -244,6 +248,7 @@ def _build(
     way counts as the optimizer's own.
     """
     optimizer.build(list(variables))
+    remember_names(optimizer, variables)
     numbers = {
         f"{variable.path.replace('/', '_')}_": number
         for number, variable in enumerate(variables)

@@ -104,8 +104,9 @@ class TrainedParameters:
                 values = self.split([block.numpy() for block in self.blocks])
                 self._variables = [
                     keras.Variable(
-                        # named here, since Keras's optimizers look at either name
-                        tf.Variable(value, name=piece.name),
+                        # few names: TensorFlow makes a kernel for each new one, in 0.4
+                        # ms; `remember_names` has optimizers look at Keras's names
+                        tf.Variable(value, name=piece.parameter.attribute),
                         dtype=value.dtype.name,
                         name=piece.name,
                         autocast=False,

@@ -333,6 +333,17 @@ def test_model_shows_the_users_objects():
         assert "dense" in "\n".join(lines) and "9 (" in "\n".join(lines)
 
 
+def test_variables_of_many_objects_have_few_names_in_tensorflow():
+    """For each new name TensorFlow makes a kernel, longer than all else together."""
+    with nengo.Network(seed=0) as net:
+        made = [nengo.Ensemble(2, 1) for _ in range(20)]
+        nengo.Probe(made[0])
+    with simulator(net) as sim:
+        variables = sim.keras_model.variables
+        assert len(variables) == 40 == len({v.path for v in variables})
+        assert {v.value.name for v in variables} == {"bias:0", "encoders:0"}
+
+
 def test_weights_are_saved_and_loaded_by_keras(tmp_path):
     net = network()
     with simulator(net) as sim, simulator(network()) as other:

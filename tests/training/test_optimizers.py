@@ -178,6 +178,21 @@ def _excluding():
     return optimizer
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_parameters_are_excluded_from_weight_decay_by_name_of_their_object(scaled):
+    net = branches()
+    with simulator(net) as sim:
+        optimizer = keras.optimizers.SGD(0.05, weight_decay=0.5)
+        optimizer.exclude_from_weight_decay(var_names=[r"ensembles\.1\.", "nothing"])
+        if scaled:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        zeros = {net.probe: np.zeros((MINIBATCH, 1, 2))}
+        sim.train({net.x: X[:MINIBATCH, None]}, zeros, optimizer, objective=None)
+        first, second = (sim.data[ens].bias for _, ens, _ in net.parts)
+    np.testing.assert_allclose(first, WEIGHTS[1] * 0.975)
+    np.testing.assert_allclose(second, WEIGHTS[4])
+
+
 def test_parameters_are_excluded_from_weight_decay_by_variable():
     net = branches()
     with simulator(net) as sim:
