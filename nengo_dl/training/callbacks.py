@@ -57,6 +57,8 @@ class KerasCallbacks:
         self.model = model
         self.verbose = verbose
         self.sees_batches = any(map(_sees_batches, callbacks))
+        # Keras's progress bar is one of those that do something between minibatches
+        self._tells_batches = verbose != 0 or any(map(_overrides_batches, callbacks))
         self._given: list[Any] = list(callbacks)
         self._list: Any = None
         self._last: dict[str, float] = {}
@@ -89,11 +91,13 @@ class KerasCallbacks:
 
     def begin_batch(self, number: int) -> None:
         """Announce the beginning of a minibatch."""
-        self._list.on_train_batch_begin(number)
+        if self._tells_batches:
+            self._list.on_train_batch_begin(number)
 
     def end_batch(self, number: int, logs: Mapping[str, float]) -> bool:
         """Announce the end of a minibatch; return whether to stop."""
-        self._list.on_train_batch_end(number, dict(logs))
+        if self._tells_batches:
+            self._list.on_train_batch_end(number, dict(logs))
         return self.model.stop_training
 
     def end_epoch(self, epoch: int, logs: Mapping[str, float]) -> bool:
@@ -154,10 +158,18 @@ _BLIND = (
 
 
 def _sees_batches(callback: keras.callbacks.Callback) -> bool:
-    if type(callback) in _BLIND:
-        return False
-    base = keras.callbacks.Callback
-    return isinstance(callback, keras.callbacks.LambdaCallback) or any(
-        getattr(type(callback), name) is not getattr(base, name)
-        for name in ("on_train_batch_begin", "on_train_batch_end")
+    return type(callback) not in _BLIND and _overrides_batches(callback)
+
+
+def _overrides_batches(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback does something between the minibatches of training."""
+    names = [
+        f"on_{kind}batch_{end}" for kind in ("", "train_") for end in ("begin", "end")
+    ]
+    # functions that are attributes of the object, as those of LambdaCallback, are none
+    # of a class
+    return any(
+        getattr(getattr(callback, name), "__func__", None)
+        is not getattr(keras.callbacks.Callback, name)
+        for name in names
     )

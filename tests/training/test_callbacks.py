@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 
 import keras
@@ -185,6 +186,33 @@ def test_callbacks_see_parameters_and_the_simulator():
     found = []
     train(Count(), n_epochs=2, inspect=lambda sim, net: found.append(sim))
     assert found[0] == (2, 4) and found[1] is found[2]
+
+
+class AfterBatches(keras.callbacks.Callback):
+    """Has the older names of methods."""
+
+    def on_batch_end(self, batch, logs=None):
+        found = self.model.get_weights()[0].copy()
+        (expected,) = self.model.simulator.trainable_variables
+        assert np.array_equal(found, expected.numpy())
+        self.seen.append(found.tolist())
+
+
+def with_attribute():
+    callback = keras.callbacks.Callback()
+    callback.on_train_batch_end = lambda batch, logs=None: AfterBatches.on_batch_end(
+        callback, batch
+    )
+    return callback
+
+
+@pytest.mark.parametrize("make", [AfterBatches, with_attribute])
+def test_callbacks_between_minibatches_see_parameters_however_they_are_written(make):
+    callback = make()
+    callback.seen = []
+    train([callback], n_epochs=1)
+    assert len(callback.seen) == 4
+    assert all(a != b for a, b in itertools.pairwise(callback.seen))
 
 
 def test_any_callback_can_stop_training():
