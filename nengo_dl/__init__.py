@@ -16,6 +16,7 @@ from nengo_dl.version import __version__
 if TYPE_CHECKING:
     from nengo_dl import builders, callbacks, dists, losses, objectives
     from nengo_dl.config import Surrogate, configure_settings, get_setting
+    from nengo_dl.distribution.workers import Workers
     from nengo_dl.events import EventArray, bin_events, spike_times
     from nengo_dl.interchange.keras import Converter
     from nengo_dl.interchange.nir.reading import from_nir
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from nengo_dl.program.pool import programs
     from nengo_dl.simulator import Simulator
+    from nengo_dl.sweeps.running import sweep
     from nengo_dl.synapses import Delay
     from nengo_dl.tensor_node import TensorNode
 
@@ -51,6 +53,7 @@ __all__ = [
     "SpikingLeakyReLU",
     "Surrogate",
     "TensorNode",
+    "Workers",
     "__version__",
     "bin_events",
     "builders",
@@ -66,6 +69,7 @@ __all__ = [
     "programs",
     "reshaped",
     "spike_times",
+    "sweep",
     "tensor_layer",
     "to_nir",
 ]
@@ -87,6 +91,7 @@ _MODULES = {
     "Surrogate": "config",
     "TensorNode": "tensor_node",
     "bin_events": "events",
+    "Workers": "distribution.workers",
     "configure_settings": "config",
     "export_network": "interchange.plain_nengo",
     "from_nir": "interchange.nir.reading",
@@ -94,6 +99,7 @@ _MODULES = {
     "programs": "program.pool",
     "reshaped": "layers",
     "spike_times": "events",
+    "sweep": "sweeps.running",
     "tensor_layer": "layers",
     "to_nir": "interchange.nir.writing",
 }

@@ -59,6 +59,16 @@ class LastingState:
         self.version = 0
         self.begin(initial)
 
+    @property
+    def averaged(self) -> list[int]:
+        """Positions of moving averages: what minibatches carry, but for streams."""
+        return [number for number in self.carried if number not in self._streams]
+
+    @property
+    def streams(self) -> list[int]:
+        """Positions of random generators that minibatches carry."""
+        return [number for number in self.carried if number in self._streams]
+
     def begin(self, initial: Sequence[np.ndarray]) -> None:
         """Start with values that were built, and with streams that were seeded."""
         self._original = {number: initial[number] for number in self.numbers}

@@ -89,6 +89,8 @@ class HostOperators:
         self.streams: dict[tuple[Operator | None, str], list[RandomState]] = {}
         self.processes: dict[Operator, list[WatchedProcess]] = {}
         self.item_seeds: list[int] = []
+        #: number of the first item, where others are in other processes
+        self.first_item = 0
         self._n_steps = 0
 
     def reset(self, seed: int | Sequence[int]) -> None:
@@ -107,7 +109,10 @@ class HostOperators:
         self.streams = {}
         self.processes = {}
         self.item_seeds = (
-            [_item_seed(seed, item) for item in range(self.minibatch_size)]
+            [
+                _item_seed(seed, self.first_item + item)
+                for item in range(self.minibatch_size)
+            ]
             if isinstance(seed, int | np.integer)
             else list(seed)
         )
@@ -154,7 +159,7 @@ class HostOperators:
         if type(op) is SimPyFunc:
             step = _make_function_step(op, signals)
         elif type(op) is RandomSample:
-            stream = copy_stream(op.rng, item)
+            stream = copy_stream(op.rng, self.first_item + item)
             self.streams.setdefault((op, "random"), []).append(stream)
             step = op.step_from(stream, signals)
         elif isinstance(op, SimProcess) and op in self.on_host:
@@ -165,7 +170,7 @@ class HostOperators:
             if watched.traits.draws and watched.stream is not None:
                 self.streams.setdefault((op, "random"), []).append(watched.stream)
         else:
-            own = with_own_stream(op, item)
+            own = with_own_stream(op, self.first_item + item)
             for name, stream in getattr(own, "state_extra", {}).items():
                 key = "random" if name == "rng" else name
                 self.streams.setdefault((op, key), []).append(stream)

@@ -21,6 +21,7 @@ from nengo.utils.progress import ProgressBar
 from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
 from nengo_dl.config import NetworkSettings
+from nengo_dl.distribution.workers import is_first_process
 from nengo_dl.execution.opening import open_session
 from nengo_dl.inspection.data import ProbeRows, SimulationData
 from nengo_dl.inspection.histories import make_histories
@@ -148,7 +149,7 @@ class SimulatorBase(OldNames):
 
     def _open_board(self) -> Board | None:
         """Show the graph in TensorBoard, if there is a folder for it."""
-        if self.tensorboard is None:
+        if self.tensorboard is None or not is_first_process():
             return None
         board = Board(self.tensorboard)
         board.graph(step_graph(self._session.step, self.model))

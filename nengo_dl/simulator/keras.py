@@ -135,6 +135,7 @@ class KerasFace(TrainingFace):
         truncation: int | None = None,
         recompute: int | None = None,
         validation_rates: bool | None = None,
+        workers: Any = None,
     ) -> keras.callbacks.History:
         """Train, with the arguments of `keras.Model.fit`.
 
@@ -192,7 +193,7 @@ class KerasFace(TrainingFace):
             minibatch goes on where the one before ended, and the simulation afterwards
             is where the last one ended, in state and time. Probes record nothing, and
             random inputs are those of training. All minibatches must be whole.
-        truncation, recompute, validation_rates : optional
+        truncation, recompute, validation_rates, workers : optional
             As for `train`.
 
         Returns
@@ -247,6 +248,7 @@ class KerasFace(TrainingFace):
             sample_weight=sample_weight,
             class_weight=class_weight,
             stateful=stateful,
+            workers=workers,
         )
 
     @doing("evaluate")

@@ -51,6 +51,7 @@ class TrainingFace(SimulatorBase):
         recompute: int | None = None,
         progress_bar: bool | ProgressBar | None = None,
         validation_rates: bool | None = None,
+        workers: Any = None,
         **unknown: Any,
     ) -> TrainingHistory:
         """Optimize the trainable parameters by gradient descent.
@@ -115,6 +116,9 @@ class TrainingFace(SimulatorBase):
             Whether validation uses the rates that neurons are trained with, or their
             spikes; layers always are as in simulations. Default: rates if the data has
             one time step, in which spikes would say nothing, else spikes.
+        workers : Workers, optional
+            Processes that train together, each with ``minibatch_size`` items of every
+            minibatch; see `nengo_dl.Workers`.
         **unknown
             Other arguments raise; the message knows those of Keras.
 
@@ -156,9 +160,11 @@ class TrainingFace(SimulatorBase):
         """
         raise_unknown("train", unknown, arguments_of(TrainingFace.train))
         check_surroundings("train")
-        recorder = find_summaries(
-            summaries, self._board, self.model, self.data.get_params
-        )
+        recorder = None
+        if getattr(workers, "rank", 0) == 0:  # the first worker's
+            recorder = find_summaries(
+                summaries, self._board, self.model, self.data.get_params
+            )
         mark_trained(self.model)
         options = check_profile(profile)
         if options is not None:
@@ -176,6 +182,7 @@ class TrainingFace(SimulatorBase):
                 self.progress_bar if progress_bar is None else progress_bar,
                 recorder,
                 validation_rates,
+                workers,
             )
 
     @doing("compute a loss")

@@ -71,6 +71,17 @@ class DeferredInterrupt:
             signal.default_int_handler(number, frame)
         self._pending = True
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether Ctrl-C was pressed, and `check` would raise."""
+        return self._pending if self._outer is None else self._outer.is_pending
+
+    def forget(self) -> None:
+        """Take no note of Ctrl-C any more, because somebody else raises."""
+        if self._outer is not None:
+            self._outer.forget()
+        self._pending = False
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed."""
         if self._outer is not None:

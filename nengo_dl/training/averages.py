@@ -33,19 +33,19 @@ class Averages:
         self.losses: list[np.ndarray] = []
         self.variables: dict[str, list[tf.Tensor]] = {}
         self._running = {n for n, term in metrics.items() if term.running is not None}
-        self._counts: list[int] = []
-        self._metrics: dict[str, list[tuple[float, int]]] = {n: [] for n in metrics}
-        self._total = (0.0, 0)
-        self._metric_totals = dict.fromkeys(self._metrics, (0.0, 0))
+        self._counts: list[float] = []
+        self._metrics: dict[str, list[tuple[float, float]]] = {n: [] for n in metrics}
+        self._total = (0.0, 0.0)
+        self._metric_totals = dict.fromkeys(self._metrics, (0.0, 0.0))
 
-    def add(self, results: Sequence[Mapping[str, Any]], n_items: int) -> float:
+    def add(self, results: Sequence[Mapping[str, Any]], n_items: float) -> float:
         """Add a minibatch, given part by part; return its loss.
 
         Parameters
         ----------
         results : sequence of dict
             What `TrainingFunctions.run` returned for the parts.
-        n_items : int
+        n_items : float
             How many items there were: the weight of the minibatch.
         """
         parts = [result["losses"] for result in results]
@@ -72,6 +72,30 @@ class Averages:
         totals = {"loss": self._total, **self._metric_totals}
         return {name: total / count for name, (total, count) in totals.items() if count}
 
+    def sums(self, n_terms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what can be added to that of other processes.
+
+        Parameters
+        ----------
+        n_terms : int
+            Number of terms of the loss.
+
+        Returns
+        -------
+        ndarray, shape (n_terms,)
+            Losses, times the numbers of items.
+        ndarray, shape (1,)
+            Number of items.
+        ndarray, shape (n_metrics, 2)
+            Metrics, times the numbers of items, and these.
+        """
+        losses = np.zeros(n_terms)
+        for values, count in zip(self.losses, self._counts, strict=True):
+            losses += count * np.asarray(values, np.float64)
+        totals = [self._metric_totals[name] for name in self._metrics]
+        counts = np.array([sum(self._counts)], np.float64)
+        return losses, counts, np.array(totals, np.float64).reshape(-1, 2)
+
     def of_terms(self) -> np.ndarray:
         """Return the mean of each term."""
         return _mean(self.losses, self._counts)
@@ -85,7 +109,7 @@ class Averages:
         return {"loss": float(self.of_terms().sum()), **means}
 
 
-def _mean(values: Sequence[Any], counts: Sequence[int]) -> Any:
+def _mean(values: Sequence[Any], counts: Sequence[float]) -> Any:
     """Return the mean over items of what are means of some of them each."""
     if len(set(counts)) == 1:
         return np.mean(values, axis=0)

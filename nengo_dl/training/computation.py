@@ -8,6 +8,7 @@ from typing import Any
 
 import nengo
 
+from nengo_dl.training.messages import Messages
 from nengo_dl.training.terms import Term
 from nengo_dl.training.updates import Update
 
@@ -37,6 +38,8 @@ class Computation:
         False keeps layers as they are in simulations, where ``training`` is True.
     shows : bool
         Whether to return what all probes show.
+    messages : Messages or None
+        What processes that train together say to each other in each update.
     """
 
     terms: Sequence[Term]
@@ -47,6 +50,7 @@ class Computation:
     reached: tuple[bool, ...] = ()
     layers_train: bool = True
     shows: bool = False
+    messages: Messages | None = None
 
     def without(self, probes: Set[nengo.Probe]) -> Computation:
         """Return what is left without the terms and metrics that see some probes."""
@@ -74,4 +78,5 @@ class Computation:
             self.reached,
             self.layers_train,
             self.shows,
+            self.messages is not None,
         )

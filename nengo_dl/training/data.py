@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -14,7 +15,15 @@ from nengo.builder.signal import Signal
 from nengo_dl.support import tuning
 from nengo_dl.training.shared_memory import empty_for_tensor
 
-__all__ = ["ArrayData", "ElementSource", "Minibatch", "StreamData", "is_still"]
+__all__ = [
+    "WHOLE",
+    "ArrayData",
+    "ElementSource",
+    "Minibatch",
+    "Share",
+    "StreamData",
+    "is_still",
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,27 @@ class ElementSource:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Which items of each minibatch are for this process, if there are several.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this process.
+    count : int
+        Number of processes. Their minibatches, one after the other, are what one
+        process with larger minibatches would take.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+
+#: All items are for this process.
+WHOLE = Share()
+
+
+@dataclass(frozen=True)
 class Minibatch:
     """What one update of the parameters sees.
 
@@ -68,6 +98,10 @@ class Minibatch:
         Where the items are in the data that the user gave.
     weights : dict of {Probe: ndarray, shape (n_items,) or (n_items, 1 or n_steps)}
         How much items count in losses; 1 where nothing is given.
+    weight : float
+        How much the minibatch counts among those of other processes.
+    n_together : int
+        How many items all of them have; 0 if that is not known.
     """
 
     inputs: dict[Signal, np.ndarray]
@@ -77,6 +111,8 @@ class Minibatch:
     is_own: bool
     items: np.ndarray
     weights: dict[nengo.Probe, np.ndarray] = field(default_factory=dict)
+    weight: float = 1.0
+    n_together: int = 0
 
 
 @dataclass
@@ -96,6 +132,8 @@ class ArrayData:
         others that do not count. Otherwise they are left out.
     weights : dict of {Probe: ndarray, shape (n_items,) or (n_items, 1 or n_steps)}
         How much items count in losses.
+    share : Share
+        Which items of each minibatch are for this process.
     """
 
     inputs: dict[Signal, np.ndarray]
@@ -105,6 +143,7 @@ class ArrayData:
     minibatch: int
     keeps_rest: bool = False
     weights: dict[nengo.Probe, np.ndarray] = field(default_factory=dict)
+    share: Share = WHOLE
 
     in_memory: ClassVar[bool] = True
 
@@ -118,8 +157,20 @@ class ArrayData:
     @property
     def n_minibatches(self) -> int:
         """Number of minibatches in an epoch."""
-        count = self.n_items + (self.minibatch - 1 if self.keeps_rest else 0)
-        return count // self.minibatch
+        size = self.minibatch * self.share.count
+        count = self.n_items + (size - 1 if self.keeps_rest else 0)
+        return count // size
+
+    def part(self, where: slice) -> ArrayData:
+        """Return some of the items, all of which count."""
+        return dataclasses.replace(
+            self,
+            inputs={s: v[:, where] for s, v in self.inputs.items()},
+            targets={p: v[where] for p, v in self.targets.items()},
+            n_items=len(range(*where.indices(self.n_items))),
+            keeps_rest=True,
+            weights={p: v[where] for p, v in self.weights.items()},
+        )
 
     def epoch(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
         """Yield the minibatches of an epoch, which are all of them."""
@@ -130,9 +181,19 @@ class ArrayData:
         order = np.arange(self.n_items)
         if rng is not None:
             order = rng.permutation(self.n_items)
+        size, first = (
+            self.minibatch * self.share.count,
+            self.minibatch * self.share.rank,
+        )
         for number in range(self.n_minibatches):
-            where = slice(number * self.minibatch, (number + 1) * self.minibatch)
+            begin = number * size + first
+            where = slice(begin, begin + self.minibatch)
             rows = order[where]
+            together = min(size, self.n_items - number * size)
+            weight = len(rows) / together
+            if not weight:  # the others have all items; these do not count
+                where = slice(number * size, number * size + 1)
+                rows = order[where]
             count = len(rows)
             is_own = rng is not None or count < self.minibatch
             if is_own:
@@ -144,7 +205,10 @@ class ArrayData:
                 inputs = {s: v[:, where] for s, v in self.inputs.items()}
                 targets = {p: v[where] for p, v in self.targets.items()}
             weights = {p: v[rows] for p, v in self.weights.items()}
-            yield Minibatch(inputs, targets, self.n_steps, count, is_own, rows, weights)
+            yield Minibatch(
+                *(inputs, targets, self.n_steps, count, is_own, rows, weights, weight),
+                together,
+            )
 
 
 @dataclass
@@ -185,7 +249,9 @@ class StreamData:
         """Yield the minibatches once; their order is the source's."""
         count = 0
         for element in self.make(rng):
-            yield from self.read(element).epoch(None)
+            for minibatch in self.read(element).epoch(None):
+                weight = minibatch.n_items / self.minibatch
+                yield dataclasses.replace(minibatch, weight=weight, n_together=0)
             count += 1
         if count:
             self.n_minibatches = count

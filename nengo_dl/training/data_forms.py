@@ -13,7 +13,14 @@ from nengo.utils.numpy import is_integer
 
 from nengo_dl.support.arguments import objects_named, says_how_many
 from nengo_dl.support.user_warnings import warn_user
-from nengo_dl.training.data import ArrayData, ElementSource, StreamData, is_still
+from nengo_dl.training.data import (
+    WHOLE,
+    ArrayData,
+    ElementSource,
+    Share,
+    StreamData,
+    is_still,
+)
 
 __all__ = ["DataChecker"]
 
@@ -51,6 +58,7 @@ class DataChecker:
         targets: Any,
         keeps_rest: bool = False,
         weights: Mapping[nengo.Probe, np.ndarray] | None = None,
+        share: Share = WHOLE,
     ) -> ArrayData | StreamData:
         """Return data in one of its two forms.
 
@@ -66,6 +74,8 @@ class DataChecker:
             left out, with a warning. Those of iterables always count.
         weights : mapping of {Probe: ndarray}, optional
             Weights of items, checked by `ItemWeights`.
+        share : Share, optional
+            Which items of arrays are for this process. Default: all.
 
         Raises
         ------
@@ -73,7 +83,7 @@ class DataChecker:
             If something has the wrong form, shape or type.
         """
         if isinstance(inputs, Mapping | np.ndarray) or is_integer(inputs):
-            return self._arrays(inputs, targets, keeps_rest, weights)
+            return self._arrays(inputs, targets, keeps_rest, weights, share)
         if (
             isinstance(inputs, ElementSource)
             or callable(inputs)
@@ -184,6 +194,7 @@ class DataChecker:
         targets: Any,
         keeps_rest: bool = False,
         weights: Mapping[nengo.Probe, np.ndarray] | None = None,
+        share: Share = WHOLE,
     ) -> ArrayData:
         n_steps = None
         if is_integer(inputs):
@@ -209,8 +220,8 @@ class DataChecker:
             probe: self._numbers(value, f"Targets of {probe}", "targets")
             for probe, value in targets.items()
         }
-        n_items, n_steps = self._sizes(arrays, wanted, n_steps)
-        self._check_count(n_items, keeps_rest)
+        n_items, n_steps = self._sizes(arrays, wanted, n_steps, share)
+        self._check_count(n_items, keeps_rest, share)
         return ArrayData(
             {
                 self.signals[node]: self._by_step(array)
@@ -227,9 +238,10 @@ class DataChecker:
             self.minibatch,
             keeps_rest,
             {p: v.astype(self.dtype, copy=False) for p, v in (weights or {}).items()},
+            share,
         )
 
-    def _sizes(self, inputs, targets, n_steps):
+    def _sizes(self, inputs, targets, n_steps, share):
         """Return the number of items and of steps, which must agree."""
         named = [(f"inputs of {n}", a) for n, a in inputs.items()]
         if n_steps is None:
@@ -255,7 +267,7 @@ class DataChecker:
                 )
         named += [(f"targets of {p}", a) for p, a in targets.items()]
         if not named:
-            return self.minibatch, n_steps
+            return self.minibatch * share.count, n_steps
         first_name, first = named[0]
         for name, array in named:
             if array.shape[0] != first.shape[0]:
@@ -268,22 +280,32 @@ class DataChecker:
             raise self._error("inputs", f"There are no time steps (got {first.shape})")
         return first.shape[0], n_steps
 
-    def _check_count(self, n_items: int, keeps_rest: bool) -> None:
+    def _check_count(self, n_items: int, keeps_rest: bool, share: Share) -> None:
         if n_items < 1:
             raise self._error("inputs", "There are no items")
+        if n_items < share.count:
+            raise self._error(
+                "workers",
+                f"There are {share.count} workers, more than items ({n_items}); start "
+                "fewer workers",
+            )
         if keeps_rest:
             return
-        if n_items < self.minibatch:
+        size = self.minibatch * share.count
+        what = f"{size}"
+        if share.count > 1:
+            what += f" ({self.minibatch} for each of {share.count} workers)"
+        if n_items < size:
             raise self._error(
                 "inputs",
-                f"There are {n_items} items, fewer than one minibatch of "
-                f"{self.minibatch} (see minibatch_size of the simulator)",
+                f"There are {n_items} items, fewer than one minibatch of {what} (see "
+                "minibatch_size of the simulator)",
             )
-        rest = n_items % self.minibatch
+        rest = n_items % size
         if rest:
             warn_user(
-                f"{n_items} items cannot be divided into minibatches of "
-                f"{self.minibatch}: the last {rest} of each epoch are left out",
+                f"{n_items} items cannot be divided into minibatches of {what}: the "
+                f"last {rest} of each epoch are left out",
             )
 
     def _by_object(self, values: Any, known: list, attribute: str, kind: str) -> dict:

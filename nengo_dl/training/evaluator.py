@@ -12,6 +12,7 @@ import tensorflow as tf
 from nengo.builder import Model
 from nengo.exceptions import ValidationError
 
+from nengo_dl.distribution.workers import Workers
 from nengo_dl.execution.session import Session
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.averages import Averages
@@ -20,6 +21,7 @@ from nengo_dl.training.course import Course
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.functions import TrainingFunctions
 from nengo_dl.training.inputs import Part, TrainingInputs
+from nengo_dl.training.merging import merge
 from nengo_dl.training.terms import Term
 
 __all__ = ["Evaluator"]
@@ -92,6 +94,7 @@ class Evaluator:
         callbacks: Any = None,
         stateful: bool = False,
         method: str = "loss",
+        workers: Workers | None = None,
     ) -> dict[str, float]:
         """Return the mean loss and metrics over data.
 
@@ -109,9 +112,16 @@ class Evaluator:
             Whether this is a part of the simulation, which goes on.
         method : str
             The method of the simulator that asks, for messages.
+        workers : Workers or None
+            Processes among which the data was divided. The result is that of all.
+
+        Notes
+        -----
+        Long because it is the order in which everything happens in an evaluation.
         """
         self.session.store.take_changes()
         found = Averages(metrics)
+        starts: dict[str, list[tf.Tensor]] = {}
         state = list(self.state)
         course, prepared = self._prepare(data, stateful)
         rates = False if stateful else rates
@@ -122,6 +132,13 @@ class Evaluator:
                 if callbacks is not None:
                     callbacks.begin_test_batch(number)
                 minibatch = parts[0].minibatch
+                if not number and workers is not None:
+                    for name, term in metrics.items():
+                        if term.running is not None:
+                            self._running(name, term, parts[0], found.variables)
+                    starts = dict(found.variables)
+                if not minibatch.weight:  # the others have all items
+                    continue
                 if rates is None:
                     rates = self._uses_rates(minibatch.n_steps, method)
                 elif method == "loss" and not (training or found.losses):
@@ -135,6 +152,8 @@ class Evaluator:
                 found.add(results, minibatch.n_items)
                 if callbacks is not None:
                     callbacks.end_test_batch(number, found.running)
+        if workers is not None:
+            return self._merged(workers, found, metrics, starts, len(terms), callbacks)
         if not found.losses:
             raise ValidationError(
                 "There is no minibatch to evaluate; give data that can be iterated "
@@ -144,6 +163,15 @@ class Evaluator:
         if callbacks is not None:
             self._tell(callbacks.end_test, found.values())
         return found.values()
+
+    def _merged(
+        self, workers, found, metrics, starts, n_terms, callbacks
+    ) -> dict[str, float]:
+        """Return the means over the data of all processes."""
+        values = merge(workers, found, metrics, starts, n_terms)
+        if callbacks is not None:
+            self._tell(callbacks.end_test, values)
+        return values
 
     def predict(
         self,
@@ -289,6 +317,8 @@ class Evaluator:
                 if term.running is not None
             }
             result = self.functions.run(now, state, part, running)
+            if result is None:  # no process has a minibatch any more
+                return
             variables.update(result["running"])
             losses = result["losses"].numpy()
             if waiting.any():

@@ -16,6 +16,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.distribution.workers import Workers
 from nengo_dl.execution.fed_weights import fed_weights
 from nengo_dl.execution.session import Session
 from nengo_dl.support.arguments import (
@@ -28,7 +29,7 @@ from nengo_dl.support.arguments import (
 )
 from nengo_dl.support.progress import track
 from nengo_dl.training.callbacks import KerasCallbacks
-from nengo_dl.training.data import ArrayData, StreamData
+from nengo_dl.training.data import WHOLE, ArrayData, Share, StreamData
 from nengo_dl.training.data_forms import DataChecker
 from nengo_dl.training.gradient_checks import GradientReport, compare_gradients
 from nengo_dl.training.history import TrainingHistory
@@ -38,6 +39,7 @@ from nengo_dl.training.keras_model import SimulatorModel
 from nengo_dl.training.metrics import find_metrics
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.summaries import TrainingSummaries
+from nengo_dl.training.team import Team, share_of, workers_of
 from nengo_dl.training.terms import Term, find_terms
 from nengo_dl.training.trainer import Trainer, TrainingOptions
 
@@ -115,9 +117,12 @@ class Training:
         progress_bar: Any,
         summaries: TrainingSummaries | None = None,
         validation_rates: bool | None = None,
+        workers: Any = None,
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
         self.check_not_inference_only("train")
+        workers = workers_of(workers)
+        share = share_of(workers)
         inputs, targets, optimizer = self.checker.separate(
             inputs, targets, recipe.optimizer
         )
@@ -127,7 +132,7 @@ class Training:
                 "Give an optimizer, such as 'adam' or keras.optimizers.Adam(1e-3)",
                 attr="optimizer",
             )
-        data, terms = self.read(inputs, targets, recipe.objective)
+        data, terms = self.read(inputs, targets, recipe.objective, share=share)
         truncation = self.check_truncation(recipe.truncation, data)
         options = TrainingOptions(
             n_epochs,
@@ -139,11 +144,15 @@ class Training:
             validation_rates=check_flag(
                 validation_rates, "validation_rates", or_none=True
             ),
+            team=self.team(workers, data, terms),
         )
         if validation is not None:
-            options.validation = self._validation(validation, terms)
+            options.validation = self._validation(validation, terms, share)
         if callbacks is not None:
-            options.callbacks = KerasCallbacks(callbacks, self.keras_model)
+            given = callbacks if share.rank == 0 else ()
+            options.callbacks = KerasCallbacks(given, self.keras_model)
+        if share.rank:
+            progress_bar = False
         count = data.n_minibatches
         total = None if count is None else count * n_epochs
         with (
@@ -249,6 +258,21 @@ class Training:
                 attr="inference_only",
             )
 
+    def team(
+        self, workers: Workers | None, data: Any, terms: Sequence[Term]
+    ) -> Team | None:
+        """Return the processes that train together, if there are several."""
+        if workers is None:
+            return None
+        sums = [term.sums for term in terms]
+        if any(sums) and not (all(sums) or isinstance(data, ArrayData)):
+            raise ValidationError(
+                "With several workers and an iterable, output gradients (objective "
+                "None) cannot be combined with other objectives; give arrays",
+                attr="objective",
+            )
+        return Team(workers, self.trainer.session)
+
     def read(
         self,
         inputs: Any,
@@ -257,6 +281,7 @@ class Training:
         keeps_rest: bool = False,
         weights: Mapping[nengo.Probe, np.ndarray] | None = None,
         only_measured: Collection[nengo.Probe] = (),
+        share: Share = WHOLE,
     ) -> tuple[ArrayData | StreamData, list[Term]]:
         """Return data, and the terms of a loss of it.
 
@@ -267,7 +292,7 @@ class Training:
                 "The network has no probes, so it has no output to compare with",
                 attr="targets",
             )
-        data = self.checker.read(inputs, targets, keeps_rest, weights)
+        data = self.checker.read(inputs, targets, keeps_rest, weights, share)
         if isinstance(data, ArrayData):
             probes = [p for p in data.probes if p not in only_measured]
         elif isinstance(objective, Mapping):
@@ -339,12 +364,12 @@ class Training:
         probes = list(dict.fromkeys(p for term in terms for p in term.probes))
         return find_metrics(metrics, probes, self.shapes)
 
-    def _validation(self, validation, terms) -> ArrayData | StreamData:
+    def _validation(self, validation, terms, share) -> ArrayData | StreamData:
         if isinstance(validation, Mapping):
             validation = self.checker.separate(validation, None)[:2]
         if isinstance(validation, (tuple, list)) and len(validation) == 2:
             inputs, targets = validation
-            data = self.checker.read(inputs, targets, keeps_rest=True)
+            data = self.checker.read(inputs, targets, keeps_rest=True, share=share)
         elif not isinstance(validation, Iterable) and not callable(validation):
             raise ValidationError(
                 "Must be a pair of inputs and targets, or an iterable of such pairs "

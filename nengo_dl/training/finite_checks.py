@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ def not_finite(
     terms: Sequence[Term],
     variables: Sequence[Any],
     where: str,
+    causes: Callable[[str], str] | None = None,
 ) -> SimulationError:
     """Return an error that says what is to blame: the data, else what was computed.
 
@@ -33,10 +34,14 @@ def not_finite(
         What is trained.
     where : str
         Epoch and minibatch.
+    causes : callable, optional
+        Returns what is to blame in which of several processes, given what is here.
     """
     minibatch, start = result["part"].minibatch, result["part"].start
     what = bad_inputs(minibatch, start) or bad_targets(minibatch, start, terms)
-    if what is not None:
+    if causes is not None:
+        what = causes(what or "")
+    if what:
         return SimulationError(f"{what} ({where}). Parameters are as they were before")
     losses = np.ma.filled(result["losses"], 0)
     bad = [(t, v) for t, v in zip(terms, losses, strict=True) if not np.isfinite(v)]

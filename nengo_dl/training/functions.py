@@ -23,10 +23,11 @@ from nengo_dl.training.function_signatures import (
     shapes_of,
     variables_of_update,
 )
+from nengo_dl.training.halves import HalfMakers, Halves
 from nengo_dl.training.inputs import Part
+from nengo_dl.training.loss_gradients import differentiate
+from nengo_dl.training.messages import N_FLAGS
 from nengo_dl.training.programs import TrainingPrograms
-from nengo_dl.training.terms import check_dependence
-from nengo_dl.training.trained_parameters import TrainedParameters
 from nengo_dl.training.updates import Update
 
 __all__ = ["TrainingFunctions"]
@@ -91,7 +92,7 @@ class TrainingFunctions:
         state: Sequence[tf.Tensor],
         part: Part,
         running: Mapping[str, Sequence[tf.Tensor]],
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         """Compute something for some steps of a minibatch.
 
         Parameters
@@ -111,7 +112,8 @@ class TrainingFunctions:
             Tensors: "state" after the last step, "losses", "metrics" (a dict),
             "running" (the variables after this minibatch), and, if there is an update,
             "fine" (for each variable, whether its gradient and its new value are
-            finite) and "ok" (whether all are, and the loss).
+            finite) and "ok" (whether all are, and the loss). None: of several
+            processes that train, none has a minibatch.
 
         Raises
         ------
@@ -122,6 +124,11 @@ class TrainingFunctions:
         function = self._function(computation, part, given)
         try:
             with tf.device(self.session.placement.device):
+                if isinstance(function, Halves):
+                    weight, dtype = part.minibatch.weight, self._dtype
+                    return function.call(
+                        *(given, running, computation.messages, weight, dtype)
+                    )
                 # side by side: in lists and dicts, tensors take 0.1 ms longer
                 return function.call_structured(*tf.nest.flatten(given))
         except tf.errors.OpError as error:
@@ -156,29 +163,62 @@ class TrainingFunctions:
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
                 self._functions.pop(next(iter(self._functions))).lease.close()
-            function = self._make_function(
-                computation, minibatch, moving, starts, given
-            )
-            # TensorFlow warns of functions that are defined repeatedly, not of these
-            facts = self._facts(computation, key, starts, given)
-            step = self.programs.step(computation.training, computation.layers_train)
+            make = self._lease if not _is_shared(computation) else self._halves
             with tf.device(self.session.placement.device):
-                lease = programs.lease(
-                    lambda: function.get_concrete_function(*tf.nest.flatten(given)),
-                    ("training", self.session.placement),
-                    self.session.step.labels,
-                    self._own_labels,
-                    step.signature if facts else None,
-                    [
-                        *store.variables.constants,
-                        *store.learned.variables.values(),
-                        *variables_of_update(computation.update),
-                        *step.shared_variables,
-                    ],
-                    facts,
-                )
+                lease = make(computation, minibatch, moving, key, starts, given)
             self._functions[key] = _Function(lease, computation.update)
         return self._functions[key].lease
+
+    def _lease(self, computation, minibatch, moving, key, starts, given) -> Lease:
+        """Return the function of a computation."""
+        function = self._make_function(computation, minibatch, moving, starts, given)
+        return self._lease_of("training", function, computation, key, starts, given)
+
+    def _lease_of(self, kind, function, computation, key, starts, given) -> Lease:
+        store = self.session.store
+        # TensorFlow warns of functions that are defined repeatedly, not of these
+        facts = self._facts(computation, key, starts, given)
+        step = self.programs.step(computation.training, computation.layers_train)
+        return programs.lease(
+            lambda: function.get_concrete_function(*tf.nest.flatten(given)),
+            (kind, self.session.placement),
+            self.session.step.labels,
+            self._own_labels,
+            step.signature if facts else None,
+            [
+                *store.variables.constants,
+                *store.learned.variables.values(),
+                *variables_of_update(computation.update),
+                *step.shared_variables,
+            ],
+            facts,
+        )
+
+    @property
+    def _dtype(self) -> tf.DType:
+        """Of losses, and of what processes that train together send."""
+        return tf.as_dtype(self.session.step.config.dtype)
+
+    def _halves(self, computation, minibatch, moving, key, starts, given) -> Halves:
+        """Return the two functions of an update of several processes."""
+        schedule, forward = self._forward_of(computation, minibatch, moving, starts)
+        placement, running = self.session.placement, given[-1]
+        variables = self.session.store.trained_variables
+        makers = HalfMakers(
+            *(computation, forward, variables, self._dtype),
+            *(self.programs.compiles(schedule), placement.compiles(False)),
+        )
+        given = (given, tf.zeros(N_FLAGS, self._dtype))
+        kind = "gradients of one of several processes"
+        first = makers.first(given)
+        lease = self._lease_of(kind, first, computation, key, starts, given)
+        sent = tf.zeros(makers.packing.size(running, variables), self._dtype)
+        second = makers.second(running)
+        update = programs.lease(
+            lambda: second.get_concrete_function(*tf.nest.flatten((sent, running))),
+            ("update of several processes", placement),
+        )
+        return Halves(lease, update)
 
     def _facts(self, computation, key, starts, given) -> tuple[object, ...]:
         """Return what a function depends on besides the step; nothing if unknown."""
@@ -204,12 +244,16 @@ class TrainingFunctions:
             shapes_of(given),
         )
 
-    def _make_function(self, computation, minibatch, moving, starts, given):
+    def _forward_of(self, computation, minibatch, moving, starts):
+        """Return a schedule, and the function that runs it; see `_make_forward`."""
         schedule = Schedule(
             self.programs.step(computation.training, computation.layers_train), moving
         )
+        return schedule, self._make_forward(computation, schedule, minibatch, starts)
+
+    def _make_function(self, computation, minibatch, moving, starts, given):
+        schedule, forward = self._forward_of(computation, minibatch, moving, starts)
         jit = self.programs.compiles(schedule)
-        forward = self._make_forward(computation, schedule, minibatch, starts)
         update = computation.update
         variables = self.session.store.trained_variables
         structure = tf.nest.map_structure(lambda tensor: None, given)
@@ -225,19 +269,16 @@ class TrainingFunctions:
                     **measured,
                     "shown": shown if computation.shows else [],
                 }
-            with tf.GradientTape() as tape:
-                tape.watch(variables)
-                shown: dict[nengo.Probe, tf.Tensor] = {}
-                state, losses, measured, _ = forward(
-                    state, pieces, compared, tape.watch, shown
-                )
-                total = tf.add_n(losses)
-                scaled = update.scale_loss(total)
-            gradients, for_shown, seen = _gradients(
-                tape, scaled, variables, update.parameters, shown
+            totals: list[tf.Tensor] = []
+
+            def add(losses):
+                totals.append(tf.add_n(losses))
+                return totals[0]
+
+            state, losses, measured, gradients, seen = differentiate(
+                computation, forward, state, pieces, compared, variables, add
             )
-            check_dependence(computation.terms, for_shown)
-            fine, ok = update(total, gradients, jit, computation.reached)
+            fine, ok = update(totals[0], gradients, jit, computation.reached)
             update.parameters.follow(seen)
             return {
                 "state": state,
@@ -331,29 +372,6 @@ class _Function:
         return True
 
 
-def _gradients(
-    tape: tf.GradientTape,
-    loss: tf.Tensor,
-    variables: Sequence[tf.Variable],
-    parameters: TrainedParameters,
-    shown: Mapping[nengo.Probe, tf.Tensor],
-) -> tuple[list[tf.Tensor], dict[nengo.Probe, Any], Mapping[int, Any]]:
-    """Return gradients of parameters and of what probes show.
-
-    Objectives may use the variables of parameters themselves. Their gradients are
-    added; the third result is which these are.
-    """
-    seen = parameters.accessed(tape.watched_variables())
-    by_name = [variable.value for variable in seen.values()]
-    found = tape.gradient(loss, [*variables, *by_name, *shown.values()])
-    count = len(variables) + len(by_name)
-    gradients = parameters.added(
-        [
-            tf.zeros_like(variable)
-            if gradient is None
-            else tf.convert_to_tensor(gradient)
-            for variable, gradient in zip([*variables, *by_name], found)
-        ],
-        seen,
-    )
-    return gradients, dict(zip(shown, found[count:], strict=True)), seen
+def _is_shared(computation: Computation) -> bool:
+    """Whether it is an update of several processes."""
+    return computation.update is not None and computation.messages is not None

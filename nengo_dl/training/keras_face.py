@@ -15,12 +15,13 @@ from nengo.utils.numpy import is_integer
 from nengo_dl.objectives import Regularize
 from nengo_dl.support.arguments import check_flag, check_positive
 from nengo_dl.training.callbacks import KerasCallbacks
-from nengo_dl.training.data import ArrayData, ElementSource, StreamData
+from nengo_dl.training.data import WHOLE, ArrayData, ElementSource, StreamData
 from nengo_dl.training.face import Training
 from nengo_dl.training.keras_data import FirstMinibatches, KerasData
 from nengo_dl.training.keras_objectives import make_recipe
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.result_names import Results
+from nengo_dl.training.team import share_of, workers_of
 from nengo_dl.training.trainer import TrainingOptions
 
 __all__ = ["KerasTraining"]
@@ -81,6 +82,7 @@ class KerasTraining:
         sample_weight: Any,
         class_weight: Any,
         stateful: bool,
+        workers: Any = None,
     ) -> keras.callbacks.History:
         """Train; see ``Simulator.fit``."""
         recipe = self._compiled("fit")
@@ -88,13 +90,22 @@ class KerasTraining:
         training.check_not_inference_only("fit")
         epochs = check_positive(epochs, "epochs")
         initial_epoch = check_positive(initial_epoch, "initial_epoch", least=0)
+        workers = workers_of(workers)
+        share = share_of(workers)
+        stateful = check_flag(stateful, "stateful")
+        if stateful and workers is not None:
+            raise ValidationError(
+                "Several workers have a simulation each, so none can go on as a whole; "
+                "use stateful=False, or one process",
+                attr="stateful",
+            )
         data, terms, metrics = self._read(
-            recipe, x, y, n_steps, sample_weight, class_weight
+            recipe, x, y, n_steps, sample_weight, class_weight, share
         )
         held = None
         if validation is not None:
             held_x, held_y, weights = (*validation, None, None)[:3]
-            held = self._read(recipe, held_x, held_y, n_steps, weights)[0]
+            held = self._read(recipe, held_x, held_y, n_steps, weights, share=share)[0]
         elif validation_split:
             data, held = self._split(data, validation_split)
         options = TrainingOptions(
@@ -104,7 +115,8 @@ class KerasTraining:
             training.segment(recompute, data, truncation),
             metrics,
             first_epoch=initial_epoch,
-            stateful=check_flag(stateful, "stateful"),
+            stateful=stateful,
+            team=training.team(workers, data, terms),
             validation_rates=check_flag(
                 validation_rates, "validation_rates", or_none=True
             ),
@@ -112,6 +124,8 @@ class KerasTraining:
         if held is not None:
             options.validation = self._first(held, validation_steps, "validation_steps")
             options.validated = _frequency(validation_freq)
+        if share.rank:  # callbacks and messages are the first one's
+            callbacks, verbose = None, 0
         options.callbacks = self._callbacks(callbacks, verbose)
         limited = self._first(data, steps_per_epoch, "steps_per_epoch")
         training.trainer.train(limited, recipe.optimizer, terms, options)
@@ -252,7 +266,16 @@ class KerasTraining:
             )
         return self.recipe
 
-    def _read(self, recipe, x, y, n_steps, sample_weight=None, class_weight=None):
+    def _read(
+        self,
+        recipe,
+        x,
+        y,
+        n_steps,
+        sample_weight=None,
+        class_weight=None,
+        share=WHOLE,
+    ):
         """Return data, terms of the loss, and metrics."""
         inputs, targets, weights = self.data.read(
             x, y, n_steps, sample_weight, class_weight
@@ -268,7 +291,7 @@ class KerasTraining:
             targets = {p: v for p, v in targets.items() if p in used}
             weights = {p: v for p, v in weights.items() if p in used}
         data, terms = self.training.read(
-            inputs, targets, objective, True, weights, only_measured
+            inputs, targets, objective, True, weights, only_measured, share
         )
         return data, terms, self.training.metrics(metrics, data, terms)
 
@@ -322,7 +345,7 @@ class KerasTraining:
                 f"{share} of {data.n_items} items leaves one of the parts empty",
                 attr="validation_split",
             )
-        return _part(data, slice(0, count)), _part(data, slice(count, None))
+        return data.part(slice(0, count)), data.part(slice(count, None))
 
     def _first(
         self, data: ArrayData | StreamData, count: int | None, attribute: str
@@ -348,19 +371,6 @@ class KerasTraining:
     def _callbacks(self, callbacks: Any, verbose: Any) -> KerasCallbacks:
         verbose = 1 if verbose == "auto" else int(verbose)
         return KerasCallbacks(callbacks, self.training.keras_model, verbose)
-
-
-def _part(data: ArrayData, where: slice) -> ArrayData:
-    n_items = len(range(*where.indices(data.n_items)))
-    return ArrayData(
-        {s: v[:, where] for s, v in data.inputs.items()},
-        {p: v[where] for p, v in data.targets.items()},
-        n_items,
-        data.n_steps,
-        data.minibatch,
-        keeps_rest=True,
-        weights={p: v[where] for p, v in data.weights.items()},
-    )
 
 
 def _first_of_pairs(inputs: Any) -> Any:

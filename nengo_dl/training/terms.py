@@ -47,6 +47,8 @@ class Term:
         ``f(output, target, weight)``. None: what the function returns is multiplied.
     running : RunningMetric or None
         Counts over minibatches, in the place of the function.
+    sums : bool
+        Whether the value is a sum over items, not a mean.
     """
 
     probes: tuple[nengo.Probe, ...]
@@ -58,6 +60,7 @@ class Term:
     weighs: bool = False
     weighted: Callable[..., Any] | None = None
     running: RunningMetric | None = None
+    sums: bool = False
 
     def __call__(
         self,
@@ -271,7 +274,7 @@ def _unweighted_term(probes, objective, attribute) -> Term:
                 "Output gradients (objective None) are given for each probe on its own",
                 attr=attribute,
             )
-        return Term(probes, _given_gradient, "None", True, "None", True)
+        return Term(probes, _given_gradient, "None", True, "None", True, sums=True)
     if objective == "mse" or objective is mse:
         if len(probes) > 1:
             raise ValidationError(

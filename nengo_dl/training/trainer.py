@@ -31,6 +31,7 @@ from nengo_dl.training.history import TrainingHistory
 from nengo_dl.training.inputs import Part
 from nengo_dl.training.optimizers import Optimizers
 from nengo_dl.training.summaries import TrainingSummaries
+from nengo_dl.training.team import Team, facts_of_data
 from nengo_dl.training.terms import Term
 from nengo_dl.training.trained_parameters import TrainedParameters
 
@@ -72,6 +73,8 @@ class TrainingOptions:
     stateful : bool
         Whether training is a part of the simulation, which goes on: minibatches begin
         where the ones before ended.
+    team : Team or None
+        The processes that train together, if there are several.
     report : callable
         Called with epoch, number of epochs and loss after each minibatch.
     """
@@ -89,6 +92,7 @@ class TrainingOptions:
     finalizes: bool = True
     validated: Callable[[int], bool] = lambda epoch: True
     stateful: bool = False
+    team: Team | None = None
     report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
 
 
@@ -206,20 +210,31 @@ class Trainer(Evaluator):
         reached = self.check_parameters(terms)
         self.session.store.take_changes()
         optimizer, update = self.optimizers.prepare(optimizer)
+        team, callbacks = options.team, options.callbacks
         computation = Computation(
-            terms, options.metrics, update, options.segment, True, reached
+            *(terms, options.metrics, update, options.segment, True, reached),
+            messages=team,
         )
+        if team is not None:
+            in_memory = data.in_memory
+            team.begin(_facts(data, terms, options), update, callbacks, in_memory)
+            self.n_updates = team.take_counts(self.n_updates, self.rng)
+            self.inputs.host.first_item = team.workers.rank * self.minibatch
         history = TrainingHistory()
         course = Course(self.session) if options.stateful else None
-        callbacks = options.callbacks
         first_epoch = options.first_epoch
         if callbacks is not None:
             callbacks.model.first_epoch = first_epoch
             self._tell(callbacks.begin, optimizer, options.n_epochs, data.n_minibatches)
             # which one it is may have been saved with the weights
             first_epoch = callbacks.model.first_epoch
+        if team is not None:
+            team.agree(False)
+            first_epoch = team.first_epoch(first_epoch)
         try:
             with DeferredInterrupt() as interrupt, self._going_on(course):
+                if team is not None:
+                    team.interrupt = interrupt
                 for epoch in range(first_epoch, options.n_epochs):
                     values = self._epoch(
                         epoch, data, computation, options, history, interrupt, course
@@ -227,16 +242,20 @@ class Trainer(Evaluator):
                     history.add_epoch(values)
                     if options.summaries is not None:
                         options.summaries.after_epoch(self.n_updates, values)
-                    if callbacks is not None and self._tell(
+                    stop = callbacks is not None and self._tell(
                         callbacks.end_epoch, epoch, values
-                    ):
+                    )
+                    if stop if team is None else team.agree(stop):
                         break
         finally:
+            self.inputs.host.first_item = 0
             self.publish()
         if options.finalizes:
             update.finalize()
         if callbacks is not None:
             self._tell(callbacks.end)
+        if team is not None:
+            team.agree(False)
         return history
 
     def _epoch(
@@ -246,20 +265,27 @@ class Trainer(Evaluator):
 
         Long because it is the order in which everything happens in an epoch.
         """
-        callbacks = options.callbacks
+        callbacks, team = options.callbacks, options.team
         if callbacks is not None:
             self._tell(callbacks.begin_epoch, epoch)
+        if team is not None:
+            team.agree(False)
+            team.begin_epoch(self.state)
         found = Averages(computation.metrics)
         minibatches = data.epoch(self.rng if options.shuffle else None)
         prepared = self.inputs.prepare(
             minibatches, self.rng, options.truncation, data.in_memory, course
         )
         # closed before anything else: what is made ahead uses the same host
+        truncated = options.truncation is not None
+        shared = prepared if team is None else team.minibatches(prepared, truncated)
         with contextlib.closing(prepared):
-            for number, parts in enumerate(prepared):
+            for number, parts in enumerate(shared):
                 if callbacks is not None:
                     self._tell_of_batch(callbacks, callbacks.begin_batch, number)
-                if not history.batch_losses:
+                if team is not None:
+                    team.agree(False, of_batch=True)
+                if not history.batch_losses and (team is None or team.workers.is_first):
                     self._look_first(computation.terms, parts[0])
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
                 results = self._update(
@@ -271,19 +297,30 @@ class Trainer(Evaluator):
                     found.variables,
                     course,
                 )
-                loss = found.add(results, parts[0].minibatch.n_items)
+                n_items = parts[0].minibatch.n_items
+                if team is not None:
+                    if not results:  # no process has a minibatch
+                        break
+                    n_items = team.n_items(results[-1]["flags"], parts[0])
+                loss = found.add(results, n_items)
                 options.report(epoch, options.n_epochs, loss)
-                if callbacks is not None and self._tell_of_batch(
+                stop = callbacks is not None and self._tell_of_batch(
                     callbacks, callbacks.end_batch, number, found.running
-                ):
+                )
+                if stop if team is None else team.agree(stop, of_batch=True):
                     break
-                interrupt.check()
+                if team is None:
+                    interrupt.check()
+                else:
+                    team.check_interrupt(results[-1]["flags"])
         if not found.losses:
             raise ValidationError(
                 "There is no minibatch in this epoch; give data that can be iterated "
                 "again, such as a function that returns a generator",
                 attr="inputs",
             )
+        if team is not None:
+            team.average(self.state)
         terms, metrics = computation.terms, computation.metrics
         history.add_probe_losses([term.probes for term in terms], found.of_terms())
         values = found.values()
@@ -296,6 +333,7 @@ class Trainer(Evaluator):
                 rates=options.validation_rates,
                 callbacks=callbacks,
                 method="train",
+                workers=None if team is None else team.workers,
             )
             values.update((f"val_{name}", value) for name, value in others.items())
         return values
@@ -309,9 +347,11 @@ class Trainer(Evaluator):
         for result in steps:
             if not bool(result["ok"].numpy()):
                 variables = self.session.store.trained_variables
-                raise not_finite(result, computation.terms, variables, where)
+                causes = None if options.team is None else options.team.causes
+                raise not_finite(result, computation.terms, variables, where, causes)
             self._record(result["losses"], computation.terms, options, history)
-            results.append({k: result[k] for k in ("losses", "metrics")})
+            kept = ("losses", "metrics", "flags")
+            results.append({k: result[k] for k in kept if k in result})
         return results
 
     def _record(self, losses, terms, options, history) -> None:
@@ -325,3 +365,16 @@ class Trainer(Evaluator):
                 np.asarray(losses[seen]),
             )
         history.batch_losses.append(float(losses.sum()))
+
+
+def _facts(data, terms, options: TrainingOptions) -> dict[str, str]:
+    """Return what processes that train together must agree about."""
+    return {
+        "the data": facts_of_data(data),
+        "the validation data": facts_of_data(options.validation),
+        "the objectives": str([(term.name, len(term.probes)) for term in terms]),
+        "the metrics": str(list(options.metrics)),
+        "n_epochs": str(options.n_epochs),
+        "shuffle": str(options.shuffle),
+        "truncation": str(options.truncation),
+    }

@@ -16,7 +16,10 @@ __all__ = ["train"]
 
 
 def train(
-    problem: Any, recompute: int | None = None, **arguments: Any
+    problem: Any,
+    recompute: int | None = None,
+    workers: Any = None,
+    **arguments: Any,
 ) -> tuple[Callable[[int], float], int]:
     """Return a function that trains the network of a problem.
 
@@ -25,6 +28,8 @@ def train(
     problem : Problem
         Settings are attributes.
     recompute : int, optional
+        As of ``Simulator.train``.
+    workers : Workers, optional
         As of ``Simulator.train``.
     **arguments
         Further arguments of the simulator.
@@ -53,13 +58,15 @@ def train(
     targets = problem.arrays["labels"][:, None].astype(np.int32)
 
     def run(count: int) -> float:
-        items = slice(0, count * problem.minibatch)
+        n_workers = 1 if workers is None else workers.count
+        items = slice(0, count * problem.minibatch * n_workers)
         history = sim.train(
             {node: inputs[items]},
             {probe: targets[items]},
             optimizer,
             objective={probe: mean_crossentropy},
             recompute=recompute,
+            workers=workers,
         )
         return history.batch_losses[0]
 

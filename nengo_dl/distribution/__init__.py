@@ -1,0 +1,1 @@
+"""Processes that work together: who they are, and what they tell each other."""

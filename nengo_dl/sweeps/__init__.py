@@ -1,0 +1,1 @@
+"""Running many networks that differ in their parameters."""

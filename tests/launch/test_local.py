@@ -1,0 +1,141 @@
+"""Processes that are started, watched and ended together, without TensorFlow."""
+
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from nengo.exceptions import ValidationError
+
+from nengo_dl.launch.command_line import main
+from nengo_dl.launch.local import find_ports, launch_local
+
+
+@pytest.fixture(autouse=True)
+def no_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+
+
+def launched(script, n_workers=2, **kwargs):
+    """Return exit code and lines of a script that runs in several processes."""
+    output = io.StringIO()
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    code = launch_local(command, n_workers, output=output, grace=1.0, **kwargs)
+    return code, output.getvalue().splitlines()
+
+
+RANK = """
+import json, os, sys, time
+config = json.loads(os.environ["TF_CONFIG"])
+rank = config["task"]["index"]
+"""
+
+
+def test_processes_know_each_other_and_say_who_they_are():
+    code, lines = launched(RANK + "print(json.dumps(config)); print('to', rank)")
+    assert code == 0
+    assert sorted(line for line in lines if "to" in line[:8]) == [
+        "[0] to 0",
+        "[1] to 1",
+    ]
+    configs = [json.loads(line[4:]) for line in lines if "cluster" in line]
+    assert configs[0]["cluster"] == configs[1]["cluster"]
+    workers = configs[0]["cluster"]["worker"]
+    assert len(set(workers)) == 2
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+", address) for address in workers)
+
+
+def test_failure_ends_the_others():
+    began = time.monotonic()
+    code, lines = launched(
+        RANK + "rank and sys.exit(3); print(os.getpid()); time.sleep(60)"
+    )
+    assert code == 3
+    assert time.monotonic() - began < 30
+    assert "nengo_dl.launch: worker 1 ended with exit code 3; ending 1 more" in lines
+    (pid,) = (int(line[4:]) for line in lines if re.fullmatch(r"\[0\] \d+", line))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_signal_is_named():
+    code, lines = launched("import os; os.kill(os.getpid(), 9)", 1)
+    assert code == 137
+    assert lines == ["nengo_dl.launch: worker 0 was ended by SIGKILL"]
+
+
+def test_cores_are_shared():
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("there is one core")
+    _, lines = launched("import os; print(len(os.sched_getaffinity(0)))")
+    assert [line[4:] for line in lines] == [str(len(cores) // 2)] * 2
+    _, lines = launched(
+        "import os; print(len(os.sched_getaffinity(0)))", shares_cores=False
+    )
+    assert [line[4:] for line in lines] == [str(len(cores))] * 2
+
+
+def test_port_in_use_is_an_error_before_anything_starts():
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ValidationError, match=f"Port {port} is in use"):
+            launched("print()", port=port)
+
+
+def test_ports_differ():
+    assert len(set(find_ports(20))) == 20
+
+
+def test_each_worker_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    _, lines = launched(show, None)
+    assert sorted(lines) == ["[0] 3", "[1] 5"]
+    with pytest.raises(
+        ValidationError, match="There are 2 GPUs, and each of 3 workers"
+    ):
+        launched(show, 3)
+
+
+def test_interrupt_reaches_all(tmp_path):
+    script = tmp_path / "wait.py"
+    script.write_text(
+        RANK + "\ntry:\n    print('ready'); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    command = [*(sys.executable, "-m", "nengo_dl.launch", "-n", "2", "--local"), script]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    for _ in range(2):
+        assert "ready" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30)
+    assert sorted(rest.split()) == ["[0]", "[1]", "interrupted", "interrupted"]
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["missing.py"], "There is no file 'missing.py'"),
+        (["-n", "0", "-m", "this"], "Must be 1 or more (got 0)"),
+        ([], "required: script"),
+    ],
+    ids=["file", "number", "nothing"],
+)
+def test_command_line_explains(arguments, message, capsys, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err

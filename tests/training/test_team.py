@@ -1,0 +1,177 @@
+"""Training in several processes, on this machine."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nengo.exceptions import ValidationError
+
+import nengo_dl
+from nengo_dl.training.data import ArrayData, Share
+from nengo_dl.training.team import workers_of
+from tests.training import team_scenarios
+
+N_WORKERS = 2
+
+
+def launch(*arguments, timeout=300):
+    """Start the scenarios in several processes, and return how that ended."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "nengo_dl.launch", "--workers", str(N_WORKERS)),
+            *("--local", team_scenarios.__file__, *map(str, arguments)),
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="module")
+def crash(folder):
+    """A training of which one worker was killed in the third epoch."""
+    began = time.monotonic()
+    return launch(folder, "crash"), time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def results(folder, crash):
+    """What each worker found."""
+    ended = launch(folder, "all")
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    return [
+        json.loads((folder / f"{rank}.json").read_text()) for rank in range(N_WORKERS)
+    ]
+
+
+def assert_same(found, expected, rtol=1e-6):
+    """Compare what several processes found with what a single one did."""
+    np.testing.assert_allclose(found["losses"], expected["losses"], rtol=rtol)
+    assert list(found["history"]) == list(expected["history"])
+    for name, values in expected["history"].items():
+        np.testing.assert_allclose(found["history"][name], values, rtol, err_msg=name)
+    for ours, theirs in zip(found["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+    assert found["moved"] > 0.1
+
+
+def test_killed_worker_ends_the_others_by_name(crash):
+    ended, _ = crash
+    assert ended.returncode == 128 + 9
+    assert "nengo_dl.launch: worker 1 was ended by SIGKILL" in ended.stdout
+    assert "Worker 1 has ended, or cannot be reached by worker 0" in ended.stdout
+
+
+@pytest.mark.parametrize("name", ["adam", "fit"])
+def test_two_workers_train_as_one_with_twice_the_minibatch(results, name):
+    expected = getattr(team_scenarios, name)(None)
+    assert_same(results[0][name], expected)
+    if name == "adam":
+        assert len(expected["losses"]) == 32
+        assert expected["losses"][-1] < 0.8 * expected["losses"][0]
+    else:  # stopped early, at a learning rate that was reduced
+        assert len(expected["history"]["loss"]) == 3
+        rates = [result["fit"]["rate"] for result in results]
+        assert rates == [expected["rate"]] * N_WORKERS
+
+
+@pytest.mark.parametrize("name", ["adam", "fit", "stream", "averages", "whole"])
+def test_weights_of_all_workers_are_equal(results, name):
+    first, *others = (result[name] for result in results)
+    assert first["moved"] > 0.05
+    assert all(other["checksum"] == first["checksum"] for other in others)
+    assert all(other["history"]["loss"] == first["history"]["loss"] for other in others)
+
+
+def test_workers_may_have_different_numbers_of_minibatches(results):
+    # three and two minibatches, and all items count
+    assert len(results[0]["stream"]["losses"]) == 2 * 3
+
+
+def test_moving_averages_are_those_of_all_workers(results):
+    first, *others = (result["averages"]["averages"] for result in results)
+    assert np.ptp(first) > 0.1
+    assert all(other == first for other in others)
+
+
+def test_resumed_training_is_the_uninterrupted_one(results):
+    resumed, whole = results[0]["resumed"], results[0]["whole"]
+    assert resumed["checksum"] == whole["checksum"]
+    assert resumed["losses"] == whole["losses"][-len(resumed["losses"]) :]
+
+
+def test_other_number_of_workers_resumes(results, folder):
+    found = team_scenarios.checkpointed(None, folder / "checkpoint", resumed=True)
+    assert_same(results[0]["resumed"], found)
+
+
+@pytest.mark.parametrize(
+    "case, message",
+    [
+        ("length", "disagree about the data: 64 items of 8 steps in worker 0; 56 "),
+        ("few items", r"There are 2 workers, more than items \(1\)"),
+        ("constants", "Worker 1 has other values than worker 0 .* Give the network a"),
+        ("nan", "SimulationError: worker 1: The input of <Node 'x'> is nan at item 5,"),
+        ("interrupt", "^KeyboardInterrupt"),
+        ("stateful", "Several workers have a simulation each"),
+        ("connected", "connected as worker . of .*; TensorFlow can be connected once"),
+    ],
+)
+def test_all_workers_raise_together(results, case, message):
+    for result in results:
+        assert_matches(message, result["errors"][case])
+
+
+def assert_matches(pattern, text):
+    with pytest.raises(AssertionError, match=pattern):
+        raise AssertionError(text)
+
+
+def test_errors_leave_parameters_as_they_were(results):
+    assert all(result["errors"]["weights stay"] for result in results)
+
+
+def test_interrupt_comes_after_the_same_update(results):
+    assert len({result["errors"]["updates"] for result in results}) == 1
+
+
+def test_one_worker_trains_alone(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    workers = nengo_dl.Workers()
+    assert (workers.count, workers.is_first) == (1, True)
+    assert workers_of(workers) is None
+
+
+def test_number_of_workers_is_not_chosen_by_train():
+    with pytest.raises(ValidationError, match=r"nengo_dl\.launch --workers 2"):
+        workers_of(2)
+
+
+@pytest.mark.parametrize("keeps_rest", [True, False], ids=["rest", "full"])
+def test_shares_are_the_minibatches_of_one_process(keeps_rest):
+    items = np.arange(22.0).reshape(1, 22, 1)
+
+    def orders(minibatch, share):
+        data = ArrayData({"x": items}, {}, 22, 1, minibatch, keeps_rest, share=share)
+        found = list(data.epoch(np.random.RandomState(0)))
+        assert len(found) == data.n_minibatches
+        return found
+
+    whole = orders(8, Share())
+    parts = [orders(4, Share(rank, 2)) for rank in range(2)]
+    assert len(whole) == (3 if keeps_rest else 2)
+    for one, *shares in zip(whole, *parts, strict=True):
+        seen = np.concatenate([share.items for share in shares if share.weight])
+        assert seen.tolist() == one.items.tolist()
+        assert sum(share.weight for share in shares) == pytest.approx(1)
+        assert {share.n_together for share in shares} == {one.n_items}
