@@ -1,4 +1,4 @@
-"""Reports: what became of a network, and how its neurons fired."""
+"""Reports: what became of a network, how its neurons fired, what that costs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 import nengo
 
+from nengo_dl.inspection.activity import Activity
 from nengo_dl.inspection.in_short import InShort, in_short
+from nengo_dl.inspection.measured_activity import measure_activity
 from nengo_dl.inspection.measured_rates import measure_rates
 from nengo_dl.inspection.spike_rates import SpikeRates
 from nengo_dl.inspection.summary import Summary, summarize
@@ -105,4 +107,67 @@ class ReportsFace(SimulatorBase):
         """
         return measure_rates(
             self.model, self._histories, self.n_steps, ensembles, start, saturation
+        )
+
+    @errors_of_self
+    def activity(
+        self, start: float = 0.0, inference_steps: int | None = None
+    ) -> Activity:
+        """Count synaptic operations and spikes, and estimate the energy they take.
+
+        Parameters
+        ----------
+        start : float
+            Time to leave out at the beginning, in seconds.
+        inference_steps : int, optional
+            Number of steps of an inference, such as the presentation of an image.
+            Default: each item of the minibatch is one, with all steps that are looked
+            at.
+
+        Returns
+        -------
+        Activity
+            Print it for tables; ``plot()`` draws bars, ``to_dict()`` has all numbers.
+
+        Raises
+        ------
+        ValidationError
+            If nothing was recorded in that time, or an argument is unusable.
+
+        Notes
+        -----
+        Operations are counted as by NeuroBench [1]_: a product of an input and a weight
+        is *effective* if neither is zero. It is an accumulate (AC) if inputs are
+        spikes, whose one value besides zero can be part of the weights, and a
+        multiply-accumulate (MAC) otherwise. *Dense* counts all products. Biases,
+        synapses that filter, pooling and normalization are not counted.
+
+        Which inputs are zero is what probes show, which have to be there when the
+        simulator is made, without synapse: of neurons, ``nengo.Probe(ens.neurons)``; of
+        Nodes, ``nengo.Probe(node)``; of the numbers that an ensemble encodes,
+        ``nengo.Probe(ens, "input", synapse=None)``. The last two count as never zero if
+        they are not probed; connections from neurons that are not probed are left out,
+        and listed.
+
+        References
+        ----------
+        .. [1] J. Yik et al., The NeuroBench framework for benchmarking neuromorphic
+           computing algorithms and systems, Nature Communications 16, 2025, 1545.
+
+        Examples
+        --------
+        >>> with nengo.Network(seed=0) as net:
+        ...     ensemble = nengo.Ensemble(10, 1, label="ens")
+        ...     output = nengo.Node(size_in=2, label="output")
+        ...     _ = nengo.Connection(
+        ...         ensemble.neurons, output, transform=np.ones((2, 10)))
+        ...     _ = nengo.Probe(ensemble.neurons)
+        >>> with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        ...     sim.run(0.1)
+        ...     activity = sim.activity()
+        >>> activity.spikes, activity.effective_acs, activity.dense
+        (65.0, 130.0, 2000.0)
+        """
+        return measure_activity(
+            self._parameters, self._histories, self.n_steps, start, inference_steps
         )
