@@ -18,6 +18,7 @@ ORDER = [
     "own_neuron_type",
     "save_and_freeze",
     "tensorboard_summaries",
+    "to_plain_nengo",
     "nir_exchange",
 ]
 

@@ -90,7 +90,9 @@ with nengo.Network(seed=0) as net:
 inputs, labels = patterns(300)
 targets = np.repeat(np.eye(3)[labels][:, None], N_STEPS, axis=1)
 path = Path(tempfile.mkdtemp()) / "classifier.nir"
-with nengo_dl.Simulator(net, dt=DT, minibatch_size=50, seed=0) as sim:
+with nengo_dl.Simulator(
+    net, dt=DT, minibatch_size=50, seed=0, progress_bar=False
+) as sim:
     sim.train(
         {channels: inputs},
         {scores: targets},
@@ -115,10 +117,11 @@ print(f"correct: {accuracy:.0%}")
 # solved. The network that is read needs nothing of the first one.
 
 copy, copy_inputs, copy_outputs = nengo_dl.from_nir(path)
-with nengo_dl.Simulator(copy, dt=DT, minibatch_size=50) as sim:
+with nengo_dl.Simulator(copy, dt=DT, minibatch_size=50, progress_bar=False) as sim:
     sim.run_steps(N_STEPS, input_feeds={copy_inputs["channels"]: tests})
     same = sim.data[copy_outputs["spikes"]] == trained_spikes
-    difference = np.abs(sim.data[copy_outputs["scores"]] - trained_scores).max()
+    read_scores = sim.data[copy_outputs["scores"]]
+difference = np.abs(read_scores - trained_scores).max()
 print(
     f"equal spikes: {same.mean():.2%}, scores differ by less than 1e-4:",
     difference < 1e-4,
@@ -160,19 +163,38 @@ foreign = nir.NIRGraph(
 )
 net, net_inputs, net_outputs = nengo_dl.from_nir(foreign, dt=DT)
 net_inputs["input"].output = lambda t: [np.sin(30 * t), np.cos(30 * t)]
-with nengo_dl.Simulator(net, dt=DT) as sim:
+with nengo_dl.Simulator(net, dt=DT, progress_bar=False) as sim:
     sim.run(0.3)
     raster = sim.data[net_outputs["output"]]
-    times = sim.trange()
 print(f"the recurrent network spikes {raster.sum():.0f} times")
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-axes[0].plot(np.arange(N_STEPS), trained_scores[0], lw=1.5)
-axes[0].set(xlabel="step", ylabel="score", title="one test item: three classes")
-for neuron in range(N):
-    when = times[raster[:, neuron] > 0]
-    axes[1].plot(when, np.full(len(when), neuron), "k|", ms=5)
-axes[1].set(xlabel="time (s)", ylabel="neuron", title="a recurrent NIR graph")
-fig.tight_layout()
-fig.savefig(args.output, dpi=120)
+# .. image:: ../images/nir_exchange.png
+#    :alt: Scores of three classes over time, of which the right one grows, in lines for
+#       the trained network and dots on them for the one that was read; and spikes of
+#       twenty neurons.
+#
+# .. literalinclude:: ../images/nir_exchange.txt
+#    :language: none
+
+steps = np.arange(1, N_STEPS + 1)
+colors = ("#4269d0", "#efb118", "#ff725c")
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+for number, color in enumerate(colors):
+    is_right = " (the right one)" if number == test_labels[0] else ""
+    label = f"class {number}{is_right}"
+    left.plot(steps, trained_scores[0, :, number], color=color, lw=1.5, label=label)
+    left.plot(steps[::3], read_scores[0, ::3, number], "o", color=color, ms=4)
+left.plot([], [], "o", color="#9aa0a6", ms=4, label="read from the file")
+left.set(xlabel="step", ylabel="score", title="a test item")
+left.legend(frameon=False, fontsize=8, loc="upper left")
+times = nengo_dl.spike_times(raster, DT)
+right.eventplot(times, colors="#22272e", lineoffsets=range(N), linelengths=0.7)
+right.set(xlabel="time (s)", ylabel="neuron", title="the recurrent graph")
+right.set_yticks(range(0, N, 5))
+for ax in (left, right):
+    ax.spines[["top", "right"]].set_visible(False)
+figure.savefig(args.output, dpi=110)
+print(f"picture: {args.output}")
+
+# sphinx_gallery_thumbnail_path = 'images/nir_exchange.png'
