@@ -1,15 +1,17 @@
 """Settings of Sphinx, which turns these pages into HTML and runs their examples."""
 
 import doctest
+import re
 import runpy
 import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "docs"))  # for example_order, inventories, mathml
+sys.path.insert(0, str(ROOT / "docs"))  # for its neighbours
 
 import inventories
+import notebooks
 
 project = "nengo_dl"
 author = "The nengo_dl developers"
@@ -106,3 +108,24 @@ sphinx_gallery_conf = {
         "%matplotlib inline"
     ),
 }
+
+
+def complete_gallery(app):
+    """Clean the notebooks, and describe the thumbnails as the pages do the pictures."""
+    notebooks.clean_all()
+    index = ROOT / "docs" / "examples" / "index.rst"
+    text = index.read_text(encoding="utf-8")
+    for script in (ROOT / "examples").glob("*.py"):
+        found = re.search(
+            rf"images/{script.stem}\.png\n#    :alt: (.+(?:\n#       .+)*)",
+            script.read_text(encoding="utf-8"),
+        )
+        alt = re.sub(r"\n# +", " ", found[1]) if found else "Without a picture"
+        place = f"sphx_glr_{script.stem}_thumb.png\n    :alt:\n"
+        text = text.replace(place, f"{place.rstrip()} {alt}\n")
+    index.write_text(text, encoding="utf-8")
+
+
+def setup(app):
+    # Sphinx-Gallery, which has the usual priority, comes before
+    app.connect("builder-inited", complete_gallery, priority=900)

@@ -4,15 +4,16 @@ import io
 import re
 import sys
 import time
+from types import SimpleNamespace
 
 import nengo
 import numpy as np
 import pytest
-from nengo.utils import progress as core
 from nengo.utils.progress import AutoProgressBar, Progress, ProgressTracker
 
 import nengo_dl
 from nengo_dl.support import progress as own
+from nengo_dl.support.notebook_progress import NotebookProgressBar
 from nengo_dl.support.progress import TextProgressBar, track
 
 
@@ -151,16 +152,83 @@ def test_simulators_leave_standard_output_as_it_was(terminal, monkeypatch):
     assert said[-5:] == [f"t = 0.00{n}" for n in range(1, 6)]
 
 
-def test_notebooks_show_the_bar_of_nengo(monkeypatch):
-    class Shell:
-        kernel = object()
+class Shell:
+    """IPython in the kernel of a notebook."""
 
+    kernel = object()
+
+
+def test_notebooks_get_a_bar_of_their_own(monkeypatch):
     monkeypatch.setattr(own, "get_ipython", Shell)
-    monkeypatch.setattr(core, "get_ipython", Shell)
-    monkeypatch.setattr(core, "display", lambda *shown, **how: None, raising=False)
-    monkeypatch.setattr(core, "check_ipy_version", lambda version: True)
     shown = track(True, "a", "b").progress_bar
     assert isinstance(shown, AutoProgressBar)
-    assert isinstance(shown.delegate, core.IPython5ProgressBar)
+    assert isinstance(shown.delegate, NotebookProgressBar)
     monkeypatch.setattr(own, "get_ipython", lambda: None)
     assert isinstance(track(True, "a", "b").progress_bar.delegate, TextProgressBar)
+
+
+class Cell:
+    """The output of a notebook's cell, as `IPython.display.display` changes it."""
+
+    def __init__(self):
+        self.outputs = []
+
+    def display(self, shown, raw, display_id):
+        assert raw and display_id
+        self.outputs.append([shown])
+        states = self.outputs[-1]
+        return SimpleNamespace(update=lambda shown, raw: states.append(shown))
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    cell = Cell()
+    monkeypatch.setattr(pytest.importorskip("IPython.display"), "display", cell.display)
+    return cell
+
+
+def test_notebook_bar_is_one_output_that_ends_as_a_line(cell, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    bar = NotebookProgressBar()
+    with Progress("Simulating <net>", "Simulation", 100) as progress:
+        bar.update(progress)
+        now[0] += 60  # of compiling
+        progress.step()
+        bar.update(progress)
+        now[0] += 1
+        progress.step(9)
+        bar.update(progress)
+    bar.update(progress)
+    (states,) = cell.outputs
+    assert [state["text/plain"] for state in states] == [
+        "Simulating <net> 0%",
+        "Simulating <net> 1%",
+        "Simulating <net> 10%, 0:00:10 left",
+        "Simulation finished in 0:01:01.",
+    ]
+    assert 'value="0.1000"' in states[2]["text/html"]
+    assert "&lt;net&gt;" in states[2]["text/html"]
+    assert "<progress" not in states[-1]["text/html"]
+    assert not any("<script" in state["text/html"] for state in states)
+
+
+def test_notebook_bar_says_what_failed(cell):
+    bar = NotebookProgressBar()
+    with pytest.raises(ZeroDivisionError), Progress("Building", "Build") as progress:
+        bar.update(progress)
+        _ = 1 / 0
+    bar.update(progress)
+    (states,) = cell.outputs
+    assert "value" not in states[0]["text/html"]  # moves to and fro
+    assert states[-1]["text/plain"] == "Building ended after 0:00:00."
+
+
+def test_simulator_in_a_notebook_has_one_output_for_each_run(cell):
+    with nengo.Network(seed=0) as net:
+        nengo.Probe(nengo.Node(lambda t: t))
+    with nengo_dl.Simulator(net, progress_bar=NotebookProgressBar()) as sim:
+        sim.run_steps(5, progress_bar=NotebookProgressBar())
+    build, run = cell.outputs
+    assert build[-1]["text/plain"].startswith("Build finished in")
+    assert run[-1]["text/plain"].startswith("Simulation finished in")

@@ -2,7 +2,7 @@
 
 Nengo's own machinery decides when a bar is drawn (`nengo.utils.progress`); this module
 adds a bar drawn by progressbar2, and accepts whatever Nengo's simulator accepts. In
-notebooks, Nengo's own bar shows it as HTML.
+notebooks, `nengo_dl.support.notebook_progress` shows it as HTML.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import shutil
 import sys
 import threading
-import time
 from typing import Any, TextIO
 
 import progressbar
@@ -26,6 +25,9 @@ from nengo.utils.progress import (
     ProgressTracker,
     get_default_progressbar,
 )
+
+from nengo_dl.support.notebook_progress import NotebookProgressBar
+from nengo_dl.support.remaining import Remaining, clock
 
 __all__ = ["TextProgressBar", "is_silent", "track"]
 
@@ -96,8 +98,7 @@ class TextProgressBar(ProgressBar):
         self._above: _Above | None = None
         self._name = progressbar.FormatCustomText("%(name)s ", {"name": ""})
         self._left = progressbar.FormatCustomText(" %(left)s", {"left": ""})
-        # when the first steps were done, which may have had to wait for a compiler
-        self._start: tuple[float, int] | None = None
+        self._remaining = Remaining()
 
     def update(self, progress: Progress) -> None:
         """Draw the state of a stage; each new stage begins a line of its own."""
@@ -107,7 +108,8 @@ class TextProgressBar(ProgressBar):
     def _update(self, progress: Progress) -> None:
         if progress is not self._shown:
             self._end_line()
-            self._shown, self._start = progress, None
+            self._shown = progress
+            self._remaining.begin()
             self._describe(progress)
             self._bar = self._new_bar(progress)
             self._bar.start()
@@ -150,14 +152,9 @@ class TextProgressBar(ProgressBar):
 
     def _time(self, progress: Progress) -> str:
         if progress.finished or progress.max_steps is None:
-            return f"Time {_clock(progress.elapsed_seconds())}"
-        now = time.time(), progress.n_steps
-        if self._start is None and progress.n_steps:
-            self._start = now
-        if self._start is None or now[1] == self._start[1]:
-            return "ETA -:--:--"
-        rate = (now[0] - self._start[0]) / (now[1] - self._start[1])
-        return f"ETA {_clock(rate * (progress.max_steps - now[1]))}"
+            return f"Time {clock(progress.elapsed_seconds())}"
+        seconds = self._remaining.seconds(progress)
+        return "ETA -:--:--" if seconds is None else f"ETA {clock(seconds)}"
 
     def _new_bar(self, progress: Progress) -> progressbar.ProgressBar:
         if progress.max_steps is None:
@@ -175,12 +172,6 @@ class TextProgressBar(ProgressBar):
             # their codes would count as characters of the line
             enable_colors=False,
         )
-
-
-def _clock(seconds: float) -> str:
-    """Return a length of time as hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def _in_notebook() -> bool:
@@ -233,6 +224,7 @@ def _to_bar(progress_bar: bool | ProgressBar | None) -> ProgressBar:
             )
         return progress_bar
     configured = rc["progress"]["progress_bar"].lower()
-    if configured in ("auto", "true", "1", "yes", "on") and not _in_notebook():
-        return AutoProgressBar(TextProgressBar())
+    if configured in ("auto", "true", "1", "yes", "on"):
+        bar = NotebookProgressBar() if _in_notebook() else TextProgressBar()
+        return AutoProgressBar(bar)
     return get_default_progressbar()
