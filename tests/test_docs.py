@@ -190,6 +190,24 @@ def test_index_describes_each_page_once():
     )
 
 
+def files_of_the_map():
+    """The files of the package that the map in CONTRIBUTING.rst names."""
+    text = (ROOT / "CONTRIBUTING.rst").read_text(encoding="utf-8")
+    section = re.search(
+        r"^Where to look\n-+\n(.+?)^Documentation\n-", text, re.M | re.S
+    )
+    return sorted(set(re.findall(r"``([\w./]+(?:/|\.\w+))``", section[1])))
+
+
+def test_map_for_contributors_names_files():
+    assert len(files_of_the_map()) > 30
+
+
+@pytest.mark.parametrize("name", files_of_the_map())
+def test_file_of_the_map_exists(name):
+    assert (ROOT / "nengo_dl" / name).exists() or (ROOT / name).exists()
+
+
 def architecture_files():
     """The files of the package that the page on the architecture names."""
     page = (DOCS / "architecture.rst").read_text(encoding="utf-8")
