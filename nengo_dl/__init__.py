@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from nengo_dl.program.pool import programs
     from nengo_dl.simulator import Simulator
+    from nengo_dl.sweeps.items import run_items
     from nengo_dl.sweeps.running import sweep
     from nengo_dl.synapses import Delay
     from nengo_dl.tensor_node import TensorNode
@@ -68,6 +69,7 @@ __all__ = [
     "objectives",
     "programs",
     "reshaped",
+    "run_items",
     "spike_times",
     "sweep",
     "tensor_layer",
@@ -98,6 +100,7 @@ _MODULES = {
     "get_setting": "config",
     "programs": "program.pool",
     "reshaped": "layers",
+    "run_items": "sweeps.items",
     "spike_times": "events",
     "sweep": "sweeps.running",
     "tensor_layer": "layers",

@@ -50,6 +50,8 @@ def _seed(item):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     _seed(item)
+    if item.get_closest_marker("gpu") and not tf.config.list_physical_devices("GPU"):
+        pytest.skip("TensorFlow sees no GPU")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -22,6 +22,7 @@ from nengo_dl.benchmarks.arguments import (
     parse_case,
     parse_neurons,
 )
+from nengo_dl.benchmarks.devices import add_devices
 from nengo_dl.benchmarks.measure import (
     CORE,
     NENGO_DL,
@@ -95,6 +96,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_training(commands)
     add_command(commands)
     add_pool(commands)
+    add_devices(commands)
     commands.add_parser("list", help="list the standard networks").set_defaults(
         run=_list
     )

@@ -13,6 +13,7 @@ from nengo.exceptions import SimulationError, ValidationError
 from nengo.utils.numpy import is_number
 
 from nengo_dl.distribution.cluster import Cluster, check_port
+from nengo_dl.support.gpus import let_memory_grow
 
 __all__ = ["Workers", "is_first_process"]
 
@@ -340,6 +341,7 @@ def _connect(cluster: Cluster) -> Any:
             attr="addresses",
         )
     check_port(cluster.addresses[cluster.rank])
+    let_memory_grow()
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",

@@ -34,6 +34,7 @@ from nengo_dl.support.arguments import check_seed
 from nengo_dl.support.errors import ErrorsOf, errors_of_self
 from nengo_dl.support.forks import PROCESS, check_not_forked, tensorflow_runs
 from nengo_dl.support.garbage import rare_collections
+from nengo_dl.support.gpus import let_memory_grow
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.occupation import Occupation
 from nengo_dl.support.progress import track
@@ -101,6 +102,7 @@ class SimulatorBase(OldNames):
         check_not_forked()
         self._occupation = Occupation()
         check_surroundings("make a simulator")
+        let_memory_grow()
         options = check_options(
             network,
             dt,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from nengo_dl.simulator.parameters import ParametersFace
+from nengo_dl.simulator.dividing import DividingFace
 from nengo_dl.simulator.reports import ReportsFace
 from nengo_dl.simulator.resetting import ResettingFace
-from nengo_dl.simulator.running import RunningFace
 
 __all__ = ["Simulator"]
 
 
-class Simulator(RunningFace, ResettingFace, ParametersFace, ReportsFace):
+class Simulator(DividingFace, ResettingFace, ReportsFace):
     """Simulate a network with TensorFlow; a drop-in for `nengo.Simulator`.
 
     Parameters

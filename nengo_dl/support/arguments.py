@@ -71,6 +71,14 @@ def check_device(device: str | None) -> str | None:
     """
     if device is None:
         return None
+    if isinstance(device, list | tuple):
+        raise ValidationError(
+            f"A simulator has one device (got {len(device)}). For training on several, "
+            "start a process for each, with nengo_dl.Workers() in the script: "
+            "python -m nengo_dl.launch --workers "
+            f"{len(device)} script.py; for many items, see nengo_dl.run_items",
+            attr="device",
+        )
     existing = [found.name for found in tf.config.list_logical_devices()]
     short = [name.replace("/device:", "/") for name in existing]
     wanted = str(device).lower().replace("/device:", "/")

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -266,6 +267,8 @@ def _outcome_of(result: Callable[[], Outcome]) -> Outcome:
 def _begin(counter: Any, n_workers: int) -> None:
     """Let a new process have its share of the cores, and leave Ctrl-C to the first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # of several processes, one keeps decoders that Nengo has solved for
+    warnings.filterwarnings("ignore", message="Decoder cache could not acquire lock")
     if not hasattr(os, "sched_setaffinity"):  # not on all systems
         return
     with counter.get_lock():
