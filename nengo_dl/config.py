@@ -94,6 +94,12 @@ def configure_settings(**settings: Any) -> None:
     surrogate : Surrogate or str or callable or None
         Train spiking ensembles with spikes, and this derivative in place of that of a
         spike; see `Surrogate`. None: with their rates.
+    zero_bias : float or None
+        Of ensembles that stand for activation functions, as those of
+        `nengo_dl.Converter`: the bias that belongs to an input of zero. Their gains are
+        no parameters then, but say which rate stands for an activation of 1:
+        `Simulator.load_params` keeps them, and multiplies biases, so that files can be
+        loaded that were saved with other rates.
     keep_history : bool or None
         Whether a Probe keeps the values of all time steps (None: True), or only the one
         of the last step. In training, an objective then sees just the last step.

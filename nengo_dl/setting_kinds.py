@@ -172,6 +172,16 @@ def _check_smoothing(value: Any) -> float | None:
     return float(value)
 
 
+def _check_zero_bias(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not is_number(value) or isinstance(value, bool) or not np.isfinite(value):
+        raise ValidationError(
+            f"Must be a number, or None (got {value!r})", attr="zero_bias"
+        )
+    return float(value)
+
+
 def _check_surrogate(value: Any) -> Surrogate | None:
     if value is None or isinstance(value, Surrogate):
         return value
@@ -273,6 +283,7 @@ KINDS: dict[str, Kind] = {
     ),
     "lif_smoothing": Kind((nengo.Ensemble,), _check_smoothing),
     "surrogate": Kind((nengo.Ensemble,), _check_surrogate),
+    "zero_bias": Kind((nengo.Ensemble,), _check_zero_bias),
     "keep_history": Kind((nengo.Probe,), _flag("keep_history")),
     "sparse_events": Kind((nengo.Probe,), _flag("sparse_events")),
     "planner": Kind((nengo.Network,), _check_planner),

@@ -282,6 +282,7 @@ def test_settings_outside_of_a_network_raise():
     [
         ("trainable", "yes", "True, False or None"),
         ("lif_smoothing", -1, "positive number"),
+        ("zero_bias", "half", "Must be a number, or None"),
         ("lif_smoothing", True, "positive number"),
         ("surrogate", "foo", "one of fast_sigmoid"),
         ("surrogate", 3, "one of"),

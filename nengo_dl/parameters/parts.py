@@ -11,6 +11,7 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.ir import n_values
+from nengo_dl.config import Settings
 from nengo_dl.parameters.file.header import Form
 from nengo_dl.parameters.file.messages import shown
 from nengo_dl.parameters.places import Place, Places
@@ -116,6 +117,34 @@ class Parameters(_Placed):
     def places(self) -> Mapping[str, Place]:
         """Return the places of parameters by name."""
         return self._places.parameters
+
+    def load(self, arrays: Mapping[str, np.ndarray], item: int | None = None) -> None:
+        """Replace values; ensembles that stand for activation functions keep gains."""
+        super().load(self._in_own_units(arrays), item)
+
+    def _in_own_units(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return values for the gains that such ensembles have here."""
+        found, values = dict(arrays), self._places.values
+        settings = Settings(values.model.toplevel)
+        for name, place in self.places().items():
+            if place.signal is not None or name not in found:
+                continue
+            own, theirs = values.gain(place.obj), found[name]
+            zero = settings.value(place.obj, "zero_bias")
+            if zero is None or own is None or np.array_equal(own, theirs):
+                continue
+            ratio = own / theirs
+            stem = name.removesuffix(".gain")
+            # gains of 1 are those of rates, which need no bias for an input of zero
+            before = 0.0 if np.all(theirs == 1) else zero
+            found[name] = own
+            if f"{stem}.bias" in found:
+                biases = found[f"{stem}.bias"]
+                found[f"{stem}.bias"] = zero + ratio * (biases - before)
+            encoders = f"{stem}.scaled_encoders"
+            if encoders in found:
+                found[encoders] = ratio[:, None] * found[encoders]
+        return found
 
 
 class State(_Placed):

@@ -103,3 +103,38 @@ def test_layer_that_loads_weights_when_it_is_built(features):
         found = sim.predict(np.tile(images[:50], (1, 2, 1)))[net.probes[1]]
     expected = features().predict(images[:50].reshape(-1, 8, 8, 1), verbose=0)
     np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["layer", "node"])
+def test_neurons_are_trained_behind_a_fixed_model(features, how):
+    """The model stays as it was trained in Keras; what reads its features learns."""
+    images, labels, test_images, test_labels = digits()
+    model = features()
+    before = model.get_weights()
+    model.trainable = how != "layer"
+    net, body = network(
+        lambda: nengo_dl.TensorNode(model, shape_in=(8, 8, 1), pass_time=False)
+    )
+    if how == "node":
+        net.config[body].trainable = False
+    with nengo_dl.Simulator(net, minibatch_size=50, seed=0, progress_bar=False) as sim:
+        # encoders do nothing in connections to neurons
+        trained = {tuple(w.shape) for w in sim.keras_model.trainable_weights}
+        assert trained == {(50, 32), (50,), (10, 50), (50, 1)}
+        sim.compile(
+            tf.optimizers.Adam(2e-3),
+            {"out": tf.losses.SparseCategoricalCrossentropy(from_logits=True)},
+            metrics={"out": ["accuracy"]},
+        )
+        history = sim.fit({"image": images}, {"out": labels}, epochs=4, verbose=0)
+        found = sim.evaluate({"image": test_images}, {"out": test_labels}, rates=True)
+        shown = sim.predict({"image": test_images}, rates=True)[net.probes[1]]
+        sim.freeze_params(net)
+    assert history.history["out_accuracy"][0] < 0.7 < found["out_accuracy"]
+    np.testing.assert_allclose(
+        shown[:, 0],
+        model.predict(test_images.reshape(-1, 8, 8, 1), verbose=0),
+        atol=1e-5,
+    )
+    for now, then in zip(body.tensor_func.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)

@@ -63,7 +63,9 @@ class NetworkMaker:
         self.entries: dict[Call, LayerReport] = {}
         self._one: nengo.Node | None = None
         configure_settings(
-            trainable=None, inference_only=options.inference_only or None
+            trainable=None,
+            inference_only=options.inference_only or None,
+            zero_bias=None,
         )
         net.config[nengo.Ensemble].trainable = False  # encoders, which nothing uses
         net.config[nengo.Connection].synapse = None
@@ -114,6 +116,7 @@ class NetworkMaker:
         )
         if not trains(call):
             self.net.config[ensemble.neurons].trainable = False
+        self.net.config[ensemble].zero_bias = drive.offset
         entry = self.note(call, "Ensemble")
         entry.n_neurons += size
         entry.neurons = type(drive.neurons).__name__
