@@ -154,6 +154,34 @@ def test_callbacks_are_called_as_keras_calls_them():
     assert ours.params == theirs.params
 
 
+def test_evaluate_and_predict_call_callbacks_as_keras_does():
+    calls = []
+
+    def recorder():
+        calls.append([])
+        found, callback = calls[-1], keras.callbacks.Callback()
+        for kind in ("test", "predict"):
+            for name in ("begin", "batch_begin", "batch_end", "end"):
+                name = f"on_{kind}_{name}"
+                setattr(
+                    callback,
+                    name,
+                    lambda *args, n=name, **logs: found.append((n, *args[:-1])),
+                )
+        return [callback]
+
+    model = keras_model()
+    model.compile("sgd", "mse")
+    model.evaluate(X, Y, MINIBATCH, verbose=0, callbacks=recorder())
+    model.predict(X, MINIBATCH, verbose=0, callbacks=recorder())
+    with simulator(network()) as sim:
+        sim.compile("sgd", "mse")
+        sim.evaluate(X, Y, callbacks=recorder())
+        sim.predict(X, callbacks=recorder())
+    assert [len(found) for found in calls] == [12, 12, 12, 12]
+    assert calls[:2] == calls[2:]
+
+
 def test_evaluate_predict_and_single_minibatches_give_what_they_give_in_keras():
     net, model = network(), keras_model()
     compiled = {"loss": "mse", "metrics": ["mae"]}
