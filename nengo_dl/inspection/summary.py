@@ -7,16 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import nengo
 import numpy as np
 from nengo.builder import Model
-from nengo.builder.operator import Operator, SimPyFunc
-from nengo.builder.processes import SimProcess
 
 from nengo_dl.compiler.ir import Group
-from nengo_dl.compiler.labels import ObjectNames
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.execution.session import Session
+from nengo_dl.inspection.obstacles import python_in_steps
 from nengo_dl.parameters.places import Places
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.support.tables import Table, format_bytes
@@ -271,39 +268,12 @@ def obstacles(session: Session, model: Model, values: ParameterValues) -> list[s
     found = []
     if not session.placement.uses_xla:
         found.append("jit_compile=False turns compilation off")
-    names = ObjectNames(model, values.parameters)
-    nodes = {}
-    for node in [] if model.toplevel is None else model.toplevel.all_nodes:
-        for signal in (model.sig[node].get("in"), model.sig[node].get("out")):
-            if signal is not None:
-                nodes[signal] = node
-    for bound in session.step.layout.groups:
-        group = bound.group
-        for op in group.ops if group.is_callback else ():
-            found.append(_reason(op, nodes, names))
-    return list(dict.fromkeys(found))
+    groups = [bound.group for bound in session.step.layout.groups]
+    return [*found, *python_in_steps(model, values.parameters, groups)]
 
 
 def _is_tensor_node(group: Group) -> bool:
     return isinstance(group.ops[0], SimTensorNode)
-
-
-def _reason(op: Operator, nodes: dict[Any, nengo.Node], names: ObjectNames) -> str:
-    """Say which object an operator belongs to, and what it does in Python."""
-    for signal in op.all_signals:
-        if isinstance(op, SimPyFunc) and signal in nodes:
-            owner = ".".join(names.path_of(nodes[signal]))
-            return f"Node '{owner}' calls Python in each step"
-    owner = ".".join(names.path(op)) or str(op)
-    if isinstance(op, SimPyFunc):
-        return f"the function of '{owner}' is called in each step"
-    if isinstance(op, SimTensorNode):
-        return f"XLA cannot compile the code of TensorNode '{owner}'"
-    subject = getattr(op, "neurons", None)
-    if subject is None and isinstance(op, SimProcess):
-        subject = op.process
-    name = type(op if subject is None else subject).__name__
-    return f"{name} of '{owner}' runs in Python in each step"
 
 
 def _notes(session: Session) -> list[str]:
