@@ -35,6 +35,7 @@ LAYERS = (
     {"training"},
     {"parameters", "callbacks"},
     {"inspection"},
+    {"exporting"},
     {"simulator"},
     {"interchange", "sweeps"},
     {""},

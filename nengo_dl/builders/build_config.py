@@ -85,6 +85,9 @@ class BuildConfig:
         TensorFlow device of these variables.
     processor : str
         Kind of processor that runs the kernels, ``"CPU"`` or ``"GPU"``.
+    portable : bool
+        Whether the kernels are for other runtimes than TensorFlow with XLA: these have
+        fast routines for what XLA is better given in pieces.
 
     Examples
     --------
@@ -101,3 +104,4 @@ class BuildConfig:
     shared_parameters: bool = False
     device: str | None = None
     processor: str = "CPU"
+    portable: bool = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from nengo_dl.simulator.dividing import DividingFace
+from nengo_dl.simulator.exporting import ExportingFace
 from nengo_dl.simulator.reports import ReportsFace
 from nengo_dl.simulator.resetting import ResettingFace
 
 __all__ = ["Simulator"]
 
 
-class Simulator(DividingFace, ResettingFace, ReportsFace):
+class Simulator(DividingFace, ResettingFace, ExportingFace, ReportsFace):
     """Simulate a network with TensorFlow; a drop-in for `nengo.Simulator`.
 
     Parameters

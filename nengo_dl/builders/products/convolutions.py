@@ -96,10 +96,14 @@ class ConvIncBuilder(_ConvBuilder):
         n_channels = ops[0].W.shape[-2]
         n_taps = prod(self.conv.kernel_size) * n_channels
         self._apply = self._per_group
+        # derivatives of what is fused are slow, and so is that in other runtimes (which
+        # have no routine in double precision, though)
+        is_portable = config.portable and config.dtype == np.float32
+        prefers_routine = config.training is not None or is_portable
         if not len(ops) == self.conv.groups == 1:
             if n_taps <= 2 * tuning.MOST_FUSED_TAPS:
                 self._apply = self._fused
-        elif config.training is None:  # derivatives of what is fused are slow
+        elif not prefers_routine:
             if self.conv.n_filters < tuning.FEWEST_PATCH_FILTERS:
                 if n_taps <= tuning.MOST_FUSED_TAPS:
                     self._apply = self._fused

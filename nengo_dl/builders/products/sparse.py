@@ -101,6 +101,7 @@ class SparseDotIncBuilder(OpBuilder):
             and size <= self.EVENT_ELEMENTS * self.n_entries
             # many small kernels one after the other do not suit GPUs
             and config.processor == "CPU"
+            and not config.portable
         )
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Simulated networks as files that other runtimes read, and run without Nengo."""
