@@ -20,6 +20,7 @@ ORDER = [
     "tensorboard_summaries",
     "to_plain_nengo",
     "nir_exchange",
+    "export_onnx",
 ]
 
 
