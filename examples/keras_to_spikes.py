@@ -45,7 +45,7 @@ args = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 N_STEPS = 40  # for which an image is shown to spiking neurons, of 1 ms each
 RATE = 1000  # Hz of the strongest activations of each layer
-N_TRAINING_STEPS = 12  # of an image while the spiking network is trained
+N_TRAINING_STEPS = 15  # of an image while the spiking network is trained
 if args.dataset == "digits":
     N_EPOCHS, MINIBATCH, N_SPIKING_EPOCHS = 20, 50, 3
     FIRST = {"filters": 32, "kernel_size": 3}
@@ -200,7 +200,7 @@ with nengo_dl.Simulator(
     spiking.net, minibatch_size=MINIBATCH, seed=args.seed, progress_bar=False
 ) as sim:
     results["converted"] = run_test_images(sim)
-    n_images = min(len(train[0]) // MINIBATCH * MINIBATCH, 5000)
+    n_images = min(len(train[0]) // MINIBATCH * MINIBATCH, 20000)
     n_updates = N_SPIKING_EPOCHS * n_images // MINIBATCH
     sim.train(
         {node: held(train[0][:n_images], N_TRAINING_STEPS)},
