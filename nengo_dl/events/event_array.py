@@ -54,7 +54,7 @@ class EventArray(NDArrayOperatorsMixin):
     ...     data = sim.data[spikes]
     >>> data.shape, type(data[20:30]).__name__, data[20:30].shape
     ((100, 50), 'ndarray', (10, 50))
-    >>> data.n_events == np.count_nonzero(data.toarray())
+    >>> bool(data.n_events == np.count_nonzero(data.toarray()))
     True
     """
 

@@ -257,7 +257,7 @@ def test_closed_simulator(tmp_path):
         ({"path": 3}, "path: Must be a string or a path; got int"),
         ({"path": ""}, "path: Must be the name of a file or folder; got ''"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: value[:40] if isinstance(value, str) else "-".join(value),
 )
 def test_wrong_argument(arguments, message, tmp_path):
     sim = simulated("integrator").sim
