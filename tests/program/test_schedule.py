@@ -1,5 +1,7 @@
 """Which parts of a network are computed once, for all steps together, or in turn."""
 
+import gc
+
 import keras
 import nengo
 import numpy as np
@@ -170,11 +172,16 @@ def test_kept_products_do_not_change_what_is_learned(how, monkeypatch):
             nengo_dl.configure_settings(surrogate=how)
         if not keeps:
             monkeypatch.setattr(stage_runs._Run, "_product", lambda *_: None)
+        # equal networks would share what was compiled
+        nengo_dl.programs.clear()
+        gc.collect()
         x = np.random.RandomState(0).uniform(-1, 1, size=(4, 20, 2))
         with nengo_dl.Simulator(
             net, minibatch_size=2, dtype="float64", progress_bar=False
         ) as sim:
             losses = sim.train(x, x, keras.optimizers.SGD(0.01), n_epochs=2).loss
             found.append([losses, *(v.numpy() for v in sim.trainable_variables)])
+        del sim, net
+        assert nengo_dl.programs.hits == 0
     for a, b in zip(*found, strict=True):
         assert np.allclose(a, b, rtol=1e-9, atol=1e-12)
