@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nengo_dl.inspection.energy import ENERGY_COSTS, EnergyCosts, EnergyEstimate
+from nengo_dl.support.plots import new_figure
 from nengo_dl.support.tables import Table, format_bytes
 
 __all__ = ["Activity", "Operations"]
@@ -255,15 +256,12 @@ class Activity:
             If Matplotlib is not installed.
         """
         if ax is None:
-            try:
-                from matplotlib.figure import Figure
-            except ImportError as error:
-                raise ImportError(
-                    "Plots need Matplotlib (pip install matplotlib); the same numbers "
-                    "are in the table, print(activity)"
-                ) from error
-            size = (_WIDTH, _REST + _BAR * len(self.operations))
-            ax = Figure(figsize=size, layout="constrained").subplots()
+            figure = new_figure(
+                "the same numbers are in the table, print(activity)",
+                figsize=(_WIDTH, _REST + _BAR * len(self.operations)),
+                layout="constrained",
+            )
+            ax = figure.add_subplot()
         names = [entry.name for entry in self.operations]
         places = range(len(names))
         macs = [entry.effective_macs for entry in self.operations]

@@ -10,6 +10,7 @@ from typing import Any
 import nengo
 import numpy as np
 
+from nengo_dl.support.plots import new_figure
 from nengo_dl.support.tables import Table
 
 __all__ = ["EnsembleRates", "SpikeRates"]
@@ -165,17 +166,14 @@ class SpikeRates(Sequence):
         ImportError
             If Matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "Plots need Matplotlib (pip install matplotlib); the same numbers are "
-                "in the table, print(rates)"
-            ) from error
         n_columns = min(len(self), _MOST_COLUMNS)
         n_rows = -(-len(self) // n_columns)
         size = (_PANEL[0] * n_columns, _PANEL[1] * n_rows)
-        figure = plt.figure(figsize=size, layout="constrained")
+        figure = new_figure(
+            "the same numbers are in the table, print(rates)",
+            figsize=size,
+            layout="constrained",
+        )
         panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
         for panel, entry in zip(panels, self.ensembles):
             _draw(panel, entry, n_bins)

@@ -8,6 +8,7 @@ from typing import Any
 import nengo
 import numpy as np
 
+from nengo_dl.support.plots import new_figure
 from nengo_dl.support.tables import Table, aligned
 
 __all__ = ["TrainingHistory"]
@@ -118,14 +119,8 @@ class TrainingHistory:
             If Matplotlib is not installed.
         """
         if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError(
-                    "Plots need Matplotlib (pip install matplotlib); the same numbers "
-                    "are in the table, print(history)"
-                ) from error
-            ax = plt.figure().add_subplot()
+            figure = new_figure("the same numbers are in the table, print(history)")
+            ax = figure.add_subplot()
         for name in self.history if names is None else names:
             values = self.history[name]
             ax.plot(np.arange(1, len(values) + 1), values, label=name)

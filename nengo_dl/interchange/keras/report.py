@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nengo_dl.support.plots import new_figure
 from nengo_dl.support.tables import Table
 
 __all__ = ["ConversionReport", "LayerReport"]
@@ -169,17 +170,14 @@ class ConversionReport(Sequence):
         ImportError
             If Matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-            from matplotlib.patches import Patch
-        except ImportError as error:
-            raise ImportError(
-                "Plots need Matplotlib (pip install matplotlib); the same is in the "
-                "table, print(report)"
-            ) from error
         n = len(self)
-        size = (8, 1.2 + 0.22 * n)
-        axes = plt.figure(figsize=size, layout="constrained").add_subplot()
+        axes = new_figure(
+            "the same is in the table, print(report)",
+            figsize=(8, 1.2 + 0.22 * n),
+            layout="constrained",
+        ).add_subplot()
+        from matplotlib.patches import Patch
+
         largest = max([1, *(entry.n_neurons for entry in self.layers)])
         for place, entry in enumerate(self.layers):
             colour = _COLOURS[_outcome(entry)]
