@@ -31,7 +31,7 @@ from nengo_dl.exporting.step_function import (
 )
 from nengo_dl.inspection.obstacles import python_in_steps
 
-__all__ = ["ExportedNetwork"]
+__all__ = ["ExportedNetwork", "trace"]
 
 #: What the state is called: with numbers, and the number of steps.
 _STATE, _COUNT = "state", "state_n_steps"
@@ -188,23 +188,34 @@ class ExportedNetwork:
             If code of the user calls Python.
         """
         literals = [variable.numpy() for variable in self.constants]
-        traced = trace(
+        return trace(
             lambda values: self.functions.step(self.one_step(literals), values),
             self.functions.step_specs(),
         )
-        check_graph(traced)
-        return traced
 
 
 def trace(
-    function: Callable[[dict[str, tf.Tensor]], Any], specs: Mapping[str, tf.TensorSpec]
+    function: Callable[[dict[str, tf.Tensor]], Any],
+    specs: Mapping[str, tf.TensorSpec],
+    jit_compile: bool = False,
 ) -> Any:
-    """Return a concrete function of named tensors."""
-    traced = tf.function(lambda **values: function(values), autograph=False)
-    return traced.get_concrete_function(**specs)
+    """Return a concrete function of named tensors, without calls of Python.
+
+    Raises
+    ------
+    ValidationError
+        If code of the user calls Python.
+    """
+    traced = tf.function(
+        lambda **values: function(values),
+        autograph=False,
+        jit_compile=jit_compile or None,
+    ).get_concrete_function(**specs)
+    _check_graph(traced)
+    return traced
 
 
-def check_graph(traced: Any) -> None:
+def _check_graph(traced: Any) -> None:
     """Raise if a graph calls Python."""
     definition = traced.graph.as_graph_def()
     nodes = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from nengo_dl.exporting.network import ExportedNetwork, check_graph
-from nengo_dl.exporting.step_function import Functions, OneStep
+from nengo_dl.exporting.network import ExportedNetwork, trace
+from nengo_dl.exporting.step_function import Functions
 
 __all__ = ["make_module", "quiet_tensorflow", "save_module", "write_saved_model"]
 
@@ -100,8 +101,7 @@ def make_module(
     }
     for name in names:
         body, specs = bodies[name]
-        traced = _trace(body, make_step, specs, jit_compile)
-        check_graph(traced)
+        traced = trace(functools.partial(_call, body, make_step), specs, jit_compile)
         # variables are saved only with the objects that hold them
         module.captured.extend(traced.graph.variables)
         setattr(module, f"_{name}", traced)
@@ -110,18 +110,8 @@ def make_module(
     return module
 
 
-def _trace(
-    body: Any,
-    make_step: Any,
-    specs: Mapping[str, tf.TensorSpec],
-    jit_compile: bool,
-) -> Any:
-    @tf.function(autograph=False, jit_compile=jit_compile or None)
-    def call(**values: tf.Tensor) -> Any:
-        one_step: OneStep = make_step()
-        return body(one_step, values)
-
-    return call.get_concrete_function(**specs)
+def _call(body: Any, make_step: Any, values: Mapping[str, tf.Tensor]) -> Any:
+    return body(make_step(), values)
 
 
 def _simulation(functions: Functions, run: Any, initial: Mapping[str, Any]) -> Any:
