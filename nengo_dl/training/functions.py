@@ -269,16 +269,11 @@ class TrainingFunctions:
                     **measured,
                     "shown": shown if computation.shows else [],
                 }
-            totals: list[tf.Tensor] = []
-
-            def add(losses):
-                totals.append(tf.add_n(losses))
-                return totals[0]
-
             state, losses, measured, gradients, seen = differentiate(
-                computation, forward, state, pieces, compared, variables, add
+                computation, forward, state, pieces, compared, variables, tf.add_n
             )
-            fine, ok = update(totals[0], gradients, jit, computation.reached)
+            total = tf.add_n(losses)
+            fine, ok = update(total, gradients, jit, computation.reached)
             update.parameters.follow(seen)
             return {
                 "state": state,
