@@ -1,4 +1,4 @@
-"""The processes that train together, and the one operation between them: a sum."""
+"""The processes that work together, and the one operation between them: a sum."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def is_first_process() -> bool:
 
 
 class Workers:
-    """The processes that train a network together, each on a part of the data.
+    """The processes that train or evaluate a network together, each on some items.
 
     Make it before anything else that uses TensorFlow, in each of the processes, and
-    pass it to ``sim.train`` or ``sim.fit``. All processes run the same script:
+    pass it to ``sim.train``, ``sim.fit``, ``sim.evaluate``, ``sim.predict`` or
+    ``sim.loss``. All processes run the same script:
 
     .. code-block:: python
 
@@ -315,8 +316,8 @@ class Workers:
         if isinstance(error, tf.errors.DeadlineExceededError):
             return (
                 f"{who} did not answer worker {self.rank} for {self.timeout:g} seconds "
-                "(see timeout of nengo_dl.Workers). All workers must train in the same "
-                "order; one may have raised an error, or not have been started"
+                "(see timeout of nengo_dl.Workers). All workers must make the "
+                "same calls in the same order; one may have raised an error, or not have been started"
             )
         reason = next(
             (line for line in text.splitlines() if "aborted by" in line),

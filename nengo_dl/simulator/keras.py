@@ -12,6 +12,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl.simulator.base import doing
 from nengo_dl.simulator.training import TrainingFace
 from nengo_dl.support.errors import errors_of_self
+from nengo_dl.training.keras_data import validation_of
 from nengo_dl.training.keras_face import KerasTraining
 from nengo_dl.training.keras_model import SimulatorModel
 
@@ -215,19 +216,6 @@ class KerasFace(TrainingFace):
         face = self._keras
         face.check_batch_size(batch_size)
         face.check_batch_size(validation_batch_size, "validation_batch_size")
-        validation = None
-        if validation_data is not None:
-            validation = (
-                validation_data
-                if isinstance(validation_data, (tuple, list))
-                else (validation_data, None)
-            )
-            if not 1 <= len(validation) <= 3:
-                raise ValidationError(
-                    "Must be (x, y) or (x, y, sample_weight), or an iterable of such "
-                    f"minibatches (got {len(validation)} values)",
-                    attr="validation_data",
-                )
         return face.fit(
             x,
             y,
@@ -236,7 +224,7 @@ class KerasFace(TrainingFace):
             initial_epoch=initial_epoch,
             verbose=verbose,
             callbacks=callbacks,
-            validation=validation,
+            validation=validation_of(validation_data),
             validation_split=validation_split,
             validation_freq=validation_freq,
             validation_steps=validation_steps,
@@ -264,6 +252,7 @@ class KerasFace(TrainingFace):
         n_steps: int | None = None,
         stateful: bool = False,
         rates: bool | None = None,
+        workers: Any = None,
     ) -> dict[str, float]:
         """Measure loss and metrics, as the network is simulated (with spikes).
 
@@ -280,6 +269,9 @@ class KerasFace(TrainingFace):
             Whether spiking neurons show the rates that training uses, or spikes. By
             default, rates for data of one time step, in which spikes would say nothing
             (a message says so), else spikes.
+        workers : Workers, optional
+            Processes that evaluate together, each its items; all return the means over
+            all items. Parameters and callbacks are those of the first one.
 
         Returns
         -------
@@ -288,7 +280,8 @@ class KerasFace(TrainingFace):
         """
         self._keras.check_batch_size(batch_size)
         return self._keras.evaluate(
-            x, y, n_steps, verbose, steps, callbacks, sample_weight, stateful, rates
+            *(x, y, n_steps, verbose, steps, callbacks, sample_weight, stateful),
+            *(rates, workers),
         )
 
     @doing("predict")
@@ -302,6 +295,7 @@ class KerasFace(TrainingFace):
         n_steps: int | None = None,
         stateful: bool = False,
         rates: bool | None = None,
+        workers: Any = None,
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show for any number of items, each from the initial state.
 
@@ -316,6 +310,9 @@ class KerasFace(TrainingFace):
             Number of minibatches.
         rates : bool, optional
             As for `evaluate`.
+        workers : Workers, optional
+            Processes that predict together, each its items; all return those of all, in
+            the order of the data.
 
         Returns
         -------
@@ -334,16 +331,21 @@ class KerasFace(TrainingFace):
         """
         self._keras.check_batch_size(batch_size)
         return self._keras.predict(
-            x, n_steps, verbose, steps, callbacks, stateful, rates, "predict"
+            *(x, n_steps, verbose, steps, callbacks, stateful, rates, "predict"),
+            workers,
         )
 
     @doing("predict")
     def predict_on_batch(
-        self, x: Any = None, n_steps: int | None = None, rates: bool | None = None
+        self,
+        x: Any = None,
+        n_steps: int | None = None,
+        rates: bool | None = None,
+        workers: Any = None,
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show for one minibatch; see `predict`."""
         return self._keras.predict(
-            x, n_steps, 0, None, None, False, rates, "predict_on_batch"
+            *(x, n_steps, 0, None, None, False, rates, "predict_on_batch", workers)
         )
 
     @doing("train", ())
@@ -354,20 +356,24 @@ class KerasFace(TrainingFace):
         n_steps: int | None = None,
         sample_weight: Any = None,
         class_weight: Any = None,
+        workers: Any = None,
     ) -> dict[str, float]:
         """Update the parameters once; see `compile` for an example of `fit`.
 
         Parameters
         ----------
-        x, y, n_steps, sample_weight, class_weight
-            As for `fit`: one minibatch.
+        x, y, n_steps, sample_weight, class_weight, workers
+            As for `fit`: one minibatch. (With workers, each call compares what they
+            have, which takes several times the sum of an update of `fit`.)
 
         Returns
         -------
         dict of {str: float}
             Loss and metrics before the update.
         """
-        return self._keras.train_on_batch(x, y, n_steps, sample_weight, class_weight)
+        return self._keras.train_on_batch(
+            x, y, n_steps, sample_weight, class_weight, workers
+        )
 
     @doing("evaluate")
     def test_on_batch(
@@ -377,9 +383,10 @@ class KerasFace(TrainingFace):
         n_steps: int | None = None,
         sample_weight: Any = None,
         rates: bool | None = None,
+        workers: Any = None,
     ) -> dict[str, float]:
         """Measure loss and metrics of one minibatch; see `evaluate`."""
-        return self._keras.test_on_batch(x, y, n_steps, sample_weight, rates)
+        return self._keras.test_on_batch(x, y, n_steps, sample_weight, rates, workers)
 
     @property
     def _keras(self) -> KerasTraining:

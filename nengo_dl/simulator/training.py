@@ -118,7 +118,7 @@ class TrainingFace(SimulatorBase):
             one time step, in which spikes would say nothing, else spikes.
         workers : Workers, optional
             Processes that train together, each with ``minibatch_size`` items of every
-            minibatch; see `nengo_dl.Workers`.
+            minibatch; see `nengo_dl.Workers`. All of them call this.
         **unknown
             Other arguments raise; the message knows those of Keras.
 
@@ -193,6 +193,7 @@ class TrainingFace(SimulatorBase):
         objective: Any = "mse",
         extra_feeds: Mapping[tf.Variable, np.ndarray] | None = None,
         training: bool = False,
+        workers: Any = None,
         **unknown: Any,
     ) -> float:
         """Compute a loss; nothing is changed.
@@ -203,6 +204,8 @@ class TrainingFace(SimulatorBase):
             As for `train`.
         training : bool
             Whether neurons behave as in training, or as in simulation (with spikes).
+        workers : Workers, optional
+            Processes that compute it together, as in `train`. All return the same.
         **unknown
             Other arguments raise, as in `train`.
 
@@ -230,7 +233,7 @@ class TrainingFace(SimulatorBase):
         raise_unknown("loss", unknown, arguments_of(TrainingFace.loss))
         check_surroundings("compute a loss")
         return self._get_training().loss(
-            inputs, targets, objective, extra_feeds, training
+            inputs, targets, objective, extra_feeds, training, workers
         )
 
     @doing("check gradients")

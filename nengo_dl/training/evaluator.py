@@ -10,18 +10,17 @@ import nengo
 import numpy as np
 import tensorflow as tf
 from nengo.builder import Model
-from nengo.exceptions import ValidationError
 
-from nengo_dl.distribution.workers import Workers
 from nengo_dl.execution.session import Session
-from nengo_dl.support.user_warnings import warn_user
+from nengo_dl.training.agreement import facts_of_data
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.computation import Computation
 from nengo_dl.training.course import Course
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.functions import TrainingFunctions
 from nengo_dl.training.inputs import Part, TrainingInputs
-from nengo_dl.training.merging import merge
+from nengo_dl.training.single_steps import SingleSteps
+from nengo_dl.training.team import Team
 from nengo_dl.training.terms import Term
 
 __all__ = ["Evaluator"]
@@ -65,7 +64,7 @@ class Evaluator:
         )
         self._state: list[tf.Tensor] = []
         self._version: int | None = None
-        self._said: set[str] = set()
+        self._single_steps = SingleSteps(self.functions.programs)
 
     def observing_rng(self) -> np.random.RandomState:
         """Return a random stream for what observes: training draws from another one.
@@ -94,7 +93,7 @@ class Evaluator:
         callbacks: Any = None,
         stateful: bool = False,
         method: str = "loss",
-        workers: Workers | None = None,
+        team: Team | None = None,
     ) -> dict[str, float]:
         """Return the mean loss and metrics over data.
 
@@ -108,41 +107,72 @@ class Evaluator:
             Whether neurons and layers behave as in training.
         rates : bool or None
             Whether neurons do, and layers do not. None: if the data has one step.
+        callbacks : KerasCallbacks or None
+            Objects to call.
         stateful : bool
             Whether this is a part of the simulation, which goes on.
         method : str
             The method of the simulator that asks, for messages.
-        workers : Workers or None
+        team : Team, optional
             Processes among which the data was divided. The result is that of all.
+        """
 
-        Notes
-        -----
+        def facts() -> dict[str, str]:
+            return {
+                **_facts(data, rates, training),
+                "the objectives": str([(t.name, len(t.probes)) for t in terms]),
+                "the metrics": str(list(metrics)),
+            }
+
+        team = Team() if team is None else team
+        self.session.store.take_changes()
+        with self._together(team):
+            team.begin(method, facts, self.state, callbacks=callbacks)
+            return self._measure(
+                *(data, terms, metrics, team, training),
+                *(rates, callbacks, stateful, method),
+            )
+
+    def _measure(
+        self,
+        data,
+        terms,
+        metrics,
+        team,
+        training=False,
+        rates=False,
+        callbacks=None,
+        stateful=False,
+        method="train",
+    ) -> dict[str, float]:
+        """Do what `evaluate` does, in processes that have begun together.
+
         Long because it is the order in which everything happens in an evaluation.
         """
-        self.session.store.take_changes()
         found = Averages(metrics)
         starts: dict[str, list[tf.Tensor]] = {}
-        state = list(self.state)
         course, prepared = self._prepare(data, stateful)
         rates = False if stateful else rates
         if callbacks is not None:
             self._tell(callbacks.begin_test)
+        team.agree()
+        state = list(self.state)
         with contextlib.closing(prepared), self._going_on(course):
-            for number, parts in enumerate(prepared):
+            for number, parts in enumerate(team.observed(prepared, data.in_memory)):
                 if callbacks is not None:
                     callbacks.begin_test_batch(number)
                 minibatch = parts[0].minibatch
-                if not number and workers is not None:
+                if not number:
                     for name, term in metrics.items():
                         if term.running is not None:
                             self._running(name, term, parts[0], found.variables)
                     starts = dict(found.variables)
-                if not minibatch.weight:  # the others have all items
+                if not minibatch.weight:  # other processes have all items
                     continue
                 if rates is None:
-                    rates = self._uses_rates(minibatch.n_steps, method)
+                    rates = self._single_steps.use_rates(minibatch.n_steps, method)
                 elif method == "loss" and not (training or found.losses):
-                    self._warn_of_one_spike(minibatch.n_steps)
+                    self._single_steps.warn_of_spikes(minibatch.n_steps)
                 computation = Computation(
                     terms, metrics, training=training or rates, layers_train=training
                 )
@@ -152,25 +182,10 @@ class Evaluator:
                 found.add(results, minibatch.n_items)
                 if callbacks is not None:
                     callbacks.end_test_batch(number, found.running)
-        if workers is not None:
-            return self._merged(workers, found, metrics, starts, len(terms), callbacks)
-        if not found.losses:
-            raise ValidationError(
-                "There is no minibatch to evaluate; give data that can be iterated "
-                "again, such as a function that returns a generator",
-                attr="inputs",
-            )
-        if callbacks is not None:
-            self._tell(callbacks.end_test, found.values())
-        return found.values()
-
-    def _merged(
-        self, workers, found, metrics, starts, n_terms, callbacks
-    ) -> dict[str, float]:
-        """Return the means over the data of all processes."""
-        values = merge(workers, found, metrics, starts, n_terms)
+        values = team.means(found, metrics, starts, len(terms))
         if callbacks is not None:
             self._tell(callbacks.end_test, values)
+        team.agree()
         return values
 
     def predict(
@@ -180,6 +195,7 @@ class Evaluator:
         stateful: bool = False,
         rates: bool | None = None,
         method: str = "predict",
+        team: Team | None = None,
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what all probes show, for each item from the initial state.
 
@@ -196,18 +212,41 @@ class Evaluator:
             step.
         method : str
             The method of the simulator that asks, for messages.
+        team : Team, optional
+            Processes among which the data was divided. The result is that of all.
         """
+        team = Team() if team is None else team
         self.session.store.take_changes()
-        state = list(self.state)
+        with self._together(team):
+            team.begin(
+                *(method, lambda: _facts(data, rates), self.state),
+                callbacks=callbacks,
+            )
+            shown, counts = self._show(data, callbacks, stateful, rates, method, team)
+            outputs = team.outputs(self.probes, shown, counts)
+            self._tell(callbacks.end_predict)
+            team.agree()
+        return outputs
+
+    def _show(self, data, callbacks, stateful, rates, method, team):
+        """Return what each probe shows for minibatches with items, and their sizes."""
         shown: list[list[np.ndarray]] = [[] for _ in self.probes]
+        counts = []
         course, prepared = self._prepare(data, stateful)
         self._tell(callbacks.begin_predict)
+        team.agree()
+        state = list(self.state)
         with contextlib.closing(prepared), self._going_on(course):
-            for number, parts in enumerate(prepared):
+            for number, parts in enumerate(team.observed(prepared, data.in_memory)):
                 callbacks.begin_predict_batch(number)
-                n_steps = parts[0].minibatch.n_steps
+                minibatch = parts[0].minibatch
+                counts.append(minibatch.n_items if minibatch.weight else 0)
+                if not minibatch.weight:  # other processes have all items
+                    continue
                 if rates is None:
-                    rates = not stateful and self._uses_rates(n_steps, method)
+                    rates = not stateful and self._single_steps.use_rates(
+                        minibatch.n_steps, method
+                    )
                 computation = Computation(
                     (), training=rates, layers_train=False, shows=True
                 )
@@ -216,9 +255,16 @@ class Evaluator:
                 for values, output in zip(shown, outputs, strict=True):
                     values.append(output)
                 callbacks.end_predict_batch(number, outputs)
-        self._tell(callbacks.end_predict)
-        found = zip(self.probes, shown, strict=True)
-        return {probe: np.concatenate(values) for probe, values in found}
+        return shown, counts
+
+    @contextlib.contextmanager
+    def _together(self, team: Team) -> Iterator[None]:
+        """Let random inputs be those of the items of this process."""
+        self.inputs.host.first_item = team.share.rank * self.minibatch
+        try:
+            yield
+        finally:
+            self.inputs.host.first_item = 0
 
     def _prepare(self, data: ArrayData | StreamData, stateful: bool):
         """Return the simulation that goes on, if it does, and minibatches."""
@@ -239,36 +285,6 @@ class Evaluator:
         finally:
             if course is not None:
                 course.finish()
-
-    def _uses_rates(self, n_steps: int, method: str) -> bool:
-        """Return whether to measure with rates, and say so once."""
-        if n_steps > 1 or not self.functions.programs.rates_replace_spikes:
-            return False
-        if method in ("train", "fit"):
-            what, argument = "The validation data", "validation_rates"
-            done = "it is evaluated with the rates that training uses"
-        else:
-            what, argument = "The data", "rates"
-            done = f"{method} uses the rates that training uses"
-        self._say_once(
-            f"{what} has one time step, so {done}: a single step of spikes says "
-            f"nothing about them. Pass {argument}=False for spikes, {argument}=True "
-            "for rates without this message"
-        )
-        return True
-
-    def _warn_of_one_spike(self, n_steps: int) -> None:
-        if n_steps == 1 and self.functions.programs.rates_replace_spikes:
-            self._say_once(
-                "This is the loss of one time step of spikes, which says little about "
-                "the rates that were trained. Use loss(..., training=True) for these, "
-                "or give data of many steps"
-            )
-
-    def _say_once(self, message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            warn_user(message)
 
     def publish(self) -> None:
         """Show trained values to whatever else holds them."""
@@ -356,3 +372,11 @@ class Evaluator:
     def _tell_of_batch(self, callbacks: Any, method: Callable, *args: Any) -> Any:
         """Call a method of callbacks, with parameters only where they look at them."""
         return self._tell(method, *args) if callbacks.sees_batches else method(*args)
+
+
+def _facts(data: Any, rates: bool | None, training: bool = False) -> dict[str, str]:
+    """Return what processes that evaluate together must agree about."""
+    return {
+        "the data": facts_of_data(data),
+        "whether neurons show rates": f"rates={rates}, training={training}",
+    }

@@ -16,7 +16,6 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
-from nengo_dl.distribution.workers import Workers
 from nengo_dl.execution.fed_weights import fed_weights
 from nengo_dl.execution.session import Session
 from nengo_dl.support.arguments import (
@@ -33,13 +32,14 @@ from nengo_dl.training.data import WHOLE, ArrayData, Share, StreamData
 from nengo_dl.training.data_forms import DataChecker
 from nengo_dl.training.gradient_checks import GradientReport, compare_gradients
 from nengo_dl.training.history import TrainingHistory
+from nengo_dl.training.joined_team import team_of
 from nengo_dl.training.keras_data import names_of
 from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.keras_model import SimulatorModel
 from nengo_dl.training.metrics import find_metrics
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.summaries import TrainingSummaries
-from nengo_dl.training.team import Team, share_of, workers_of
+from nengo_dl.training.team import Team
 from nengo_dl.training.terms import Term, find_terms
 from nengo_dl.training.trainer import Trainer, TrainingOptions
 
@@ -121,8 +121,7 @@ class Training:
     ) -> TrainingHistory:
         """Train the parameters; see ``Simulator.train``."""
         self.check_not_inference_only("train")
-        workers = workers_of(workers)
-        share = share_of(workers)
+        team = self.team(workers)
         inputs, targets, optimizer = self.checker.separate(
             inputs, targets, recipe.optimizer
         )
@@ -132,7 +131,8 @@ class Training:
                 "Give an optimizer, such as 'adam' or keras.optimizers.Adam(1e-3)",
                 attr="optimizer",
             )
-        data, terms = self.read(inputs, targets, recipe.objective, share=share)
+        data, terms = self.read(inputs, targets, recipe.objective, share=team.share)
+        team.check(data, terms, False)
         truncation = self.check_truncation(recipe.truncation, data)
         options = TrainingOptions(
             n_epochs,
@@ -144,15 +144,14 @@ class Training:
             validation_rates=check_flag(
                 validation_rates, "validation_rates", or_none=True
             ),
-            team=self.team(workers, data, terms),
+            team=team,
         )
         if validation is not None:
-            options.validation = self._validation(validation, terms, share)
+            options.validation = self._validation(validation, terms, team.share)
         if callbacks is not None:
-            given = callbacks if share.rank == 0 else ()
+            given = callbacks if team.is_first else ()
             options.callbacks = KerasCallbacks(given, self.keras_model)
-        if share.rank:
-            progress_bar = False
+        progress_bar = progress_bar if team.is_first else False
         count = data.n_minibatches
         total = None if count is None else count * n_epochs
         with (
@@ -185,14 +184,17 @@ class Training:
         objective: Any,
         extra_feeds: Mapping[tf.Variable, np.ndarray] | None,
         training: bool,
+        workers: Any = None,
     ) -> float:
         """Return the loss; see ``Simulator.loss``."""
+        team = self.team(workers)
         inputs, targets, given = self.checker.separate(inputs, targets)
         objective = objective if given is None else given
-        data, terms = self.read(inputs, targets, objective, keeps_rest=True)
+        data, terms = self.read(inputs, targets, objective, True, share=team.share)
         with self._extra_values(extra_feeds):
             training = check_flag(training, "training")
-            return self.trainer.evaluate(data, terms, {}, training)["loss"]
+            found = self.trainer.evaluate(data, terms, {}, training, team=team)
+            return found["loss"]
 
     def check_gradients(
         self, outputs: Any, atol: float, rtol: float, inputs: Any
@@ -258,20 +260,9 @@ class Training:
                 attr="inference_only",
             )
 
-    def team(
-        self, workers: Workers | None, data: Any, terms: Sequence[Term]
-    ) -> Team | None:
-        """Return the processes that train together, if there are several."""
-        if workers is None:
-            return None
-        sums = [term.sums for term in terms]
-        if any(sums) and not (all(sums) or isinstance(data, ArrayData)):
-            raise ValidationError(
-                "With several workers and an iterable, output gradients (objective "
-                "None) cannot be combined with other objectives; give arrays",
-                attr="objective",
-            )
-        return Team(workers, self.trainer.session)
+    def team(self, workers: Any) -> Team:
+        """Return the processes that work together; mostly this one alone."""
+        return team_of(workers, self.trainer.session)
 
     def read(
         self,

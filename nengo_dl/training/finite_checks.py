@@ -19,7 +19,7 @@ def not_finite(
     terms: Sequence[Term],
     variables: Sequence[Any],
     where: str,
-    causes: Callable[[str], str] | None = None,
+    causes: Callable[[str], str] = str,
 ) -> SimulationError:
     """Return an error that says what is to blame: the data, else what was computed.
 
@@ -36,11 +36,11 @@ def not_finite(
         Epoch and minibatch.
     causes : callable, optional
         Returns what is to blame in which of several processes, given what is here.
+        Default: there is one process.
     """
     minibatch, start = result["part"].minibatch, result["part"].start
     what = bad_inputs(minibatch, start) or bad_targets(minibatch, start, terms)
-    if causes is not None:
-        what = causes(what or "")
+    what = causes(what or "")
     if what:
         return SimulationError(f"{what} ({where}). Parameters are as they were before")
     losses = np.ma.filled(result["losses"], 0)

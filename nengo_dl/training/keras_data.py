@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,10 +14,18 @@ import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
+from nengo_dl.support.arguments import check_positive
 from nengo_dl.training.data import ArrayData, ElementSource, Minibatch, StreamData
 from nengo_dl.training.keras_weights import ItemWeights
 
-__all__ = ["FirstMinibatches", "KerasData", "names_of"]
+__all__ = [
+    "FirstMinibatches",
+    "KerasData",
+    "first_of_pairs",
+    "frequency",
+    "names_of",
+    "validation_of",
+]
 
 
 def names_of(objects: Iterable[Any], kind: str) -> dict[str, Any]:
@@ -238,3 +246,34 @@ class FirstMinibatches:
             yield found.pop()
             if number < self.n_minibatches - 1:
                 found = list(itertools.islice(self._rest, 1))
+
+
+def first_of_pairs(inputs: Any) -> Any:
+    """Return data without targets."""
+    if not isinstance(inputs, ElementSource):
+        return inputs
+    return dataclasses.replace(
+        inputs, make=lambda rng: ((x, {}, {}) for x, _, _ in inputs.make(rng))
+    )
+
+
+def frequency(given: Any) -> Callable[[int], bool]:
+    """Return a function that tells after which epochs there is validation."""
+    if isinstance(given, Collection) and not isinstance(given, str):
+        return lambda epoch: epoch + 1 in given
+    count = check_positive(given, "validation_freq")
+    return lambda epoch: (epoch + 1) % count == 0
+
+
+def validation_of(given: Any) -> Sequence[Any] | None:
+    """Return x, y and sample weights, as far as they were given, for validation."""
+    if given is None:
+        return None
+    found = given if isinstance(given, (tuple, list)) else (given, None)
+    if not 1 <= len(found) <= 3:
+        raise ValidationError(
+            "Must be (x, y) or (x, y, sample_weight), or an iterable of such "
+            f"minibatches (got {len(found)} values)",
+            attr="validation_data",
+        )
+    return found

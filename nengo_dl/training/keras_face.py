@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,13 +14,18 @@ from nengo.utils.numpy import is_integer
 from nengo_dl.objectives import Regularize
 from nengo_dl.support.arguments import check_flag, check_positive
 from nengo_dl.training.callbacks import KerasCallbacks
-from nengo_dl.training.data import WHOLE, ArrayData, ElementSource, StreamData
+from nengo_dl.training.data import WHOLE, ArrayData, StreamData
 from nengo_dl.training.face import Training
-from nengo_dl.training.keras_data import FirstMinibatches, KerasData
+from nengo_dl.training.keras_data import (
+    FirstMinibatches,
+    KerasData,
+    first_of_pairs,
+    frequency,
+)
 from nengo_dl.training.keras_objectives import make_recipe
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.result_names import Results
-from nengo_dl.training.team import share_of, workers_of
+from nengo_dl.training.team import Team
 from nengo_dl.training.trainer import TrainingOptions
 
 __all__ = ["KerasTraining"]
@@ -90,22 +94,18 @@ class KerasTraining:
         training.check_not_inference_only("fit")
         epochs = check_positive(epochs, "epochs")
         initial_epoch = check_positive(initial_epoch, "initial_epoch", least=0)
-        workers = workers_of(workers)
-        share = share_of(workers)
+        team = training.team(workers)
         stateful = check_flag(stateful, "stateful")
-        if stateful and workers is not None:
-            raise ValidationError(
-                "Several workers have a simulation each, so none can go on as a whole; "
-                "use stateful=False, or one process",
-                attr="stateful",
-            )
         data, terms, metrics = self._read(
-            recipe, x, y, n_steps, sample_weight, class_weight, share
+            recipe, x, y, n_steps, sample_weight, class_weight, team.share
         )
+        team.check(data, terms, stateful)
         held = None
         if validation is not None:
             held_x, held_y, weights = (*validation, None, None)[:3]
-            held = self._read(recipe, held_x, held_y, n_steps, weights, share=share)[0]
+            held = self._read(
+                *(recipe, held_x, held_y, n_steps, weights), share=team.share
+            )[0]
         elif validation_split:
             data, held = self._split(data, validation_split)
         options = TrainingOptions(
@@ -116,17 +116,15 @@ class KerasTraining:
             metrics,
             first_epoch=initial_epoch,
             stateful=stateful,
-            team=training.team(workers, data, terms),
+            team=team,
             validation_rates=check_flag(
                 validation_rates, "validation_rates", or_none=True
             ),
         )
         if held is not None:
             options.validation = self._first(held, validation_steps, "validation_steps")
-            options.validated = _frequency(validation_freq)
-        if share.rank:  # callbacks and messages are the first one's
-            callbacks, verbose = None, 0
-        options.callbacks = self._callbacks(callbacks, verbose)
+            options.validated = frequency(validation_freq)
+        options.callbacks = self._callbacks(callbacks, verbose, team)
         limited = self._first(data, steps_per_epoch, "steps_per_epoch")
         training.trainer.train(limited, recipe.optimizer, terms, options)
         history = training.keras_model.history
@@ -144,14 +142,19 @@ class KerasTraining:
         sample_weight: Any,
         stateful: bool,
         rates: bool | None,
+        workers: Any = None,
     ) -> dict[str, float]:
         """Measure loss and metrics; see ``Simulator.evaluate``."""
         recipe = self._compiled("evaluate")
-        data, terms, metrics = self._read(recipe, x, y, n_steps, sample_weight)
+        team = self.training.team(workers)
+        data, terms, metrics = self._read(
+            recipe, x, y, n_steps, sample_weight, share=team.share
+        )
         data = self._first(data, steps, "steps")
         stateful = check_flag(stateful, "stateful")
+        team.check(data, (), stateful)
         rates = self._check_rates(rates, stateful)
-        bridge = self._callbacks(callbacks, verbose)
+        bridge = self._callbacks(callbacks, verbose, team)
         bridge.begin_alone(data.n_minibatches)
         return self._named(
             self.training.trainer.evaluate(
@@ -162,6 +165,7 @@ class KerasTraining:
                 callbacks=bridge,
                 stateful=stateful,
                 method="evaluate",
+                team=team,
             )
         )
 
@@ -175,18 +179,23 @@ class KerasTraining:
         stateful: bool,
         rates: bool | None,
         method: str,
+        workers: Any = None,
     ) -> dict[nengo.Probe, np.ndarray]:
         """Return what probes show; see ``Simulator.predict``."""
+        team = self.training.team(workers)
         inputs, _, _ = self.data.read(x, None, n_steps)
         data = self.training.checker.read(
-            _first_of_pairs(inputs), None, keeps_rest=True
+            first_of_pairs(inputs), None, keeps_rest=True, share=team.share
         )
         data = self._first(data, steps, "steps")
         stateful = check_flag(stateful, "stateful")
+        team.check(data, (), stateful)
         rates = self._check_rates(rates, stateful)
-        bridge = self._callbacks(callbacks, verbose)
+        bridge = self._callbacks(callbacks, verbose, team)
         bridge.begin_alone(data.n_minibatches)
-        return self.training.trainer.predict(data, bridge, stateful, rates, method)
+        return self.training.trainer.predict(
+            data, bridge, stateful, rates, method, team
+        )
 
     def train_on_batch(
         self,
@@ -195,15 +204,17 @@ class KerasTraining:
         n_steps: int | None,
         sample_weight: Any,
         class_weight: Any,
+        workers: Any = None,
     ) -> dict[str, float]:
         """Update the parameters once; see ``Simulator.train_on_batch``."""
         recipe = self._compiled("train_on_batch")
         self.training.check_not_inference_only("train")
+        team = self.training.team(workers)
         data, terms, metrics = self._read(
-            recipe, x, y, n_steps, sample_weight, class_weight
+            recipe, x, y, n_steps, sample_weight, class_weight, team.share
         )
         self._check_one(data)
-        options = TrainingOptions(1, False, metrics=metrics, finalizes=False)
+        options = TrainingOptions(1, False, metrics=metrics, finalizes=False, team=team)
         history = self.training.trainer.train(
             data, recipe.optimizer, terms, options
         ).history
@@ -216,15 +227,22 @@ class KerasTraining:
         n_steps: int | None,
         sample_weight: Any,
         rates: bool | None,
+        workers: Any = None,
     ) -> dict[str, float]:
         """Measure a minibatch; see ``Simulator.test_on_batch``."""
         recipe = self._compiled("test_on_batch")
-        data, terms, metrics = self._read(recipe, x, y, n_steps, sample_weight)
+        team = self.training.team(workers)
+        data, terms, metrics = self._read(
+            recipe, x, y, n_steps, sample_weight, share=team.share
+        )
         self._check_one(data)
         rates = self._check_rates(rates)
         return self._named(
             self.training.trainer.evaluate(
-                data, terms, metrics, rates=rates, method="test_on_batch"
+                *(data, terms, metrics),
+                rates=rates,
+                method="test_on_batch",
+                team=team,
             )
         )
 
@@ -355,12 +373,13 @@ class KerasTraining:
         return FirstMinibatches(data, check_positive(count, attribute))
 
     def _check_one(self, data: ArrayData | StreamData) -> None:
-        minibatch = self.training.trainer.minibatch
-        if not isinstance(data, ArrayData) or data.n_items > minibatch:
+        size = self.training.trainer.minibatch
+        if isinstance(data, ArrayData):
+            size *= data.share.count
+        if not isinstance(data, ArrayData) or data.n_items > size:
             count = data.n_items if isinstance(data, ArrayData) else "an iterable"
             raise ValidationError(
-                f"Must be the arrays of one minibatch of {minibatch} items (got "
-                f"{count})",
+                f"Must be the arrays of one minibatch of {size} items (got {count})",
                 attr="x",
             )
 
@@ -368,23 +387,9 @@ class KerasTraining:
         names = list(self.training.probe_names)
         return Results(values, names[0] if len(names) == 1 else None)
 
-    def _callbacks(self, callbacks: Any, verbose: Any) -> KerasCallbacks:
+    def _callbacks(self, callbacks: Any, verbose: Any, team: Team) -> KerasCallbacks:
+        """Return what calls callbacks; they, and messages, are the first process's."""
+        if not team.is_first:
+            callbacks, verbose = None, 0
         verbose = 1 if verbose == "auto" else int(verbose)
         return KerasCallbacks(callbacks, self.training.keras_model, verbose)
-
-
-def _first_of_pairs(inputs: Any) -> Any:
-    """Return data without targets."""
-    if not isinstance(inputs, ElementSource):
-        return inputs
-    return dataclasses.replace(
-        inputs, make=lambda rng: ((x, {}, {}) for x, _, _ in inputs.make(rng))
-    )
-
-
-def _frequency(given: Any):
-    """Return a function that tells after which epochs there is validation."""
-    if isinstance(given, Collection) and not isinstance(given, str):
-        return lambda epoch: epoch + 1 in given
-    count = check_positive(given, "validation_freq")
-    return lambda epoch: (epoch + 1) % count == 0

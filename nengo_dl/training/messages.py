@@ -18,7 +18,7 @@ N_FLAGS = 2
 
 
 class Messages(Protocol):
-    """Sends and receives the vectors of updates; see `Team`."""
+    """Sends and receives the vectors of updates; see `JoinedTeam`."""
 
     def flags(self, weight: float) -> list[float]:
         """Return the first numbers of a vector."""

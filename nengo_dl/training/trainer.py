@@ -18,6 +18,7 @@ from nengo_dl.compiler.trainability import name_of_parameter
 from nengo_dl.execution.session import Session
 from nengo_dl.support.interrupts import DeferredInterrupt
 from nengo_dl.support.user_warnings import warn_user
+from nengo_dl.training.agreement import facts_of_data
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.computation import Computation
 from nengo_dl.training.course import Course
@@ -31,7 +32,7 @@ from nengo_dl.training.history import TrainingHistory
 from nengo_dl.training.inputs import Part
 from nengo_dl.training.optimizers import Optimizers
 from nengo_dl.training.summaries import TrainingSummaries
-from nengo_dl.training.team import Team, facts_of_data
+from nengo_dl.training.team import Team
 from nengo_dl.training.terms import Term
 from nengo_dl.training.trained_parameters import TrainedParameters
 
@@ -73,8 +74,8 @@ class TrainingOptions:
     stateful : bool
         Whether training is a part of the simulation, which goes on: minibatches begin
         where the ones before ended.
-    team : Team or None
-        The processes that train together, if there are several.
+    team : Team
+        The processes that train together; mostly this one alone.
     report : callable
         Called with epoch, number of epochs and loss after each minibatch.
     """
@@ -92,7 +93,7 @@ class TrainingOptions:
     finalizes: bool = True
     validated: Callable[[int], bool] = lambda epoch: True
     stateful: bool = False
-    team: Team | None = None
+    team: Team = field(default_factory=Team)
     report: Callable[[int, int, float], None] = lambda epoch, n_epochs, loss: None
 
 
@@ -213,13 +214,13 @@ class Trainer(Evaluator):
         team, callbacks = options.team, options.callbacks
         computation = Computation(
             *(terms, options.metrics, update, options.segment, True, reached),
-            messages=team,
+            messages=team.messages,
         )
-        if team is not None:
-            in_memory = data.in_memory
-            team.begin(_facts(data, terms, options), update, callbacks, in_memory)
-            self.n_updates = team.take_counts(self.n_updates, self.rng)
-            self.inputs.host.first_item = team.workers.rank * self.minibatch
+        team.begin(
+            *("train", lambda: _facts(data, terms, options), self.state),
+            *(update, callbacks, data.in_memory),
+        )
+        self.n_updates = team.take_counts(self.n_updates, self.rng)
         history = TrainingHistory()
         course = Course(self.session) if options.stateful else None
         first_epoch = options.first_epoch
@@ -228,16 +229,17 @@ class Trainer(Evaluator):
             self._tell(callbacks.begin, optimizer, options.n_epochs, data.n_minibatches)
             # which one it is may have been saved with the weights
             first_epoch = callbacks.model.first_epoch
-        if team is not None:
-            team.agree(False)
-            first_epoch = team.first_epoch(first_epoch)
+        team.agree()
+        first_epoch = team.first_epoch(first_epoch)
         try:
-            with DeferredInterrupt() as interrupt, self._going_on(course):
-                if team is not None:
-                    team.interrupt = interrupt
+            with (
+                DeferredInterrupt() as team.interrupt,
+                self._together(team),
+                self._going_on(course),
+            ):
                 for epoch in range(first_epoch, options.n_epochs):
                     values = self._epoch(
-                        epoch, data, computation, options, history, interrupt, course
+                        epoch, data, computation, options, history, course
                     )
                     history.add_epoch(values)
                     if options.summaries is not None:
@@ -245,22 +247,18 @@ class Trainer(Evaluator):
                     stop = callbacks is not None and self._tell(
                         callbacks.end_epoch, epoch, values
                     )
-                    if stop if team is None else team.agree(stop):
+                    if team.agree(stop):
                         break
         finally:
-            self.inputs.host.first_item = 0
             self.publish()
         if options.finalizes:
             update.finalize()
         if callbacks is not None:
             self._tell(callbacks.end)
-        if team is not None:
-            team.agree(False)
+        team.agree()
         return history
 
-    def _epoch(
-        self, epoch, data, computation, options, history, interrupt, course=None
-    ):
+    def _epoch(self, epoch, data, computation, options, history, course=None):
         """Go through the data once; return losses and metrics.
 
         Long because it is the order in which everything happens in an epoch.
@@ -268,9 +266,8 @@ class Trainer(Evaluator):
         callbacks, team = options.callbacks, options.team
         if callbacks is not None:
             self._tell(callbacks.begin_epoch, epoch)
-        if team is not None:
-            team.agree(False)
-            team.begin_epoch(self.state)
+        team.agree()
+        team.begin_epoch(self.state)
         found = Averages(computation.metrics)
         minibatches = data.epoch(self.rng if options.shuffle else None)
         prepared = self.inputs.prepare(
@@ -278,14 +275,13 @@ class Trainer(Evaluator):
         )
         # closed before anything else: what is made ahead uses the same host
         truncated = options.truncation is not None
-        shared = prepared if team is None else team.minibatches(prepared, truncated)
+        shared = team.minibatches(prepared, truncated)
         with contextlib.closing(prepared):
             for number, parts in enumerate(shared):
                 if callbacks is not None:
                     self._tell_of_batch(callbacks, callbacks.begin_batch, number)
-                if team is not None:
-                    team.agree(False, of_batch=True)
-                if not history.batch_losses and (team is None or team.workers.is_first):
+                team.agree(of_batch=True)
+                if not history.batch_losses and team.is_first:
                     self._look_first(computation.terms, parts[0])
                 where = f"epoch {epoch + 1}, minibatch {number + 1}"
                 results = self._update(
@@ -297,43 +293,33 @@ class Trainer(Evaluator):
                     found.variables,
                     course,
                 )
-                n_items = parts[0].minibatch.n_items
-                if team is not None:
-                    if not results:  # no process has a minibatch
-                        break
-                    n_items = team.n_items(results[-1]["flags"], parts[0])
-                loss = found.add(results, n_items)
+                if not results:  # no process has a minibatch
+                    break
+                loss = found.add(results, team.n_items(results, parts[0]))
                 options.report(epoch, options.n_epochs, loss)
                 stop = callbacks is not None and self._tell_of_batch(
                     callbacks, callbacks.end_batch, number, found.running
                 )
-                if stop if team is None else team.agree(stop, of_batch=True):
+                if team.agree(stop, of_batch=True):
                     break
-                if team is None:
-                    interrupt.check()
-                else:
-                    team.check_interrupt(results[-1]["flags"])
+                team.check_interrupt(results)
         if not found.losses:
             raise ValidationError(
                 "There is no minibatch in this epoch; give data that can be iterated "
                 "again, such as a function that returns a generator",
                 attr="inputs",
             )
-        if team is not None:
-            team.average(self.state)
+        team.average(self.state)
         terms, metrics = computation.terms, computation.metrics
         history.add_probe_losses([term.probes for term in terms], found.of_terms())
         values = found.values()
         if options.validation is not None and options.validated(epoch):
             self.publish()
-            others = self.evaluate(
-                options.validation,
-                terms,
-                metrics,
+            self.session.store.take_changes()
+            others = self._measure(
+                *(options.validation, terms, metrics, team),
                 rates=options.validation_rates,
                 callbacks=callbacks,
-                method="train",
-                workers=None if team is None else team.workers,
             )
             values.update((f"val_{name}", value) for name, value in others.items())
         return values
@@ -347,7 +333,7 @@ class Trainer(Evaluator):
         for result in steps:
             if not bool(result["ok"].numpy()):
                 variables = self.session.store.trained_variables
-                causes = None if options.team is None else options.team.causes
+                causes = options.team.causes
                 raise not_finite(result, computation.terms, variables, where, causes)
             self._record(result["losses"], computation.terms, options, history)
             kept = ("losses", "metrics", "flags")

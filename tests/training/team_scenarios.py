@@ -18,14 +18,14 @@ import numpy as np
 import tensorflow as tf
 
 import nengo_dl
-from nengo_dl.training.team import Team
+from nengo_dl.training.joined_team import JoinedTeam
 
 #: Items of a minibatch, over all processes.
 MINIBATCH = 8
 N_STEPS = 8
 
 
-def make_network(seed=0, trained_layer=False):
+def make_network(seed=0, trained_layer=False, noisy=False):
     """A network whose hidden neurons spike in nearly every step."""
     with nengo.Network(seed=seed) as net:
         nengo_dl.configure_settings(
@@ -49,6 +49,9 @@ def make_network(seed=0, trained_layer=False):
         nengo.Connection(
             hidden.neurons, net.y, transform=nengo_dl.dists.Glorot(), synapse=0.002
         )
+        if noisy:
+            net.noise = nengo.Node(nengo.processes.WhiteNoise(seed=None), label="noise")
+            nengo.Connection(net.noise, net.y[0], transform=0.1, synapse=None)
         out = net.y
         if trained_layer:
             layers = [keras.layers.BatchNormalization(momentum=0.5)]
@@ -184,16 +187,67 @@ def averages(workers):
         return result
 
 
-def end_in_third_epoch(trainer):
+class Doubled(keras.callbacks.Callback):
+    """Has other weights while something is evaluated, as `SwapEMAWeights` does."""
+
+    def on_test_begin(self, logs=None):
+        self.before = self.model.get_weights()
+        self.model.set_weights([2 * weights for weights in self.before])
+
+    def on_test_end(self, logs=None):
+        self.model.set_weights(self.before)
+
+
+def measured(workers):
+    """Losses and metrics, of items that do not fill the last minibatch, and noise."""
+    net, (x, y) = make_network(noisy=True), make_data(21)
+    all_items = {net.x: x}, {net.p: y}
+    some_items = {net.x: x[:5]}, {net.p: y[:5]}
+    with make_simulator(workers, net) as sim:
+        metrics = ["mae", keras.metrics.RootMeanSquaredError()]
+        sim.compile(keras.optimizers.SGD(0.001), "mse", metrics=metrics)
+        found = {
+            "evaluate": sim.evaluate(*all_items, workers=workers),
+            "callbacks": sim.evaluate(
+                *all_items, callbacks=[Doubled()], workers=workers
+            ),
+            "test_on_batch": sim.test_on_batch(*some_items, workers=workers),
+            "loss": {"loss": sim.loss({net.x: x[:16]}, y[:16], workers=workers)},
+            "train_on_batch": sim.train_on_batch(*some_items, workers=workers),
+            "trained": sim.train_on_batch(*some_items, workers=workers),
+        }
+    return {name: dict(values) for name, values in found.items()}
+
+
+def predicted(workers):
+    """Outputs; the last minibatch is the first worker's alone, and is not full."""
+    net, (x, _) = make_network(), make_data(18)
+    size = MINIBATCH // 2  # of one process in any case: its sums are the same to a bit
+    parts = [({net.x: x[i : i + size]},) for i in range(0, 18, size)]
+    parts = parts if workers is None else workers.share(parts)
+    with make_simulator(workers, net, None if workers else size) as sim:
+        found = {
+            "arrays": sim.predict(x, workers=workers),
+            "minibatches": sim.predict(lambda: iter(parts), workers=workers),
+            "steps": sim.predict(x, steps=2 if workers else 4, workers=workers),
+        }
+        found["batch"] = found["arrays"]
+        if workers is not None:
+            found["batch"] = sim.predict_on_batch(x[:6], workers=workers)
+    return {name: values[net.p].tolist() for name, values in found.items()}
+
+
+def end_in_third_epoch(trainer, note):
     """Let this process end without a word in the middle of training."""
-    flags = Team.flags
+    flags = JoinedTeam.flags
 
     def end(team, weight):
         if trainer.n_updates >= 18:
+            note.write_text(str(time.time()))
             os.kill(os.getpid(), signal.SIGKILL)
         return flags(team, weight)
 
-    Team.flags = end
+    JoinedTeam.flags = end
 
 
 def checkpointed(workers, path, resumed=False, killed=False):
@@ -211,7 +265,7 @@ def checkpointed(workers, path, resumed=False, killed=False):
             sim.load_params(path)
         trainer = sim._get_training().trainer
         if killed and not workers.is_first:
-            end_in_third_epoch(trainer)
+            end_in_third_epoch(trainer, path.with_name("killed"))
         history = sim.train(
             {net.x: x},
             {net.p: y},
@@ -247,6 +301,14 @@ def errors(workers):
         messages["length"] = message_of(
             lambda: train(net, x[:n_items], y[:n_items], sim)
         )
+        sim.compile("sgd", "mse")
+        messages["evaluated length"] = message_of(
+            lambda: sim.evaluate(x[:n_items], y[:n_items], workers=workers)
+        )
+        action = (
+            sim.evaluate if first else lambda x, y, **kwargs: sim.predict(x, **kwargs)
+        )
+        messages["action"] = message_of(lambda: action(x, y, workers=workers))
         messages["few items"] = message_of(lambda: train(net, x[:1], y[:1], sim))
         bad = np.array(x)
         bad[MINIBATCH // 2 + 1, 2, 0] = np.nan  # of the second worker
@@ -268,9 +330,11 @@ def errors(workers):
             )
         )
         messages["updates"] = sim._get_training().trainer.n_updates
-        sim.compile("sgd", "mse")
         messages["stateful"] = message_of(
             lambda: sim.fit(x, y, stateful=True, workers=workers)
+        )
+        messages["stateful prediction"] = message_of(
+            lambda: sim.predict(x, stateful=True, workers=workers)
         )
     other = make_network(seed=0 if first else 1)
     other.ensembles[0].gain = nengo.dists.Uniform(3, 5)
@@ -289,15 +353,22 @@ def main(folder, mode):
     if mode == "crash":
         checkpointed(workers, checkpoint, killed=True)
         return
-    results = {
-        "adam": adam(workers),
-        "fit": fit(workers),
-        "stream": stream(workers),
-        "averages": averages(workers),
-        "resumed": checkpointed(workers, checkpoint, resumed=True),
-        "whole": checkpointed(workers, folder / "other"),
-        "errors": errors(workers),
+    scenarios = {
+        "measured": measured,
+        "predicted": predicted,
+        "adam": adam,
+        "fit": fit,
+        "stream": stream,
+        "averages": averages,
+        "resumed": lambda workers: checkpointed(workers, checkpoint, resumed=True),
+        "whole": lambda workers: checkpointed(workers, folder / "other"),
+        "errors": errors,
     }
+    results = {}
+    for name, scenario in scenarios.items():
+        began = time.process_time()
+        results[name] = scenario(workers)
+        print(f"{name}: {time.process_time() - began:.1f} s of CPU", flush=True)
     (folder / f"{workers.rank}.json").write_text(json.dumps(results))
 
 

@@ -1,5 +1,6 @@
 """Training in several processes, on this machine."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -12,24 +13,35 @@ from nengo.exceptions import ValidationError
 
 import nengo_dl
 from nengo_dl.training.data import ArrayData, Share
-from nengo_dl.training.team import workers_of
+from nengo_dl.training.joined_team import team_of
 from tests.training import team_scenarios
 
 N_WORKERS = 2
 
 
-def launch(*arguments, timeout=300):
+def launch(folder, mode):
     """Start the scenarios in several processes, and return how that ended."""
-    return subprocess.run(
+    ended = subprocess.run(
         [
             *(sys.executable, "-m", "nengo_dl.launch", "--workers", str(N_WORKERS)),
-            *("--local", team_scenarios.__file__, *map(str, arguments)),
+            *("--local", team_scenarios.__file__, str(folder), mode),
         ],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=300,
     )
+    assert not processes_of(folder)
+    return ended
+
+
+def processes_of(folder):
+    """Return the commands that run and have a folder among their arguments."""
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            commands.append(path.read_bytes().decode(errors="replace").split("\0"))
+    return [command for command in commands if str(folder) in command]
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +51,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def crash(folder):
-    """A training of which one worker was killed in the third epoch."""
-    began = time.monotonic()
-    return launch(folder, "crash"), time.monotonic() - began
+    """A training of which one worker was killed in the third epoch, and how long."""
+    ended = launch(folder, "crash")
+    return (
+        ended.stdout,
+        ended.returncode,
+        time.time() - float((folder / "killed").read_text()),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +82,11 @@ def assert_same(found, expected, rtol=1e-6):
 
 
 def test_killed_worker_ends_the_others_by_name(crash):
-    ended, _ = crash
-    assert ended.returncode == 128 + 9
-    assert "nengo_dl.launch: worker 1 was ended by SIGKILL" in ended.stdout
-    assert "Worker 1 has ended, or cannot be reached by worker 0" in ended.stdout
+    output, code, seconds = crash
+    assert code == 128 + 9
+    assert "nengo_dl.launch: worker 1 was ended by SIGKILL" in output
+    assert "Worker 1 has ended, or cannot be reached by worker 0" in output
+    assert seconds < 30
 
 
 @pytest.mark.parametrize("name", ["adam", "fit"])
@@ -91,6 +108,48 @@ def test_weights_of_all_workers_are_equal(results, name):
     assert first["moved"] > 0.05
     assert all(other["checksum"] == first["checksum"] for other in others)
     assert all(other["history"]["loss"] == first["history"]["loss"] for other in others)
+
+
+@pytest.fixture(scope="module")
+def measured_alone():
+    return team_scenarios.measured(None)
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["evaluate", "callbacks", "loss", "test_on_batch", "train_on_batch", "trained"],
+)
+def test_workers_measure_what_one_with_twice_the_minibatch_does(
+    results, measured_alone, call
+):
+    first, *others = (result["measured"][call] for result in results)
+    assert all(other == first for other in others)
+    assert first == pytest.approx(measured_alone[call], rel=1e-6)
+    assert first["loss"] > 0.1
+
+
+def test_each_call_measures_something_else(measured_alone):
+    losses = {found["loss"] for found in measured_alone.values()}
+    assert len(losses) == len(measured_alone)
+    assert max(losses) < 100
+
+
+@pytest.fixture(scope="module")
+def predicted_alone():
+    return team_scenarios.predicted(None)
+
+
+@pytest.mark.parametrize(
+    "call, n_items", [("arrays", 18), ("minibatches", 18), ("steps", 16), ("batch", 6)]
+)
+def test_workers_predict_what_one_does_bit_for_bit(
+    results, predicted_alone, call, n_items
+):
+    for result in results:
+        found = np.array(result["predicted"][call])
+        assert found.shape == (n_items, team_scenarios.N_STEPS, 2)
+        assert np.array_equal(found, predicted_alone[call][:n_items])
+    assert len(np.unique(found[:, -1, 0])) == n_items
 
 
 def test_workers_may_have_different_numbers_of_minibatches(results):
@@ -119,11 +178,14 @@ def test_other_number_of_workers_resumes(results, folder):
     "case, message",
     [
         ("length", "disagree about the data: 64 items of 8 steps in worker 0; 56 "),
+        ("evaluated length", "disagree about the data: 64 items of 8 steps in worker"),
+        ("action", "disagree about what to do: evaluate in worker 0; predict in wor"),
         ("few items", r"There are 2 workers, more than items \(1\)"),
         ("constants", "Worker 1 has other values than worker 0 .* Give the network a"),
         ("nan", "SimulationError: worker 1: The input of <Node 'x'> is nan at item 5,"),
         ("interrupt", "^KeyboardInterrupt"),
         ("stateful", "Several workers have a simulation each"),
+        ("stateful prediction", "Several workers have a simulation each"),
         ("connected", "connected as worker . of .*; TensorFlow can be connected once"),
     ],
 )
@@ -149,12 +211,12 @@ def test_one_worker_trains_alone(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     workers = nengo_dl.Workers()
     assert (workers.count, workers.is_first) == (1, True)
-    assert workers_of(workers) is None
+    assert team_of(workers, None).messages is None
 
 
 def test_number_of_workers_is_not_chosen_by_train():
     with pytest.raises(ValidationError, match=r"nengo_dl\.launch --workers 2"):
-        workers_of(2)
+        team_of(2, None)
 
 
 @pytest.mark.parametrize("keeps_rest", [True, False], ids=["rest", "full"])
