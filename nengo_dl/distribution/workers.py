@@ -316,8 +316,9 @@ class Workers:
         if isinstance(error, tf.errors.DeadlineExceededError):
             return (
                 f"{who} did not answer worker {self.rank} for {self.timeout:g} seconds "
-                "(see timeout of nengo_dl.Workers). All workers must make the "
-                "same calls in the same order; one may have raised an error, or not have been started"
+                "(see timeout of nengo_dl.Workers). All workers must make the same "
+                "calls in the same order; one may have raised an error, or not have "
+                "been started"
             )
         reason = next(
             (line for line in text.splitlines() if "aborted by" in line),
