@@ -179,7 +179,7 @@ def _check_names(
     unknown = [
         name
         for name in others
-        if not name.startswith(_OTHER_PREFIXES) and not _belongs_to_probe(name)
+        if not name.startswith(_OTHER_PREFIXES) and not _is_dispensable(name)
     ]
     if "global" in groups and not is_selection and unknown:
         raise saved.refusal(
@@ -191,8 +191,10 @@ def _check_names(
     return {own: found for own, found in wanted.items() if found[0] in saved.forms}
 
 
-def _belongs_to_probe(name: str) -> bool:
-    return ".probes[" in name and name.endswith("].connection.weights")
+def _is_dispensable(name: str) -> bool:
+    """Whether an entry is of a probe, or a setting that the network need not have."""
+    of_probe = ".probes[" in name and name.endswith("].connection.weights")
+    return of_probe or (".ensembles[" in name and name.endswith("].zero_bias"))
 
 
 def _read_values(
@@ -205,7 +207,7 @@ def _read_values(
     found = {}
     for own_name, (name, place) in wanted.items():
         value = saved.fit(name, place, values.minibatch_size)
-        gain = values.gain(place.obj) if place.signal is None else None
+        gain = values.gain(place.obj) if place.is_gain else None
         if (
             gain is not None
             and not np.array_equal(value, gain)

@@ -11,7 +11,6 @@ from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.ir import n_values
-from nengo_dl.config import Settings
 from nengo_dl.parameters.file.header import Form
 from nengo_dl.parameters.file.messages import shown
 from nengo_dl.parameters.places import Place, Places
@@ -123,24 +122,29 @@ class Parameters(_Placed):
         super().load(self._in_own_units(arrays), item)
 
     def _in_own_units(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return values for the gains that such ensembles have here."""
+        """Return values for the gains that such ensembles have here.
+
+        An input of zero has the bias :math:`z`, and one of 1 a current more by the gain
+        :math:`g`. So a bias :math:`b` is :math:`(b - z) / g` in units of the input.
+        """
         found, values = dict(arrays), self._places.values
-        settings = Settings(values.model.toplevel)
         for name, place in self.places().items():
-            if place.signal is not None or name not in found:
+            stem, _, attribute = name.rpartition(".")
+            if attribute != "zero_bias":
                 continue
-            own, theirs = values.gain(place.obj), found[name]
-            zero = settings.value(place.obj, "zero_bias")
-            if zero is None or own is None or np.array_equal(own, theirs):
+            before = found.pop(name, None)
+            zero, own = self._places.zero_biases[place.obj], values.gain(place.obj)
+            theirs = found.get(f"{stem}.gain")
+            if own is None or theirs is None:
+                continue
+            if before is None:  # of a network without the setting: rates have none
+                before = 0.0 if np.all(theirs == 1) else zero
+            if np.array_equal(own, theirs) and before == zero:
                 continue
             ratio = own / theirs
-            stem = name.removesuffix(".gain")
-            # gains of 1 are those of rates, which need no bias for an input of zero
-            before = 0.0 if np.all(theirs == 1) else zero
-            found[name] = own
+            found[f"{stem}.gain"] = own
             if f"{stem}.bias" in found:
-                biases = found[f"{stem}.bias"]
-                found[f"{stem}.bias"] = zero + ratio * (biases - before)
+                found[f"{stem}.bias"] = zero + ratio * (found[f"{stem}.bias"] - before)
             encoders = f"{stem}.scaled_encoders"
             if encoders in found:
                 found[encoders] = ratio[:, None] * found[encoders]

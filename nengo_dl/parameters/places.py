@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import nengo
 import numpy as np
 from nengo.builder.signal import Signal
 from nengo.ensemble import Neurons
 
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.names import describe_objects, name_objects, name_state
+from nengo_dl.config import Settings
 from nengo_dl.parameters.values import ParameterValues
 
 __all__ = ["STATE_PREFIX", "Place", "Places"]
@@ -28,13 +30,16 @@ class Place:
     obj : object
         Whose entry it is (None: state).
     signal : Signal or None
-        The signal that holds it; None for gains.
+        The signal that holds it; None for gains and zero biases.
     shape : tuple of int
         Shape for one item of a minibatch.
     per_item : bool
         Whether items of a minibatch have values of their own.
     optional : bool
         Whether a file can do without.
+    attribute : str
+        What it is of the object, where no signal holds it: ``"gain"``, or
+        ``"zero_bias"``, the setting.
     """
 
     obj: Any
@@ -42,13 +47,40 @@ class Place:
     shape: tuple[int, ...]
     per_item: bool
     optional: bool
+    attribute: str = ""
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether it is the gains of an ensemble."""
+        return self.attribute == "gain"
 
 
 class Places:
-    """The entries that a file for a simulated network has, by name."""
+    """The entries that a file for a simulated network has, by name.
+
+    Parameters
+    ----------
+    values : ParameterValues
+        Of the simulated network.
+
+    Attributes
+    ----------
+    zero_biases : dict of {Ensemble: float}
+        Biases for an input of zero, of ensembles that stand for activation functions:
+        see ``zero_bias`` in `configure_settings`.
+    """
 
     def __init__(self, values: ParameterValues):
         self.values = values
+        settings = Settings(values.model.toplevel)
+        found = {
+            obj: settings.value(obj, "zero_bias")
+            for obj in values.model.params
+            if isinstance(obj, nengo.Ensemble)
+        }
+        self.zero_biases = {
+            ens: zero for ens, zero in found.items() if zero is not None
+        }
         self.names = name_objects(values.model)
         self.parameters = self._find_parameters()
         self._state: dict[str, Place] | None = None
@@ -64,8 +96,12 @@ class Places:
             elif attribute == "encoders":
                 attribute = "scaled_encoders"
                 found[f"{self.names[obj]}.gain"] = Place(
-                    obj, None, params[obj].gain.shape, False, False
+                    obj, None, params[obj].gain.shape, False, False, "gain"
                 )
+                if obj in self.zero_biases:
+                    found[f"{self.names[obj]}.zero_bias"] = Place(
+                        obj, None, (), False, True, "zero_bias"
+                    )
             shape = (n_values(signal),) if signal.sparse else signal.shape
             found[f"{self.names[obj]}.{attribute}"] = Place(
                 obj,
@@ -101,7 +137,8 @@ class Places:
         result = {}
         for name, place in places.items():
             if place.signal is None:
-                result[name] = np.asarray(self.values.gain(place.obj))
+                found = self.values.gain if place.is_gain else self.zero_biases.get
+                result[name] = np.asarray(found(place.obj))
             else:
                 value, _ = read[place.signal]
                 result[name] = value if place.per_item else value[0]

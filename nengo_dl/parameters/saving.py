@@ -5,6 +5,8 @@ object and not for how it was compiled (see `names`):
 
 ``net.ensembles[0].scaled_encoders``, ``.bias``, ``.gain``
     of each ensemble that has neurons;
+``net.ensembles[0].zero_bias``
+    of each for which this setting says which bias belongs to an input of zero;
 ``net.connections[0].weights``
     of each connection that has weights (of sparse ones, the stored values);
 ``net.probes[0].connection.weights``

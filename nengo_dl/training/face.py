@@ -102,6 +102,7 @@ class Training:
             self.node_names,
             self.probe_names,
             SimulatorFunction(self.trainer, self.signals),
+            self.model,
         )
 
     def train(

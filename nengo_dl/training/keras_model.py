@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import nengo
+import numpy as np
+from nengo.builder import Model
 from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
 
+from nengo_dl.config import Settings
 from nengo_dl.support.errors import ErrorsOf
 from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.trained_parameters import Piece, TrainedParameters
@@ -18,13 +22,68 @@ from nengo_dl.training.trained_parameters import Piece, TrainedParameters
 __all__ = ["SimulatorModel"]
 
 
-class Parameters(keras.layers.Layer):
-    """The trained parameters of one object of the network."""
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """What currents of neurons that stand for an activation function mean.
 
-    def __init__(self, name: str, variables: Sequence[keras.Variable]):
+    Attributes
+    ----------
+    gain : (n_neurons,) ndarray
+        Current for an input of 1.
+    zero_bias : float
+        Bias for an input of zero.
+    """
+
+    gain: np.ndarray
+    zero_bias: float
+
+    def convert(self, attribute: str, value: np.ndarray, other: _Units) -> np.ndarray:
+        """Return biases or encoders that belong to other units in these."""
+        ratio = self.gain / other.gain
+        if attribute == "encoders":
+            return ratio[:, None] * value
+        return self.zero_bias + ratio * (value - other.zero_bias)
+
+
+class Parameters(keras.layers.Layer):
+    """The trained parameters of one object of the network.
+
+    Files hold the units of ensembles that stand for activation functions, too, so that
+    they can be loaded where neurons fire at other rates, as those of ``load_params``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        variables: Sequence[keras.Variable],
+        attributes: Sequence[str],
+        units: _Units | None,
+    ):
         super().__init__(name=name)
         self.parameters = list(variables)
+        object.__setattr__(self, "_meaning", (tuple(attributes), units))
         self.built = True
+
+    def save_own_variables(self, store: Any) -> None:
+        """Store the variables by their number, and the units."""
+        super().save_own_variables(store)
+        _, units = self._meaning
+        if units is not None:
+            store["gain"] = units.gain
+            store["zero_bias"] = np.asarray(units.zero_bias)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Assign stored variables, in the units of the network."""
+        found = {key: np.asarray(value) for key, value in store.items()}
+        gain, zero_bias = found.pop("gain", None), found.pop("zero_bias", 0.0)
+        attributes, units = self._meaning
+        if units is not None and gain is not None and gain.shape == units.gain.shape:
+            other = _Units(gain, float(zero_bias))
+            for number, attribute in enumerate(attributes):
+                if str(number) in found:
+                    value = found[str(number)]
+                    found[str(number)] = units.convert(attribute, value, other)
+        super().load_own_variables(found)
 
 
 class SimulatorModel(keras.Model):
@@ -44,6 +103,8 @@ class SimulatorModel(keras.Model):
         Nodes that can be fed, and probes, by name.
     function : SimulatorFunction
         What the simulator computes, as a function of tensors.
+    model : Model
+        What Nengo built.
     """
 
     def __init__(
@@ -53,12 +114,13 @@ class SimulatorModel(keras.Model):
         inputs: Mapping[str, nengo.Node],
         outputs: Mapping[str, nengo.Probe],
         function: SimulatorFunction,
+        model: Model,
     ):
         super().__init__(name="simulator", dtype=function.dtype)
         # in tuples that Keras does not look into
         object.__setattr__(self, "_owner", (simulator, function))
         object.__setattr__(self, "_names", (dict(inputs), dict(outputs)))
-        self.objects = _layers(parameters)
+        self.objects = _layers(parameters, model)
         self.stop_training = False
         self.built = True
 
@@ -222,8 +284,9 @@ class SimulatorModel(keras.Model):
         )
 
 
-def _layers(parameters: TrainedParameters) -> list[Parameters]:
+def _layers(parameters: TrainedParameters, model: Model) -> list[Parameters]:
     """Return a layer for each object, in the order of their first parameters."""
+    settings = Settings(model.toplevel)
     found: dict[Any, list[tuple[Piece, keras.Variable]]] = {}
     for piece, variable in zip(parameters.pieces, parameters.variables, strict=True):
         obj = piece.parameter.obj
@@ -234,7 +297,13 @@ def _layers(parameters: TrainedParameters) -> list[Parameters]:
     for obj, members in found.items():
         place = members[0][0].name.rpartition(".")[0]
         name = _unique(getattr(obj, "label", None) or place, taken)
-        layers.append(Parameters(name, [variable for _, variable in members]))
+        zero = None
+        if isinstance(obj, nengo.Ensemble):
+            zero = settings.value(obj, "zero_bias")
+        units = None if zero is None else _Units(model.params[obj].gain, zero)
+        attributes = [piece.parameter.attribute for piece, _ in members]
+        variables = [variable for _, variable in members]
+        layers.append(Parameters(name, variables, attributes, units))
     return layers
 
 
