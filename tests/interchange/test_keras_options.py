@@ -73,11 +73,93 @@ def test_functions_of_tensorflow_are_those_of_keras(function, neurons):
     assert converter.verify()
 
 
-def test_layers_with_weights_as_activations_are_tensor_nodes():
-    model = randomized(chain(L.Dense(3, L.PReLU()), L.Dense(3), shape=(4,)))
-    assert nengo_dl.Converter(model).verify()
+class Slopes(L.Layer):
+    """A layer of the user, with weights."""
+
+    def build(self, shape):
+        self.slopes = self.add_weight(shape=shape[-1:], initializer="normal")
+
+    def call(self, x):
+        return x * self.slopes
+
+
+def prelu(**kwargs):
+    return L.PReLU(alpha_initializer="normal", **kwargs)
+
+
+def shared_prelu():
+    inputs = keras.Input((4,))
+    layer = prelu()
+    x = L.Activation(layer)(L.Dense(4, layer)(inputs))
+    return keras.Model(inputs, layer(x))
+
+
+WEIGHTED = {
+    "alone": lambda: chain(L.Activation(prelu()), shape=(4,)),
+    "behind a layer": lambda: chain(L.Dense(3), L.Activation(prelu()), shape=(4,)),
+    "in a layer": lambda: chain(L.Dense(3, prelu()), L.Dense(3), shape=(4,)),
+    "of the user": lambda: chain(
+        L.Conv2D(3, 2, use_bias=False), L.Activation(Slopes())
+    ),
+    "of channels": lambda: chain(
+        L.Conv2DTranspose(3, 2, use_bias=False), L.Activation(prelu(shared_axes=[1, 2]))
+    ),
+    "in an activation": lambda: chain(L.Activation(L.Activation(prelu()))),
+    "a model": lambda: chain(
+        L.Activation(chain(L.Dense(4, "relu"), L.Dense(4), shape=(4,))), shape=(4,)
+    ),
+    "shared": shared_prelu,
+    "distributed": lambda: chain(
+        L.TimeDistributed(L.Dense(3, prelu())),
+        L.TimeDistributed(L.Activation(Slopes())),
+        shape=(5, 4),
+    ),
+    "of an axis": lambda: chain(
+        L.TimeDistributed(L.Dense(3, L.Softmax(axis=1))),
+        L.Activation(L.Softmax(axis=1)),
+        shape=(5, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_layers_with_weights_as_activations_are_tensor_nodes(name):
+    keras.utils.set_random_seed(0)
+    model = randomized(WEIGHTED[name]())
+    converter = nengo_dl.Converter(model)
+    assert converter.verify()
+    with nengo_dl.Simulator(converter.net, progress_bar=False) as sim:
+        assert sim.trainable_parameters.size == model.count_params()
+    with pytest.raises(
+        ValidationError, match=r"cannot become Nengo objects: .*(PRe|S|s)"
+    ):
+        nengo_dl.Converter(model, allow_fallback=False)
+
+
+def test_biases_of_zero_are_trained_where_keras_would():
+    model = chain(L.Dense(3), L.Dense(2, trainable=False), L.Dense(4), shape=(4,))
+    with nengo_dl.Simulator(nengo_dl.Converter(model).net, progress_bar=False) as sim:
+        assert sim.trainable_parameters.size == 4 * 3 + 3 + 2 * 4 + 4
+    net = nengo_dl.Converter(model, inference_only=True).net
+    assert [c.size_in for c in net.connections] == [4, 3, 2]  # none of biases
+
+
+def test_layers_with_weights_are_no_keys_of_swaps():
+    model = chain(L.Dense(3, L.PReLU()), shape=(4,))
     with pytest.raises(ValidationError, match="is no activation; give one of"):
         nengo_dl.Converter(model, swap_activations={L.PReLU(): nengo.LIF()})
+
+
+@pytest.mark.parametrize("layer", [prelu(), L.Softmax(axis=1)])
+def test_layers_as_activations_of_whole_sequences_are_errors_in_time(layer):
+    model = chain(L.Dense(3, layer, name="rates"), shape=(5, 4))
+    with pytest.raises(ValidationError, match=r"'rates', .* sees the whole sequence"):
+        nengo_dl.Converter(model, temporal_model=True)
+
+
+def test_layers_as_activations_of_single_steps_run_in_time():
+    model = chain(L.TimeDistributed(L.Dense(3, prelu())), shape=(5, 4))
+    assert nengo_dl.Converter(model, temporal_model=True).verify()
 
 
 def test_activations_without_neurons_can_be_swapped():

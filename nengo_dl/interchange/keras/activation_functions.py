@@ -38,12 +38,16 @@ class Activation:
         its parameters.
     neurons : NeuronType or None
         Neurons that compute the same; None if there are none.
+    by_element : bool
+        Whether it can be computed for each time step of a sequence, or for all of them
+        at once. Layers may have weights for a whole sequence, or an axis of it.
     """
 
     name: str
     function: Callable[[Any], Any]
     keys: tuple = ()
     neurons: NeuronType | None = None
+    by_element: bool = True
 
     @property
     def is_linear(self) -> bool:
@@ -109,7 +113,9 @@ def activation_of(given: Any) -> Activation | None:
 def activation_of_layer(layer: keras.Layer) -> Activation:
     """Return the activation function that a layer is."""
     find = _OF_LAYERS.get(type(layer))
-    return Activation(type(layer).__name__, layer) if find is None else find(layer)
+    if find is not None:
+        return find(layer)
+    return Activation(type(layer).__name__, layer, by_element=False)
 
 
 def activation_of_function(function: Callable[[Any], Any]) -> Activation:
@@ -165,6 +171,6 @@ _OF_LAYERS: dict[type, Callable[[Any], Activation]] = {
         "elu", layer.call, (keras.activations.elu,)
     ),
     keras.layers.Softmax: lambda layer: Activation(
-        "softmax", layer.call, (keras.activations.softmax,)
+        "softmax", layer.call, (keras.activations.softmax,), None, layer.axis == -1
     ),
 }

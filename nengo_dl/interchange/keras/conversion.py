@@ -13,7 +13,12 @@ from nengo_dl.interchange.keras.activation_functions import Activation
 from nengo_dl.interchange.keras.activations import Drive, Swaps, drive
 from nengo_dl.interchange.keras.fallback import tensor_code
 from nengo_dl.interchange.keras.folding import Fold, find_folds
-from nengo_dl.interchange.keras.graph import Call, Tensor, read_graph
+from nengo_dl.interchange.keras.graph import (
+    Call,
+    Tensor,
+    build_inner_layers,
+    read_graph,
+)
 from nengo_dl.interchange.keras.network_maker import (
     NetworkMaker,
     is_neural,
@@ -57,6 +62,7 @@ class Conversion:
 
     def __init__(self, model: keras.Model, options: Options):
         self.graph = read_graph(model)
+        build_inner_layers(self.graph)
         self.model = model
         self.options = options
         self.swaps = Swaps(options.swap_activations)
@@ -135,8 +141,12 @@ class Conversion:
                 "its weights are shared by several calls; split_shared_weights=True "
                 "gives each call its own, and inference_only=True trains none"
             )
-        if self.has_time(call) and not row.step_by_step:
-            return "it does not compute each time step for itself"
+        if self.has_time(call):
+            if not row.step_by_step:
+                return "it does not compute each time step for itself"
+            activation = row.activation(layer)
+            if not activation.by_element and not row.distributes:
+                return f"{activation.name!r} is a layer that sees the whole sequence"
         return None
 
     def has_time(self, call: Call) -> bool:

@@ -115,7 +115,13 @@ def tensor_code(call: Call, shape: Any) -> tuple[Any, tuple[int, ...]]:
         and "float" in dtypes[0]
     )
     if is_plain:
-        return call.layer, shapes[0]
+        layer = call.layer
+        # the layer itself shares its weights with its other calls
+        while type(layer) is keras.layers.Activation and isinstance(
+            layer.activation, keras.Layer
+        ):
+            layer = layer.activation
+        return layer, shapes[0]
     places = {tensor: number for number, tensor in enumerate(call.inputs)}
     arguments = _with_places((list(call.args), dict(call.kwargs)), places)
     wrapped = LayerCall(

@@ -15,7 +15,15 @@ import keras
 import numpy as np
 from nengo.exceptions import ValidationError
 
-__all__ = ["Call", "Graph", "Tensor", "evaluate", "find_tensor", "read_graph"]
+__all__ = [
+    "Call",
+    "Graph",
+    "Tensor",
+    "build_inner_layers",
+    "evaluate",
+    "find_tensor",
+    "read_graph",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +196,33 @@ def evaluate(
         results = keras.tree.flatten(call(values, training))
         values.update(zip(call.outputs, results, strict=True))
     return {t: keras.ops.convert_to_numpy(value) for t, value in values.items()}
+
+
+def build_inner_layers(graph: Graph) -> None:
+    """Let layers inside of layers make the weights that they do not have yet.
+
+    Keras knows the output of ``Activation(PReLU())`` without a call of the inner layer,
+    whose weights it makes in the first call with numbers.
+    """
+    if not any(_lacks_weights(call.layer, set()) for call in graph.calls):
+        return
+    evaluate(
+        graph,
+        [
+            np.zeros([1, *(1 if n is None else n for n in tensor.shape)])
+            for tensor in graph.inputs
+        ],
+    )
+
+
+def _lacks_weights(layer: keras.Operation, seen: set[int]) -> bool:
+    seen.add(id(layer))
+    inner = [
+        value
+        for value in vars(layer).values()
+        if isinstance(value, keras.Layer) and id(value) not in seen
+    ]
+    return any(not other.built or _lacks_weights(other, seen) for other in inner)
 
 
 def _has_graph(layer: Any) -> bool:

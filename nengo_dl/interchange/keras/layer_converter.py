@@ -37,6 +37,8 @@ class LayerConverter:
     step_by_step : bool
         Whether the layer computes each time step of a sequence for itself, so that it
         can be part of a model that is converted with ``temporal_model``.
+    distributes : bool
+        Whether the layer has another in it, which sees single time steps.
     takes_fold : str
         What of the calls that follow `convert` computes along, as it is in
         ``self.fold(node_id)``: ``"nothing"``, an ``"activation"``, or
@@ -65,6 +67,7 @@ class LayerConverter:
     """
 
     step_by_step: ClassVar[bool] = False
+    distributes: ClassVar[bool] = False
     takes_fold: ClassVar[str] = "nothing"
     only_activates: ClassVar[bool] = False
     differs_in_training: ClassVar[bool] = False

@@ -88,7 +88,9 @@ class NetworkMaker:
         """Make a Node that passes its inputs and biases on."""
         node = nengo.Node(size_in=size, label=call.layer.name)
         self.note(call, "Node")
-        if biases is not None and np.any(biases):
+        # zeros may be the beginning of what is trained
+        is_trained = trains(call) and not self.options.inference_only
+        if biases is not None and (is_trained or np.any(biases)):
             if self._one is None:
                 self._one = nengo.Node([1], label="one")
             self.connect(call, self._one, node, None, biases[:, None])

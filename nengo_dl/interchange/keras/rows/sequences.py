@@ -17,10 +17,15 @@ __all__ = ["ConvertSimpleRNN", "ConvertTimeDistributed"]
 class ConvertTimeDistributed(ConvertDense):
     """A layer for each time step: a dense one, or an activation."""
 
+    distributes = True
+
     @classmethod
     def convertible(cls, layer: keras.Layer, converter: Any) -> bool | str:
         """Return True if the layer in it can be computed along other axes."""
         inner = find_row(layer.layer)
+        activation = cls.activation(layer)
+        if not activation.by_element and not converter.options.temporal_model:
+            return f"{activation.name!r} computes each time step for itself"
         if inner is ConvertDense or (inner is not None and inner.only_activates):
             return True
         return f"only dense layers are distributed, no {type(layer.layer).__name__}"
