@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import nengo
 import numpy as np
@@ -132,7 +132,7 @@ class Parameters(_Placed):
             stem, _, attribute = name.rpartition(".")
             if attribute != "zero_bias":
                 continue
-            before = found.pop(name, None)
+            before: Any = found.pop(name, None)
             zero, own = self._places.zero_biases[place.obj], values.gain(place.obj)
             theirs = found.get(f"{stem}.gain")
             if own is None or theirs is None:
