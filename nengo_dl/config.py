@@ -100,6 +100,9 @@ def configure_settings(**settings: Any) -> None:
         no parameters then, but say which rate stands for an activation of 1:
         `Simulator.load_params` keeps them, and multiplies biases, so that files can be
         loaded that were saved with other rates.
+    can_be_fed : bool or None
+        Whether data can replace the output of a Node (None: True). Without it, the Node
+        is none of those that ``input_feeds``, ``train`` and ``fit`` know.
     keep_history : bool or None
         Whether a Probe keeps the values of all time steps (None: True), or only the one
         of the last step. In training, an objective then sees just the last step.

@@ -284,6 +284,7 @@ KINDS: dict[str, Kind] = {
     "lif_smoothing": Kind((nengo.Ensemble,), _check_smoothing),
     "surrogate": Kind((nengo.Ensemble,), _check_surrogate),
     "zero_bias": Kind((nengo.Ensemble,), _check_zero_bias),
+    "can_be_fed": Kind((nengo.Node,), _flag("can_be_fed")),
     "keep_history": Kind((nengo.Probe,), _flag("keep_history")),
     "sparse_events": Kind((nengo.Probe,), _flag("sparse_events")),
     "planner": Kind((nengo.Network,), _check_planner),

@@ -282,6 +282,7 @@ def test_settings_outside_of_a_network_raise():
     [
         ("trainable", "yes", "True, False or None"),
         ("lif_smoothing", -1, "positive number"),
+        ("can_be_fed", 2, "True, False or None"),
         ("zero_bias", "half", "Must be a number, or None"),
         ("lif_smoothing", True, "positive number"),
         ("surrogate", "foo", "one of fast_sigmoid"),

@@ -20,7 +20,7 @@ from nengo.utils.progress import ProgressBar
 
 from nengo_dl.builders.lookup import make_builder_lookup
 from nengo_dl.compiler.compile import compile_model
-from nengo_dl.config import NetworkSettings
+from nengo_dl.config import NetworkSettings, Settings
 from nengo_dl.distribution.workers import is_first_process
 from nengo_dl.execution.opening import open_session
 from nengo_dl.inspection.data import ProbeRows, SimulationData
@@ -219,11 +219,13 @@ class SimulatorBase(OldNames):
         if network is None:
             return {}
         targets = {conn.post_obj for conn in network.all_connections}
+        settings = Settings(network)
         return {
             node: self.model.sig[node]["out"]
             for node in network.all_nodes
             if node not in targets
             and _can_be_fed(node)
+            and settings.value(node, "can_be_fed", True)
             and self.model.sig[node].get("out") is not None
         }
 

@@ -74,7 +74,8 @@ class Parameters(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         """Assign stored variables, in the units of the network."""
-        found = {key: np.asarray(value) for key, value in store.items()}
+        names = list(store.keys())  # all that the entries of Keras's files have
+        found = {name: np.asarray(store[name]) for name in names}
         gain, zero_bias = found.pop("gain", None), found.pop("zero_bias", 0.0)
         attributes, units = self._meaning
         if units is not None and gain is not None and gain.shape == units.gain.shape:

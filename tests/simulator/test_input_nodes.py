@@ -77,3 +77,27 @@ def test_connected_nodes_and_processes_with_input_are_none():
         for node in (connected, process):
             with pytest.raises(ValidationError, match="to which nothing is connected"):
                 sim.run_steps(1, input_feeds={node: np.ones((1, 1, 1))})
+
+
+def test_nodes_that_cannot_be_fed_are_constants_and_no_inputs():
+    with nengo.Network() as net:
+        nengo_dl.configure_settings(can_be_fed=None)
+        net.x, one = nengo.Node([0], label="x"), nengo.Node([1], label="one")
+        net.config[one].can_be_fed = False
+        out = nengo.Node(size_in=1)
+        nengo.Connection(net.x, out, transform=2, synapse=None)
+        nengo.Connection(one, out, transform=3, synapse=None)
+        probe = nengo.Probe(out)
+    x = np.array([[[1.0], [2.0]]])
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        assert list(sim.keras_model.input_names) == ["x"]
+        assert np.allclose(sim.predict(x)[probe], 2 * x + 3)  # one array: for x
+        with pytest.raises(ValidationError, match="one"):
+            sim.run_steps(2, input_feeds={one: x})
+        sim.compile("sgd", "mse")
+        sim.fit(x, 2 * x, verbose=0)
+        assert np.allclose(sim.data[one_connection(net)].weights, 3, atol=0.1)
+
+
+def one_connection(net):
+    return net.connections[1]

@@ -66,6 +66,7 @@ class NetworkMaker:
             trainable=None,
             inference_only=options.inference_only or None,
             zero_bias=None,
+            can_be_fed=None,
         )
         net.config[nengo.Ensemble].trainable = False  # encoders, which nothing uses
         net.config[nengo.Connection].synapse = None
@@ -93,6 +94,7 @@ class NetworkMaker:
         if biases is not None and (is_trained or np.any(biases)):
             if self._one is None:
                 self._one = nengo.Node([1], label="one")
+                self.net.config[self._one].can_be_fed = False
             self.connect(call, self._one, node, None, biases[:, None])
         return node
 
