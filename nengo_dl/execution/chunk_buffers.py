@@ -27,6 +27,8 @@ class ChunkBuffers:
         For each output, which steps are kept.
     most_steps : int
         Most steps of one call.
+    step_seconds : float
+        Estimated time of a step, in seconds; 0 if it is not known.
 
     Attributes
     ----------
@@ -41,9 +43,11 @@ class ChunkBuffers:
         step: StepProgram,
         sampling: Sequence[Sampling],
         most_steps: int = tuning.MOST_STEPS,
+        step_seconds: float = 0.0,
     ):
         self.step = step
         self.most_steps = most_steps
+        self.step_seconds = step_seconds
         self.sampling = list(sampling)
         self.clocks = sorted(set(self.sampling)) or [Sampling()]
         self.shape = self._loop_shape()
@@ -57,7 +61,12 @@ class ChunkBuffers:
             if not sampling.only_last
         )
         itemsize = 8 * self.step.config.minibatch_size
-        fit = tuning.CHUNK_BYTES / max(per_step * itemsize, 1)
+        n_bytes = max(per_step * itemsize, 1)
+        fit = tuning.CHUNK_BYTES / n_bytes
+        if self.step_seconds > 0:
+            # each call copies whole buffers, also one of a single step
+            long = tuning.WORTH_A_CALL_SECONDS / self.step_seconds
+            fit = min(fit, max(tuning.SMALL_CHUNK_BYTES / n_bytes, long))
         capacity = int(np.clip(fit, 1, self.most_steps))
         return LoopShape(
             capacity,

@@ -46,6 +46,8 @@ class CompiledExecutor:
         Steps in the body of the loop.
     most_steps : int
         Most steps of one call.
+    step_seconds : float
+        Estimated time of a step, in seconds; 0 if it is not known.
 
     Attributes
     ----------
@@ -65,6 +67,7 @@ class CompiledExecutor:
         placement: Placement,
         unroll: int = 1,
         most_steps: int = tuning.MOST_STEPS,
+        step_seconds: float = 0.0,
     ):
         self.step = step
         self.host = host
@@ -72,7 +75,7 @@ class CompiledExecutor:
         self.store = store
         self.placement = placement
         self.unroll = unroll
-        self.buffers = ChunkBuffers(step, sampling, most_steps)
+        self.buffers = ChunkBuffers(step, sampling, most_steps, step_seconds)
         self.compile_seconds: float | None = None
         self._compiled: ChunkFunction | None = None
         self._compiling_since = 0.0

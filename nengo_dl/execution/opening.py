@@ -78,6 +78,7 @@ def open_session(
     seconds = time.perf_counter() - began
     store = StateStore(plan, step, placement, fixed_inputs)
     host.follow(store)
+    numpy = NumpyExecutor(plan, step, host, store, most_steps)
     compiled = CompiledExecutor(
         step,
         host,
@@ -87,8 +88,8 @@ def open_session(
         placement,
         unroll,
         most_steps,
+        numpy.estimated_seconds,
     )
-    numpy = NumpyExecutor(plan, step, host, store, most_steps)
     executors: dict[str | None, Executor | None]
     executors = {"compiled": compiled, "numpy": numpy, None: None}
     choice = ExecutorChoice(

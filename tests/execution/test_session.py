@@ -10,6 +10,7 @@ from nengo.exceptions import SimulationError
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
 from nengo_dl.program.chunk_loop import LoopShape
+from nengo_dl.support.tuning import MOST_STEPS
 from tests.execution.sessions import (
     core_data,
     counting_network,
@@ -82,6 +83,16 @@ def test_little_room_makes_short_chunks(monkeypatch, reference):
     assert len(chunks) > 2
     found = [np.concatenate(p) for p in zip(*(c.outputs for c in chunks), strict=True)]
     assert_equal_data(found, reference)
+
+
+def test_buffers_are_small_where_single_steps_are_worth_a_call(monkeypatch, reference):
+    assert make_session(mixed_network()).compiled.most_steps == MOST_STEPS
+    monkeypatch.setattr("nengo_dl.support.tuning.SMALL_CHUNK_BYTES", 100)
+    monkeypatch.setattr("nengo_dl.support.tuning.WORTH_A_CALL_SECONDS", 1e-3)
+    session = make_session(mixed_network(), executor="compiled")
+    most = session.compiled.most_steps
+    assert most == int(1e-3 / session.numpy.estimated_seconds) < N_STEPS
+    assert_equal_data(run(session, N_STEPS), reference)
 
 
 def test_slow_steps_make_short_chunks():
