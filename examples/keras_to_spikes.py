@@ -200,7 +200,7 @@ with nengo_dl.Simulator(
     spiking.net, minibatch_size=MINIBATCH, seed=args.seed, progress_bar=False
 ) as sim:
     results["converted"] = run_test_images(sim)
-    n_images = min(len(train[0]) // MINIBATCH * MINIBATCH, 20000)
+    n_images = len(train[0]) // MINIBATCH * MINIBATCH
     n_updates = N_SPIKING_EPOCHS * n_images // MINIBATCH
     sim.train(
         {node: held(train[0][:n_images], N_TRAINING_STEPS)},
