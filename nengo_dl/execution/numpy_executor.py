@@ -9,17 +9,22 @@ here, on the same operators, state and random streams.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from nengo.builder.neurons import SimNeurons
-from nengo.builder.operator import DotInc
-from nengo.builder.signal import Signal
+from nengo.builder.operator import DotInc, Operator
+from nengo.builder.signal import Signal, SignalDict
 
+from nengo_dl.compiler.blocks import Block
+from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
+from nengo_dl.execution.item_steps import ItemSteps
+from nengo_dl.execution.live_arrays import LiveArrays
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import StateStore
 from nengo_dl.execution.user_code import failed
@@ -90,16 +95,17 @@ class NumpyExecutor:
     def estimated_seconds(self) -> float:
         """Estimated time of one step, in seconds."""
         total = 0.0
-        for op in self.plan.split.device:
+        for part in itertools.chain(*self.host.program.parts):
             total += tuning.OPERATOR_SECONDS
-            if isinstance(op, SimNeurons):
-                total += tuning.NEURON_SECONDS * op.J.size
-            elif isinstance(op, SimTensorNode):
+            ops = part.ops if isinstance(part, Group) else (part,)
+            if isinstance(ops[0], SimNeurons):
+                total += tuning.NEURON_SECONDS * sum(op.J.size for op in ops)
+            elif isinstance(ops[0], SimTensorNode):
                 total += tuning.TENSOR_NODE_SECONDS
-            elif isinstance(op, DotInc):
-                total += tuning.WEIGHT_SECONDS * op.A.size
+            elif isinstance(ops[0], DotInc):
+                total += tuning.WEIGHT_SECONDS * sum(op.A.size for op in ops)
             else:
-                total += 1e-9 * sum(s.size for s in op.all_signals)
+                total += 1e-9 * sum(s.size for op in ops for s in op.all_signals)
         return total * self.step.config.minibatch_size
 
     def prepare(self) -> None:
@@ -132,9 +138,8 @@ class NumpyExecutor:
                 (host.minibatch_size, block.size), dtype=block.signals[0].dtype
             )
             for row, signals in zip(values, host.signals, strict=True):
-                for signal in block.signals:
-                    start = block.starts[signal]
-                    row[start : start + signal.size] = signals[signal].ravel()
+                for part, live in _state_arrays(block, signals):
+                    row[part] = live
             result.append(values)
         return result
 
@@ -152,10 +157,8 @@ class NumpyExecutor:
         self.items()
         for block, rows in zip(self.step.state_blocks, values, strict=True):
             for row, signals in zip(rows, self.host.signals, strict=True):
-                for signal in block.signals:
-                    start = block.starts[signal]
-                    live = signals[signal]
-                    live[...] = row[start : start + signal.size].reshape(live.shape)
+                for part, live in _state_arrays(block, signals):
+                    live[...] = row[part]
 
     def pack(
         self, values: Mapping[Signal, np.ndarray], first: int, n_steps: int
@@ -212,6 +215,13 @@ class Item:
         Position in the minibatch.
     inputs : list of Signal
         Signals whose values the host makes.
+
+    Attributes
+    ----------
+    functions : list of callable
+        What runs in each step.
+    owners : list of (Operator or str)
+        Whose functions they are.
     """
 
     def __init__(
@@ -225,22 +235,22 @@ class Item:
         self.number = number
         self.dt = host.dt
         self.signals = host.signals[number]
-        self.ops = plan.split.device
-        self.functions = [host.step_function(op, number) for op in self.ops]
         for signal in inputs:
             if signal not in self.signals:
                 self.signals.init(signal)
         self.inputs = [(signal, self.signals[signal]) for signal in inputs]
+        steps = ItemSteps(host, number, plan)
+        self.functions, self.owners = steps.functions, steps.owners
+        self.probed = steps.probed
         self.state = [
-            self.signals[signal]
+            live
             for block in step.state_blocks
-            for signal in block.signals
+            for _, live in _state_arrays(block, self.signals)
         ]
-        self.probed = [self.signals[signal] for signal in plan.output_signals]
-        self.running = list(zip(self.functions, self.ops, strict=True))
         self.varying: list[tuple[np.ndarray, np.ndarray]] = []
         self.outputs: list[tuple[np.ndarray, Any, Any]] = []
         self.kept: list[list[np.ndarray] | deque[np.ndarray]] = []
+        self._n = 0
 
     def copy_state(self) -> list[np.ndarray]:
         """Return copies of the live arrays of state, for `restore_state`."""
@@ -267,21 +277,31 @@ class Item:
                 self.varying.append((live, rows.reshape(len(rows), *live.shape)))
         self.steps = self.functions
         if overrides:
-            self.steps = []
-            for function, op in self.running:
-                target = op.sets[0] if op.sets else None
-                if target in overrides:
-                    rows = overrides[target]
-                    rows = rows[:, min(self.number, rows.shape[1] - 1)]
-                    self.varying.append((self.signals[target], rows))
-                    function = _do_nothing
-                self.steps.append(function)
+            self.steps = [
+                self._given(owner, function, overrides)
+                for function, owner in zip(self.functions, self.owners, strict=True)
+            ]
         self.kept = [deque(maxlen=1) if s.only_last else [] for s in sampling]
         rules = [None if s.period <= 1 else s.keeps for s in sampling]
         self.outputs = list(zip(self.probed, rules, self.kept, strict=True))
 
+    def _given(self, owner, function, overrides) -> Callable[[], None]:
+        """Return what takes the place of a function whose output is given."""
+        target = owner.sets[0] if isinstance(owner, Operator) and owner.sets else None
+        if target not in overrides:
+            return function
+        rows = overrides[target]
+        rows = rows[:, min(self.number, rows.shape[1] - 1)]
+        live = self.signals[target]
+
+        def give() -> None:
+            live[...] = rows[self._n]
+
+        return give
+
     def advance(self, n: int, number: int) -> None:
         """Run one step: the n-th of this run, with a number that counts from reset."""
+        self._n = n
         for live, rows in self.varying:
             live[...] = rows[n]
         position = 0
@@ -290,11 +310,19 @@ class Item:
                 step()
                 position += 1
         except Exception as error:
-            raise failed(self.ops[position], number * self.dt, error) from error
+            raise failed(self.owners[position], number * self.dt, error) from error
         for live, keeps, rows in self.outputs:
             if keeps is None or keeps(number):
                 rows.append(live.flatten())
 
 
-def _do_nothing() -> None:
-    """Stand for an operator whose output is given."""
+def _state_arrays(
+    block: Block, signals: SignalDict
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield the parts of a block of state, and the flat arrays in which they are."""
+    if isinstance(signals, LiveArrays):
+        yield slice(0, block.size), signals.at(signals.places.of_block(block))
+        return
+    for signal in block.signals:
+        start = block.starts[signal]
+        yield slice(start, start + signal.size), signals[signal].reshape(-1)

@@ -24,6 +24,7 @@ from nengo_dl.compiler.operators import RandomSample, copy_stream, with_own_stre
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.process_traits import of_nengo
 from nengo_dl.compiler.sparse import coo
+from nengo_dl.execution.numpy_program import NumpyProgram
 from nengo_dl.execution.user_code import assign_result, run_step
 from nengo_dl.execution.watched_process import WatchedProcess
 
@@ -53,6 +54,8 @@ class HostOperators:
 
     Attributes
     ----------
+    program : NumpyProgram
+        What runs, in which order, if the device's part runs in NumPy.
     replaced : dict of {Operator: list of Operator}
         What each original operator became; itself if it is missing here.
     on_host : set of Operator
@@ -61,6 +64,7 @@ class HostOperators:
     """
 
     def __init__(self, plan: Plan, minibatch_size: int):
+        self.program = NumpyProgram(plan)
         self.order = plan.order
         self.time_update = plan.clock
         self.dt = plan.dt
@@ -103,7 +107,7 @@ class HostOperators:
         """
         self.refresh()
         self.version += 1
-        self.signals = [SignalDict() for _ in range(self.minibatch_size)]
+        self.signals = [self.program.new_arrays() for _ in range(self.minibatch_size)]
         self._steps = [{} for _ in range(self.minibatch_size)]
         self._clocks = []
         self.streams = {}
@@ -238,6 +242,18 @@ class HostOperators:
             live = self.constants[signal]().astype(signal.dtype).reshape(signal.shape)
         dict.__setitem__(signals, signal, live)
 
+    def array(self, signal: Signal, item: int) -> np.ndarray:
+        """Return the live array of a signal that is no constant."""
+        _init_signal(signal, self.signals[item])
+        return self.signals[item][signal]
+
+    def constant(self, signal: Signal, item: int) -> np.ndarray:
+        """Return the current value of a constant, not to be written to."""
+        if signal.base not in self.constants:
+            return signal.initial_value
+        self._init_constant(self.signals[item], signal)
+        return self.signals[item][signal]
+
     def step_function(self, op: Operator, item: int):
         """Return the step of an operator for one item of the minibatch."""
         step = self._steps[item].get(op)
@@ -362,12 +378,16 @@ def _init_signals(op: Operator, signals: SignalDict) -> None:
     Nengo's own way is meant for the start: it refuses views of what changed since.
     """
     for signal in op.all_signals:
-        if signal.base not in signals:
-            signals.init(signal.base)
-        if signal not in signals:
-            signals[signal]  # makes the view
+        _init_signal(signal, signals)
     if type(op).init_signals is not Operator.init_signals:
         op.init_signals(signals)
+
+
+def _init_signal(signal: Signal, signals: SignalDict) -> None:
+    if signal.base not in signals:
+        signals.init(signal.base)
+    if signal not in signals:
+        signals[signal]  # makes the view
 
 
 def _item_seed(seed: int, item: int) -> int:

@@ -196,10 +196,10 @@ class SingleSteps:
                     position += 1
         except Exception as error:
             n_made = len(made)
-            ops: Sequence[Operator] = item.ops
+            owners: Sequence[Operator | str] = item.owners
             if n_made < len(self._sources):
-                ops, position = [source.op for source in self._sources], n_made
-            raise failed(ops[position], time, error) from error
+                owners, position = [source.op for source in self._sources], n_made
+            raise failed(owners[position], time, error) from error
         finally:
             self._host.now = None
         outputs = [

@@ -91,7 +91,7 @@ def run_step(step: Callable[[], None], op: Operator, time: float) -> None:
         raise failed(op, time, error) from error
 
 
-def failed(op: Operator, time: float, error: Exception) -> SimulationError:
+def failed(op: Operator | str, time: float, error: Exception) -> SimulationError:
     """Return an exception that says where a user's code failed, and why.
 
     The cause is named by its type, too, if it has no message but, say, a key.
@@ -104,8 +104,10 @@ def failed(op: Operator, time: float, error: Exception) -> SimulationError:
     return failure
 
 
-def describe(op: Operator) -> str:
-    """Name the user's object behind an operator, for messages."""
+def describe(op: Operator | str) -> str:
+    """Name the user's object behind an operator, or a group, for messages."""
+    if isinstance(op, str):
+        return op
     if isinstance(op, SimPyFunc):
         signal = op.output if op.output is not None else op.x
         name = getattr(op.fn, "__name__", type(op.fn).__name__)
