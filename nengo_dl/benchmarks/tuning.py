@@ -204,6 +204,12 @@ def _neuron_seconds(repeats: int) -> float:
     return (large - small) / 40_000
 
 
+def _neurons_seconds(repeats: int) -> float:
+    neurons, current, output = nengo.LIF(), np.linspace(0, 3, 10), np.zeros(10)
+    state = {name: np.zeros(10) for name in neurons.state}
+    return _best(lambda: neurons.step(0.001, current, output, **state), repeats, 300)
+
+
 def _weight_seconds(repeats: int) -> float:
     a, x, y = np.ones((2000, 2000)), np.ones(2000), np.zeros(2000)
     return _best(lambda: np.dot(a, x, out=y), repeats, 20) / a.size
@@ -267,6 +273,7 @@ def _call_seconds(repeats: int) -> float:
 #: How each cost is measured, given the number of repeats.
 COSTS: dict[str, Callable[[int], float]] = {
     "OPERATOR_SECONDS": _operator_seconds,
+    "NEURONS_SECONDS": _neurons_seconds,
     "NEURON_SECONDS": _neuron_seconds,
     "WEIGHT_SECONDS": _weight_seconds,
     "TENSOR_NODE_SECONDS": _tensor_node_seconds,

@@ -104,6 +104,8 @@ class ExecutorChoice:
         how long a step takes.
     may_choose : bool
         Whether NumPy is used at all where it is faster.
+    compile_seconds : float
+        Estimated time to compile the loop; 0 if runs are not to avoid it.
     callbacks : sequence of int
         For each part of a step of the compiled loop, how many operators run in Python:
         0 for what is compiled. Empty: none ever does.
@@ -114,25 +116,40 @@ class ExecutorChoice:
     compiled: Any
     numpy: Any
     may_choose: bool
+    compile_seconds: float = 0.0
     callbacks: Sequence[int] = ()
     always: Executor | None = None
 
-    def uses_numpy(self, n_steps: int) -> bool:
-        """Whether a run of this length uses NumPy steps."""
+    def uses_numpy(self, n_steps: int, now: int = 0) -> bool:
+        """Whether a run of this length uses NumPy steps.
+
+        It does not matter what was compiled already: the same steps after a reset give
+        the same data, to the last digit.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps.
+        now : int
+            How many steps were simulated before, since the last reset.
+        """
         if self.always is not None:
             return self.always is self.numpy
         if not self.may_choose:
             return False
         seconds = self.numpy.estimated_seconds
+        pays = (now + n_steps) * seconds < self.compile_seconds
+        if n_steps == 1 and self.compile_seconds:
+            pays = pays or seconds < tuning.LONG_STEP_SECONDS
         if self.callbacks:
-            pays = seconds < sum(map(_part_seconds, self.callbacks))
+            pays = pays or seconds < sum(map(_part_seconds, self.callbacks))
         else:
-            pays = n_steps * seconds < tuning.SHORT_RUN_SECONDS
+            pays = pays or n_steps * seconds < tuning.SHORT_RUN_SECONDS
         return pays and self.numpy.available
 
-    def choose(self, n_steps: int) -> Executor:
-        """Return the executor for a run of this length."""
-        return self.numpy if self.uses_numpy(n_steps) else self.compiled
+    def choose(self, n_steps: int, now: int = 0) -> Executor:
+        """Return the executor for a run; see `uses_numpy`."""
+        return self.numpy if self.uses_numpy(n_steps, now) else self.compiled
 
 
 def _part_seconds(n_callbacks: int) -> float:

@@ -99,6 +99,7 @@ class NumpyExecutor:
             total += tuning.OPERATOR_SECONDS
             ops = part.ops if isinstance(part, Group) else (part,)
             if isinstance(ops[0], SimNeurons):
+                total += tuning.NEURONS_SECONDS
                 total += tuning.NEURON_SECONDS * sum(op.J.size for op in ops)
             elif isinstance(ops[0], SimTensorNode):
                 total += tuning.TENSOR_NODE_SECONDS

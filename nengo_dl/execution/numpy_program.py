@@ -71,7 +71,13 @@ class NumpyProgram:
 
     def name_of(self, group: Group) -> str:
         """Return a name of a group for messages."""
-        return f"{group.label}"
+        return f"{group.label} ({self.labels[group]})"
+
+    @functools.cached_property
+    def labels(self) -> dict[Group, str]:
+        """Names of the user's objects that each group belongs to."""
+        groups = [bound.group for bound in self.plan.layout.groups]
+        return dict(zip(groups, self.plan.labels, strict=True))
 
     @functools.cached_property
     def positions(self) -> dict[Operator, int]:

@@ -96,9 +96,16 @@ def open_session(
         compiled,
         numpy,
         placement.chooses,
+        _compile_seconds(plan) if minibatch == 1 else 0.0,
         step.count_callbacks() if step.has_callbacks else (),
         executors[executor],
     )
     session = Session(plan, placement, step, host, sources, store, choice, shows_state)
     session.kernel_seconds = seconds
     return session
+
+
+def _compile_seconds(plan: Plan) -> float:
+    """Return the estimated time to compile the loop over the steps of a plan."""
+    n_groups = len(plan.layout.groups)
+    return tuning.COMPILE_SECONDS + tuning.GROUP_COMPILE_SECONDS * n_groups

@@ -246,7 +246,7 @@ class Session:
             return choice.compiled
         if self._is_watched and choice.may_choose and choice.numpy.available:
             return choice.numpy
-        return choice.choose(n_steps)
+        return choice.choose(n_steps, self.n_steps)
 
     def run_one(self) -> list[np.ndarray] | None:
         """Simulate one step without feeds, if there is a faster way than `run`.
@@ -304,7 +304,11 @@ class Session:
         into them is where learning starts.
         """
         self.soft_reset()
-        start = [np.array(values) for values in self.store.state_values()]
+        start = [
+            # Nengo's own steps may compute in a higher precision than the device
+            np.array(values, dtype=np.result_type(values, old))
+            for values, old in zip(self.store.state_values(), before, strict=True)
+        ]
         keep_learned(self.plan, self.step.state_blocks, start, before)
         self.store.set_state_values(start)
 

@@ -123,7 +123,8 @@ def _execution(session: Session, model: Model, values: ParameterValues) -> str:
     elif session.compiled.is_warm:
         done = "compiled in parts" if found else "compiled"
     else:
-        done = f"compiles {'in parts ' if found else ''}when first run"
+        when = "run for longer" if session.executors.uses_numpy(100) else "first run"
+        done = f"compiles {'in parts ' if found else ''}when {when}"
     if not found:
         return done
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

@@ -342,14 +342,17 @@ class RunningFace(SimulatorBase):
                 bar = track(progress_bar, "Simulating", "Simulation", n_steps)
                 advance = stack.enter_context(bar).total_progress.step
             interrupt = stack.enter_context(DeferredInterrupt())
-            begins = compiled or not self._session.executors.uses_numpy(n_steps)
-            begins = begins and not self._session.compiled.is_warm
+            session = self._session
+            begins = compiled or not session.executors.uses_numpy(
+                n_steps, session.n_steps
+            )
+            begins = begins and not session.compiled.is_warm
             has_begun = stack.enter_context(
                 SLOW_START.watched(begins and not is_silent(progress_bar))
             )
             # closed in any case, so that what a run puts back at its end is put back
             chunks = stack.enter_context(
-                contextlib.closing(self._session.run(n_steps, feeds, compiled))
+                contextlib.closing(session.run(n_steps, feeds, compiled))
             )
             for chunk in chunks:
                 has_begun()

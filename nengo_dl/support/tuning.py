@@ -16,16 +16,19 @@ __all__ = [
     "CHUNK_SECONDS",
     "COLUMNS_AT_ONCE",
     "COMPARED_VALUES",
+    "COMPILE_SECONDS",
     "FEWEST_PATCH_FILTERS",
     "FEW_BYTES",
     "FEW_ELEMENTS",
     "FEW_SLICES",
     "FEW_TERMS",
+    "GROUP_COMPILE_SECONDS",
     "LARGE_ITEM_BYTES",
     "LARGE_RESULT",
     "LONGEST_FUSED_SUM",
     "LONGEST_LITERAL",
     "LONG_ROW",
+    "LONG_STEP_SECONDS",
     "MOST_EVENTS",
     "MOST_FUSED_TAPS",
     "MOST_LARGE_APART",
@@ -36,6 +39,7 @@ __all__ = [
     "MOST_STACKED",
     "MOST_STEPS",
     "MOST_UNROLLED",
+    "NEURONS_SECONDS",
     "NEURON_SECONDS",
     "OPERATOR_SECONDS",
     "PIECE_SECONDS",
@@ -53,10 +57,11 @@ __all__ = [
 
 # -- NumPy or a compiled program
 
-#: Seconds that NumPy takes for an operator, and besides for each neuron and each
-#: weight.
-OPERATOR_SECONDS = 2e-6
-NEURON_SECONDS = 2e-8
+#: Seconds that NumPy takes for an operator or a group of them, more for the equations
+#: of neurons (those of LIF), and besides for each neuron and each weight.
+OPERATOR_SECONDS = 3e-6
+NEURONS_SECONDS = 1.5e-5
+NEURON_SECONDS = 1.2e-8
 WEIGHT_SECONDS = 3e-10
 
 #: Weights of a matrix. NumPy multiplies stacks of smaller ones at once. (20 of 1 x 50:
@@ -71,6 +76,17 @@ TENSOR_NODE_SECONDS = 1e-3
 CALLBACK_SECONDS = 1.5e-4
 CALLBACK_FUNCTION_SECONDS = 2e-5
 PIECE_SECONDS = 3e-5
+
+#: Seconds to compile a loop over steps, and more for each group of operators. (One
+#: ensemble, 6 groups: 0.3; a basal ganglia with memories, 21 groups: 1.5; 40 ensembles
+#: of different sizes, 80 groups: 2.9.) Runs that NumPy steps finish before are not
+#: compiled.
+COMPILE_SECONDS = 0.2
+GROUP_COMPILE_SECONDS = 0.035
+
+#: Seconds of a step in NumPy. Of networks with shorter ones, single steps are never
+#: compiled: a robot does not wait half a second for its first command.
+LONG_STEP_SECONDS = 2e-2
 
 #: Seconds. Runs whose NumPy steps would take less are not worth a call of the compiled
 #: loop.
