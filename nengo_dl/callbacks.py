@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.tensorboard.board import Board, check_folder
 from nengo_dl.training.summaries import find_summaries
 

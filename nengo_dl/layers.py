@@ -7,10 +7,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import keras
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.base import NengoObject, ObjView
 from nengo.ensemble import Neurons
 from nengo.exceptions import ValidationError
@@ -18,6 +16,7 @@ from nengo.neurons import Direct, LIFRate, NeuronType
 from nengo.transforms import Transform
 from nengo.utils.numpy import is_integer, is_number
 
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.tensor_node import TensorNode
 

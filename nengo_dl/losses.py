@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-import tensorflow as tf
-
 from nengo_dl import objectives
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["Regularize", "nan_mse"]
 

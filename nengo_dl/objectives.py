@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer, is_number
+
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Regularize", "mse"]
 

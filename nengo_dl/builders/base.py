@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.operator import Operator
 
 from nengo_dl.builders.build_config import BuildConfig
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["OpBuilder", "Writes"]
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.operator import Operator, SimPyFunc
 from nengo.builder.processes import SimProcess
 from nengo.neurons import PoissonSpiking
 
 from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.registry import register
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["CallbackBuilder"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["kept_apart", "rows_apart"]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.learning_rules import SimBCM, SimOja, SimPES, SimRLS, SimVoja
 
 from nengo_dl.builders.base import OpBuilder, Writes
@@ -19,6 +18,7 @@ from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import rows_apart
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import outer, reshape, with_axis
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "SimBCMBuilder",

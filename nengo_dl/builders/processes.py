@@ -9,7 +9,6 @@ from collections.abc import Hashable, Sequence
 from itertools import groupby
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.processes import SimProcess
 from nengo.synapses import LinearFilter, Triangle
 
@@ -18,6 +17,7 @@ from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.synapses import Delay
 
 __all__ = ["DelayBuilder", "LinearFilterBuilder", "TriangleBuilder"]

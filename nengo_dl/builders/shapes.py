@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-import tensorflow as tf
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["broadcast", "columns", "outer", "reshape", "with_axis"]
 

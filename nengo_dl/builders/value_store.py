@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.shapes import broadcast, columns, reshape
 from nengo_dl.compiler.blocks import Block, Piece, ReadPlan, Transfer, WritePlan
 from nengo_dl.compiler.traits import Role
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["ValueStore", "block_dtype", "read_constant"]
 

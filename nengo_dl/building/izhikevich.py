@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import nengo
 import numpy as np
-import tensorflow as tf
+
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["BLOCK", "count_spikes"]
 
@@ -16,7 +19,6 @@ __all__ = ["BLOCK", "count_spikes"]
 BLOCK = 4096
 # Nengo lets the neurons settle for one step, and then counts for one second.
 N_STEPS = 1000
-SCALAR = tf.TensorSpec([], tf.float64)
 
 
 def count_spikes(J: np.ndarray, neurons: nengo.Izhikevich) -> np.ndarray:
@@ -54,12 +56,14 @@ def count_spikes(J: np.ndarray, neurons: nengo.Izhikevich) -> np.ndarray:
         140.0,
     )
 
+    simulate = _compiled()
+
     def simulate_block(start: int) -> None:
         block = flat[start : start + BLOCK]
         currents = np.zeros(BLOCK)
         currents[: len(block)] = block
         with tf.device("/cpu:0"):  # of this thread
-            counts = _simulate(currents, *parameters)
+            counts = simulate(currents, *parameters)
         block[:] = counts.numpy()[: len(block)]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -67,10 +71,13 @@ def count_spikes(J: np.ndarray, neurons: nengo.Izhikevich) -> np.ndarray:
     return J
 
 
-@tf.function(
-    jit_compile=True,
-    input_signature=[tf.TensorSpec([BLOCK], tf.float64), *[SCALAR] * 10],
-)
+@functools.cache
+def _compiled() -> Callable[..., tf.Tensor]:
+    scalar = tf.TensorSpec([], tf.float64)
+    specs = [tf.TensorSpec([BLOCK], tf.float64), *[scalar] * 10]
+    return tf.function(_simulate, jit_compile=True, input_signature=specs)
+
+
 def _simulate(J, zero, dt, ms, a, b, c, d, quadratic, linear, constant):
     """Return the numbers of spikes (float64) of a block of neurons.
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 from nengo.utils.numpy import is_number
 
 from nengo_dl.distribution.cluster import Cluster, check_port
 from nengo_dl.support.gpus import let_memory_grow
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Workers", "is_first_process"]
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
@@ -21,6 +20,7 @@ from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["CompiledExecutor"]
 
@@ -80,8 +80,7 @@ class CompiledExecutor:
         self._compiled: ChunkFunction | None = None
         self._compiling_since = 0.0
         self._own_labels = False
-        self._twins = step.twins
-        self._check_twins(store.initial_state)
+        self._twins: dict[int, int] | None = None
 
     @property
     def is_warm(self) -> bool:
@@ -105,6 +104,9 @@ class CompiledExecutor:
 
     def prepare(self) -> None:
         """Put the state where the loop expects it."""
+        if self._twins is None:
+            self._twins = self.step.twins
+            self._check_twins(self.store.initial_state)
         moved = self.store.move_state_to(self.store.variables)
         if moved is not None:
             self._check_twins(moved)
@@ -112,7 +114,8 @@ class CompiledExecutor:
     def _check_twins(self, state: Sequence[np.ndarray]) -> None:
         """Carry all state if some differs that would be equal after every step."""
         if not all(
-            np.array_equal(state[i], state[twin]) for i, twin in self._twins.items()
+            np.array_equal(state[i], state[twin])
+            for i, twin in (self._twins or {}).items()
         ):
             self._twins = {}
             self.close()
@@ -208,7 +211,7 @@ class CompiledExecutor:
                 min(self.unroll, tuning.MOST_UNROLLED) if whole else self.unroll,
                 jit_compile=whole,
                 jit_pieces=self.placement.uses_xla and callbacks,
-                twins=self._twins,
+                twins=self._twins or {},
                 hoisted=self.hoisted.groups,
                 device=self.placement.device,
                 own_labels=self._own_labels,

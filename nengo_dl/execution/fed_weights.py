@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
 from nengo_dl.execution.state import StateStore
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["fed_weights"]
 

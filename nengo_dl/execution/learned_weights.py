@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
@@ -13,6 +12,7 @@ from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.trainability import variable_name
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["LearnedWeights", "keep_learned"]
 
@@ -34,14 +34,18 @@ class LearnedWeights:
 
     Attributes
     ----------
-    variables : dict of {Signal: tf.Variable}
-        Initial values, shapes ``(1, n_values)``.
+    signals : tuple of Signal
+        Base signals of the weights.
     """
 
     def __init__(self, plan: Plan, step: StepProgram, device: str | None):
         layout = step.layout
-        self.variables: dict[Signal, tf.Variable] = {}
+        self._device = device
+        self._names: dict[Signal, str] = {}
         self._places: dict[Signal, tuple[int, int, int]] = {}
+        #: until there are variables
+        self._arrays: list[np.ndarray] = []
+        self._variables: dict[Signal, tf.Variable] | None = None
         for parameter in plan.trainable:
             signal = parameter.signal
             if not parameter.learned or signal not in layout.block_of:
@@ -50,23 +54,42 @@ class LearnedWeights:
             start, size = block.starts[signal], n_values(signal)
             number = step.state_blocks.index(block)
             self._places[signal] = (number, start, start + size)
-            values = step.initial_values([block])[0][:, start : start + size]
-            with tf.device(device):
-                self.variables[signal] = tf.Variable(
-                    values, name=variable_name(parameter)
-                )
+            self._names[signal] = variable_name(parameter)
+            values = step.initial_values([block])[0]
+            self._arrays.append(values[:, start : start + size])
+        self.signals = tuple(self._places)
         self._original = self.values()
         self._shown = self.values()
 
+    @property
+    def variables(self) -> dict[Signal, tf.Variable]:
+        """Initial values on the device, shapes (1, n_values); made when asked for."""
+        if self._variables is None:
+            with tf.device(self._device):
+                self._variables = {
+                    signal: tf.Variable(values, name=self._names[signal])
+                    for signal, values in zip(self.signals, self._arrays, strict=True)
+                }
+        return self._variables
+
     def values(self) -> list[np.ndarray]:
         """Return the initial values, shapes (1, n_values)."""
-        return [variable.numpy() for variable in self.variables.values()]
+        if self._variables is None:
+            return list(self._arrays)
+        return [variable.numpy() for variable in self._variables.values()]
 
     def assign(self, values: Sequence[np.ndarray]) -> None:
-        """Replace the initial values, in the order of `variables`."""
-        for variable, value in zip(self.variables.values(), values, strict=True):
-            variable.assign(value)
+        """Replace the initial values, in the order of `signals`."""
+        for number, value in enumerate(values):
+            self._assign(number, value)
         self._shown = self.values()
+
+    def _assign(self, number: int, value: np.ndarray) -> None:
+        if self._variables is None:
+            old = self._arrays[number]
+            self._arrays[number] = np.array(value, dtype=old.dtype).reshape(old.shape)
+        else:
+            self._variables[self.signals[number]].assign(value)
 
     def reset(self) -> None:
         """Return to the values that Nengo built."""
@@ -74,11 +97,11 @@ class LearnedWeights:
 
     def follow(self, values: Mapping[Signal, np.ndarray]) -> None:
         """Take over values that were set from outside, where all items share them."""
-        for signal, value in values.items():
-            if signal in self.variables:
-                rows = np.reshape(value, (-1, n_values(signal)))
+        for number, signal in enumerate(self.signals):
+            if signal in values:
+                rows = np.reshape(values[signal], (-1, n_values(signal)))
                 if (rows == rows[:1]).all():
-                    self.variables[signal].assign(rows[:1])
+                    self._assign(number, rows[:1])
         self._shown = self.values()
 
     def changed(self) -> dict[Signal, np.ndarray]:
@@ -86,7 +109,7 @@ class LearnedWeights:
         before, self._shown = self._shown, self.values()
         return {
             signal: new
-            for signal, old, new in zip(self.variables, before, self._shown)
+            for signal, old, new in zip(self.signals, before, self._shown)
             if not np.array_equal(old, new)
         }
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
@@ -20,6 +19,8 @@ from nengo_dl.execution.state_homes import ArraysHome, StateHome
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
+from nengo_dl.support.forks import tensorflow_runs
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["StateStore"]
 
@@ -92,6 +93,7 @@ class StateStore:
     def variables(self) -> Variables:
         """Constants and state on the device; made when first asked for."""
         if self._variables is None:
+            tensorflow_runs()
             self._variables = Variables(self.plan, self.step, self.placement.device)
         return self._variables
 

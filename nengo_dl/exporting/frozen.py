@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
 from nengo.exceptions import ValidationError
+
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["FrozenGraph", "freeze_graph"]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.exporting.frozen import FrozenGraph, freeze_graph
@@ -21,6 +20,7 @@ from nengo_dl.exporting.saved_model import (
     save_module,
 )
 from nengo_dl.exporting.step_function import NEXT, Functions, OneStep
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["write_litert"]
 

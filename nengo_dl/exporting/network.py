@@ -7,7 +7,6 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
@@ -30,6 +29,7 @@ from nengo_dl.exporting.step_function import (
     StepOfTensors,
 )
 from nengo_dl.inspection.obstacles import python_in_steps
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["ExportedNetwork", "trace"]
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from nengo_dl.exporting.network import ExportedNetwork, trace
 from nengo_dl.exporting.step_function import Functions
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["make_module", "quiet_tensorflow", "save_module", "write_saved_model"]
 

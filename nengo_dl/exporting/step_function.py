@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.builders.build_config import BuildConfig
@@ -16,6 +15,7 @@ from nengo_dl.compiler.blocks import Block
 from nengo_dl.exporting.inputs import InputSignal
 from nengo_dl.exporting.interface import Entry
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["NEXT", "N_STEPS", "Functions", "OneStep", "StepOfTensors"]
 
@@ -26,10 +26,10 @@ NEXT = "next_"
 N_STEPS = "n_steps"
 
 #: From state and inputs to the next state and outputs.
-OneStep: TypeAlias = Callable[
-    [Sequence[tf.Tensor], Sequence[tf.Tensor]],
-    tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]],
-]
+OneStep: TypeAlias = (
+    "Callable[[Sequence[tf.Tensor], Sequence[tf.Tensor]], "
+    "tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]]"
+)
 
 
 @dataclass(frozen=True)

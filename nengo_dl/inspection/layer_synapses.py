@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 
 from nengo_dl.inspection.fan_out import FanOut, fan_out_of
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.tensor_node import TensorNode
 
 __all__ = ["synapses_of_layers"]

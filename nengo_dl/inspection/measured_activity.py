@@ -19,7 +19,6 @@ from nengo_dl.compiler.names import name_objects
 from nengo_dl.inspection.activity import Activity, Operations
 from nengo_dl.inspection.fan_out import FanOut, fan_out_of
 from nengo_dl.inspection.histories import ProbeHistory
-from nengo_dl.inspection.layer_synapses import synapses_of_layers
 from nengo_dl.inspection.recorded import (
     Recorded,
     first_step,
@@ -169,6 +168,9 @@ def _products(values: ParameterValues, names: Mapping[Any, str]) -> Iterator[_Pr
         yield _Product(f"encoders of {name(ens)}", fan_out, (ens, "input"))
     nodes = [node for node in network.all_nodes if isinstance(node, TensorNode)]
     for node, code in trained_copies(values, nodes).items():
+        # Keras is there: there are TensorNodes
+        from nengo_dl.inspection.layer_synapses import synapses_of_layers
+
         layers = synapses_of_layers(node, code)
         if layers is None:
             yield _Product(f"TensorNode {name(node)}", None)

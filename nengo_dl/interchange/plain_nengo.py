@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 from nengo.base import ObjView
@@ -26,6 +25,7 @@ from nengo_dl.parameters.arguments import (
 from nengo_dl.parameters.freezing import trained_copies
 from nengo_dl.parameters.values import ParameterValues
 from nengo_dl.simulator.simulator import Simulator
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.tensor_node import TensorNode
 
 __all__ = ["export_network"]

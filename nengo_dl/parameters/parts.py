@@ -213,7 +213,7 @@ class StartingWeights:
     def _signals(self) -> dict[str, Signal]:
         learned = self._places.values.session.store.learned
         names = {place.signal: name for name, place in self._places.parameters.items()}
-        return {names[signal]: signal for signal in learned.variables}
+        return {names[signal]: signal for signal in learned.signals}
 
     def _starts(self) -> dict[str, np.ndarray]:
         learned = self._places.values.session.store.learned

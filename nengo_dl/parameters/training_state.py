@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nengo.exceptions import ValidationError
@@ -31,9 +31,10 @@ from nengo_dl.parameters.file.messages import shown
 from nengo_dl.parameters.parts import Group, SavedBatch
 from nengo_dl.parameters.places import STATE_PREFIX, Places
 from nengo_dl.parameters.values import ParameterValues
-from nengo_dl.training.optimizers import SavedOptimizer
-from nengo_dl.training.trainer import Trainer
-from nengo_dl.training.updates import array_of
+
+if TYPE_CHECKING:
+    from nengo_dl.training.optimizers import SavedOptimizer
+    from nengo_dl.training.trainer import Trainer
 
 __all__ = ["TrainingState"]
 
@@ -97,6 +98,8 @@ class TrainingState:
         return arrays
 
     def _save_optimizer(self, prefix, state, pieces, arrays) -> None:
+        from nengo_dl.training.updates import array_of
+
         for position, variable in enumerate(state.own):
             arrays[f"{prefix}/own[{position}]"] = array_of(variable)
         flat = {key: array_of(v).reshape(-1) for key, v in state.slots.items()}
@@ -161,6 +164,8 @@ class TrainingState:
         """Continue from there; what is not about parameters trained here is left."""
         if not arrays:
             return
+        from nengo_dl.training.optimizers import SavedOptimizer
+
         trainer = self.make_trainer()
         state = {name: arrays[f"random/{name}"] for name in RANDOM_FIELDS}
         set_random_state(trainer.rng, state)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 from nengo.utils.numpy import is_integer
 
 from nengo_dl.profiling.timeline import PREFIX, make_timeline
 from nengo_dl.profiling.xplane import read_space
+from nengo_dl.support.lazy_imports import is_imported, tf
 
 __all__ = ["DEFAULT_PATH", "ProfileOptions", "annotate", "check_profile", "recorded"]
 
@@ -63,9 +63,9 @@ def check_profile(profile: Any) -> ProfileOptions | None:
     def refuse(message: str) -> ValidationError:
         return ValidationError(message, attr="profile")
 
-    known = [*_OWN_OPTIONS, *tf.profiler.experimental.ProfilerOptions._fields]
     if profile is None or profile is False:
         return None
+    known = [*_OWN_OPTIONS, *tf.profiler.experimental.ProfilerOptions._fields]
     if profile is True:
         profile = {}
     if not isinstance(profile, Mapping):
@@ -176,4 +176,6 @@ def annotate(what: str) -> Any:
 
     It takes less than a microsecond while nothing is recorded.
     """
+    if not is_imported():
+        return contextlib.nullcontext()
     return tf.profiler.experimental.Trace(PREFIX + what)

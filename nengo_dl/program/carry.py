@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.shapes import columns, reshape
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Carried"]
 

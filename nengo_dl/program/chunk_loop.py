@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.program.carry import Carried
@@ -17,6 +16,7 @@ from nengo_dl.program.pool import programs
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["ChunkFunction", "LoopShape", "make_chunk_function"]
 
@@ -152,7 +152,7 @@ class _Steps:
 
 
 #: What goes through a loop: the carried state, and arrays for outputs.
-_LoopVars: TypeAlias = tuple[Any, list[tf.TensorArray]]
+_LoopVars: TypeAlias = "tuple[Any, list[tf.TensorArray]]"
 
 
 class _Loop:

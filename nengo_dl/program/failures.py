@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-import tensorflow as tf
-
 from nengo_dl.program.compile_cache import advice_on_damage
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.support.surroundings import advice_on_numerics
 
 __all__ = ["describe_failure"]

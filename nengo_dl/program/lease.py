@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
 from nengo.exceptions import SimulationError
 
 from nengo_dl.compiler.signature import Signature
@@ -17,6 +16,7 @@ from nengo_dl.program import private_tensorflow
 from nengo_dl.program.compile_cache import programs_folder
 from nengo_dl.program.graph_key import FunctionGraph
 from nengo_dl.program.program_files import MachineCode
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Lease", "OwnFunction", "Recipe", "SharedFunction"]
 

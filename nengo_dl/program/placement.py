@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import tensorflow as tf
-
 from nengo_dl.support import tuning
+from nengo_dl.support.gpus import finds_gpu
 
 __all__ = ["Placement"]
 
@@ -52,7 +51,7 @@ class Placement:
             See the class.
         """
         if device is None:
-            processor = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+            processor = "GPU" if finds_gpu() else "CPU"
         else:
             processor = "CPU" if "cpu" in device.lower() else "GPU"
         if jit_compile is not None:

@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
@@ -24,6 +23,7 @@ from nengo_dl.program import private_tensorflow
 from nengo_dl.program.graph_key import FunctionGraph, graph_of
 from nengo_dl.program.lease import Lease, OwnFunction, Recipe, SharedFunction
 from nengo_dl.program.program_files import StoredProgram, load_program, save_program
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["CHECK_VARIABLE", "ProgramPool", "programs"]
 

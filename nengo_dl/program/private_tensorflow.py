@@ -8,26 +8,33 @@ own. Both take the four methods of its context that are used here (TensorFlow 2.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
-try:
-    from tensorflow.python.eager.context import context
-except ImportError:  # pragma: no cover
-    context = None
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["add_functions", "call_function", "is_available", "remove_functions"]
 
 _METHODS = ("add_function_def", "call_function", "has_function", "remove_function")
 
 
+def context() -> Any:
+    """Return the object that knows all functions of TensorFlow."""
+    from tensorflow.python.eager.context import context
+
+    return context()
+
+
+@functools.cache
 def is_available() -> bool:
     """Whether this version of TensorFlow has what the functions of this module need."""
-    return context is not None and all(hasattr(context(), name) for name in _METHODS)
+    try:
+        return all(hasattr(context(), name) for name in _METHODS)
+    except ImportError:  # pragma: no cover
+        return False
 
 
 #: How often each function was added, since equal ones may be added several times.

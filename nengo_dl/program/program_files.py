@@ -18,9 +18,9 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.program.compile_cache import programs_folder
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.version import __version__
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from nengo_dl.builders.value_store import ValueStore
 from nengo_dl.program.scan import Product, scan
 from nengo_dl.program.schedule import Kind, Schedule
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["run_schedule", "run_segments"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-import tensorflow as tf
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Body", "Product", "scan"]
 
-Tensors = list[tf.Tensor]
+Tensors: TypeAlias = "list[tf.Tensor]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +60,24 @@ class _Multiplier:
         return result
 
 
-@tf.custom_gradient
 def _with_value(computed: Any, value: Any) -> Any:
     """Return a value that is known, with the derivative of its computation.
 
     Nothing needs the result of the computation any more, so it is left out.
     """
-    return tf.identity(value), lambda upstream: (upstream, None)
+
+    @tf.custom_gradient
+    def known(computed: Any, value: Any) -> Any:
+        return tf.identity(value), lambda upstream: (upstream, None)
+
+    return known(computed, value)
 
 
 #: ``body(invariants, state, items, multiply) -> (state, outputs)``, where
 #: ``multiply(number, operand)`` returns a product
-Body = Callable[[Tensors, Tensors, Tensors, _Multiplier], tuple[Tensors, Tensors]]
+Body: TypeAlias = (
+    "Callable[[Tensors, Tensors, Tensors, _Multiplier], tuple[Tensors, Tensors]]"
+)
 
 
 def scan(

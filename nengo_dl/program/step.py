@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.base import OpBuilder
 from nengo_dl.builders.build_config import BuildConfig
@@ -21,6 +20,7 @@ from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
 from nengo_dl.program.state_forms import find_state_shapes, find_twins
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["StepProgram"]
 
@@ -41,8 +41,6 @@ class StepProgram:
     ----------
     constant_blocks, state_blocks, input_blocks : list of Block
         The storage that the arguments of `step` stand for, in their order.
-    kernels : list of OpBuilder
-        Builders of the layout's groups.
     fixed_plans : list of ReadPlan
         Operands that are constant; `read_fixed` reads them in this order.
     """
@@ -59,40 +57,59 @@ class StepProgram:
         self.constant_blocks = by_role[Role.CONSTANT]
         self.state_blocks = by_role[Role.STATE]
         self.input_blocks = by_role[Role.INPUT]
-        self.kernels: list[OpBuilder] = [
-            bound.group.builder.build(bound.group.ops, config)
-            for bound in layout.groups
-        ]
         self.labels = (
-            [type(kernel).__name__.lstrip("_") for kernel in self.kernels]
+            [bound.group.builder.__name__.lstrip("_") for bound in layout.groups]
             if labels is None
             else list(labels)
         )
         self.segments = _split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
-        self.fixed_plans: list[ReadPlan] = []
-        self._arrangements: list[Callable[[tf.Tensor], tf.Tensor]] = []
-        for bound, kernel in zip(layout.groups, self.kernels, strict=True):
-            kernel.constant_reads = {
+        #: for each group, the numbers of its operands that are constant
+        self._constant_reads = [
+            [
                 index
                 for index, plan in enumerate(bound.reads)
                 if plan.pieces and all(piece.block in constant for piece in plan.pieces)
-            }
-            for index in sorted(kernel.constant_reads):
-                self.fixed_plans.append(bound.reads[index])
-                self._arrangements.append(functools.partial(kernel.arrange, index))
+            ]
+            for bound in layout.groups
+        ]
+        self.fixed_plans: list[ReadPlan] = [
+            bound.reads[index]
+            for bound, found in zip(layout.groups, self._constant_reads, strict=True)
+            for index in found
+        ]
+
+    @functools.cached_property
+    def kernels(self) -> list[OpBuilder]:
+        """The builders of the layout's groups; made when something is compiled."""
+        kernels = []
+        for bound, found in zip(self.layout.groups, self._constant_reads, strict=True):
+            kernel = bound.group.builder.build(bound.group.ops, self.config)
+            kernel.constant_reads = set(found)
+            kernels.append(kernel)
+        return kernels
+
+    @functools.cached_property
+    def _arrangements(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        """Say how each operand of `fixed_plans` is arranged."""
+        return [
+            functools.partial(kernel.arrange, index)
+            for kernel, found in zip(self.kernels, self._constant_reads, strict=True)
+            for index in found
+        ]
 
     def count_callbacks(self) -> list[int]:
         """Return how many operators run in Python in each segment."""
+        groups = [bound.group for bound in self.layout.groups]
         return [
-            sum(len(self.kernels[number].ops) for number in segment) if calls else 0
+            sum(len(groups[number].ops) for number in segment) if calls else 0
             for segment, calls in self.segments
         ]
 
     @functools.cached_property
     def has_callbacks(self) -> bool:
         """Whether a step calls Python."""
-        return any(kernel.is_callback for kernel in self.kernels)
+        return any(bound.group.is_callback for bound in self.layout.groups)
 
     @functools.cached_property
     def twins(self) -> dict[int, int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.trainability import variable_name
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Variables"]
 

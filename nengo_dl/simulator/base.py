@@ -7,7 +7,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 import nengo
 import numpy as np
@@ -36,13 +36,15 @@ from nengo_dl.support.forks import PROCESS, check_not_forked, tensorflow_runs
 from nengo_dl.support.garbage import rare_collections
 from nengo_dl.support.gpus import let_memory_grow
 from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.lazy_imports import is_imported
 from nengo_dl.support.occupation import Occupation
 from nengo_dl.support.progress import track
 from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.tensor_node import TensorNode
-from nengo_dl.tensorboard.board import Board
-from nengo_dl.tensorboard.step_graph import step_graph
-from nengo_dl.training.face import Training
+
+if TYPE_CHECKING:
+    from nengo_dl.tensorboard.board import Board
+    from nengo_dl.training.face import Training
 
 __all__ = ["TRAINING", "SimulatorBase", "doing"]
 
@@ -133,7 +135,6 @@ class SimulatorBase(OldNames):
         self._step_feeds: dict[Signal, np.ndarray] | None = None
         # whether time and data are those of a run apart from the simulation
         self._is_excursion = False
-        tensorflow_runs()
 
         with (
             rare_collections(),
@@ -145,6 +146,8 @@ class SimulatorBase(OldNames):
             self.seed = choose_seed(seed, network)
             with tracker.next_stage("Compiling", "Compilation"):
                 self._compile(options.settings)
+        if is_imported():
+            tensorflow_runs()
         self._board = self._open_board()
         self.closed = False
         self.reset()
@@ -153,6 +156,9 @@ class SimulatorBase(OldNames):
         """Show the graph in TensorBoard, if there is a folder for it."""
         if self.tensorboard is None or not is_first_process():
             return None
+        from nengo_dl.tensorboard.board import Board
+        from nengo_dl.tensorboard.step_graph import step_graph
+
         board = Board(self.tensorboard)
         board.graph(step_graph(self._session.step, self.model))
         return board

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import nengo
 
-from nengo_dl.exporting.export import export_network
-from nengo_dl.exporting.interface import Export
 from nengo_dl.simulator.base import SimulatorBase
+
+if TYPE_CHECKING:
+    from nengo_dl.exporting.interface import Export
 
 __all__ = ["ExportingFace"]
 
@@ -108,6 +110,9 @@ class ExportingFace(SimulatorBase):
         >>> model.simulate(inputs)["decoded"].shape
         TensorShape([1, 5, 1])
         """
+        # few programs export: the others start sooner without it
+        from nengo_dl.exporting.export import export_network
+
         with self._doing("export"):
             return export_network(
                 self._session,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
@@ -12,9 +11,11 @@ from nengo.exceptions import ValidationError
 from nengo_dl.simulator.base import doing
 from nengo_dl.simulator.training import TrainingFace
 from nengo_dl.support.errors import errors_of_self
-from nengo_dl.training.keras_data import validation_of
-from nengo_dl.training.keras_face import KerasTraining
-from nengo_dl.training.keras_model import SimulatorModel
+from nengo_dl.support.lazy_imports import keras
+
+if TYPE_CHECKING:
+    from nengo_dl.training.keras_face import KerasTraining
+    from nengo_dl.training.keras_model import SimulatorModel
 
 __all__ = ["KerasFace"]
 
@@ -213,6 +214,8 @@ class KerasFace(TrainingFace):
         SimulationError
             If a loss or gradient is not finite.
         """
+        from nengo_dl.training.keras_data import validation_of
+
         face = self._keras
         face.check_batch_size(batch_size)
         face.check_batch_size(validation_batch_size, "validation_batch_size")
@@ -392,5 +395,7 @@ class KerasFace(TrainingFace):
     def _keras(self) -> KerasTraining:
         training = self._get_training()
         if self._keras_training is None:
+            from nengo_dl.training.keras_face import KerasTraining
+
             self._keras_training = KerasTraining(training)
         return self._keras_training

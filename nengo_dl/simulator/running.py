@@ -9,7 +9,6 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_number
@@ -29,6 +28,7 @@ from nengo_dl.support.arguments import (
 )
 from nengo_dl.support.errors import errors_of_self
 from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.support.progress import is_silent, track
 from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.support.user_warnings import warn_user

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.parameters.trainable import (
@@ -16,15 +14,15 @@ from nengo_dl.parameters.trainable import (
 )
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import SimulatorBase, doing
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.support.other_names import arguments_of, raise_unknown
 from nengo_dl.support.surroundings import check_surroundings
 from nengo_dl.tensor_node import mark_trained
-from nengo_dl.training.face import Training
-from nengo_dl.training.gradient_arguments import gradient_arguments
-from nengo_dl.training.gradient_checks import GradientReport
-from nengo_dl.training.history import TrainingHistory
-from nengo_dl.training.recipe import TrainingRecipe
-from nengo_dl.training.summaries import find_summaries
+
+if TYPE_CHECKING:  # simulators that are not trained start sooner without it
+    from nengo_dl.training.face import Training
+    from nengo_dl.training.gradient_checks import GradientReport
+    from nengo_dl.training.history import TrainingHistory
 
 __all__ = ["TrainingFace"]
 
@@ -158,6 +156,9 @@ class TrainingFace(SimulatorBase):
         >>> history.n_epochs
         500
         """
+        from nengo_dl.training.recipe import TrainingRecipe
+        from nengo_dl.training.summaries import find_summaries
+
         raise_unknown("train", unknown, arguments_of(TrainingFace.train))
         check_surroundings("train")
         recorder = None
@@ -286,6 +287,8 @@ class TrainingFace(SimulatorBase):
         ...     _ = sim.check_gradients([probe])
         """
         check_surroundings("check gradients")
+        from nengo_dl.training.gradient_arguments import gradient_arguments
+
         inputs, outputs, atol, rtol = gradient_arguments(
             (outputs, *others), inputs, atol, rtol
         )
@@ -306,6 +309,8 @@ class TrainingFace(SimulatorBase):
         return find_trainable_parameters(self._parameters)
 
     def _get_training(self) -> Training:
+        from nengo_dl.training.face import Training
+
         if self._training is None:
             self._training = Training(
                 self._session, self.model, self._input_signals, self.seed, self

@@ -6,15 +6,14 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, overload
 
-import keras
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer, is_number
 
 from nengo_dl.setting_kinds import floating_dtype
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = [
     "check_device",
@@ -79,6 +78,8 @@ def check_device(device: str | None) -> str | None:
             f"{len(device)} script.py; for many items, see nengo_dl.run_items",
             attr="device",
         )
+    if device == "/cpu:0":  # there always is, and TensorFlow need not be asked
+        return "/device:CPU:0"
     existing = [found.name for found in tf.config.list_logical_devices()]
     short = [name.replace("/device:", "/") for name in existing]
     wanted = str(device).lower().replace("/device:", "/")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
 from nengo.exceptions import SimulationError
+
+from nengo_dl.support.lazy_imports import is_imported, tf
 
 __all__ = ["advice_on_numerics", "check_surroundings"]
 
@@ -21,6 +22,8 @@ def check_surroundings(action: str) -> None:
     SimulationError
         Inside of a graph, a ``tf.function``, or the scope of a strategy.
     """
+    if not is_imported():
+        return
     if not tf.executing_eagerly():
         raise SimulationError(
             f"Cannot {action} while TensorFlow makes a graph: simulators make their "

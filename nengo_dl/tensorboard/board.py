@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
+
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Board", "check_folder"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
 from nengo.builder import Model
 
 from nengo_dl.compiler.labels import ObjectNames, label_blocks
 from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["step_graph"]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import zlib
 
-import keras
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.distribution.workers import Workers
 from nengo_dl.execution.session import Session
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.training.data import ArrayData, StreamData
 from nengo_dl.training.updates import Update
 from nengo_dl.version import __version__

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.terms import Term
 
 __all__ = ["Averages"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import keras
 from nengo.exceptions import ValidationError
 
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.training.keras_model import SimulatorModel
 
 __all__ = ["KerasCallbacks"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.execution.session import Session
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Course"]
 

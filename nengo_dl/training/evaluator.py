@@ -8,10 +8,10 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 
 from nengo_dl.execution.session import Session
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.agreement import facts_of_data
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.computation import Computation

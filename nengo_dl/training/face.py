@@ -7,10 +7,8 @@ import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
@@ -26,6 +24,7 @@ from nengo_dl.support.arguments import (
     says_how_many,
     temporary_values,
 )
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.support.progress import track
 from nengo_dl.training.callbacks import KerasCallbacks
 from nengo_dl.training.data import WHOLE, ArrayData, Share, StreamData

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
@@ -14,6 +13,7 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.inputs import Part
 
 __all__ = ["currents", "idle_neurons"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nengo
-import tensorflow as tf
 
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.terms import Term
 from nengo_dl.training.updates import Update
 

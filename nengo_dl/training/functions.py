@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import nengo
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.exceptions import SimulationError
 
@@ -16,6 +15,7 @@ from nengo_dl.program.failures import describe_failure
 from nengo_dl.program.lease import Lease
 from nengo_dl.program.pool import programs
 from nengo_dl.program.schedule import Schedule
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.computation import Computation
 from nengo_dl.training.function_signatures import (
     facts_of_terms,

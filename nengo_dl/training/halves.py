@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from nengo_dl.program.lease import Lease
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.computation import Computation
 from nengo_dl.training.loss_gradients import differentiate
 from nengo_dl.training.messages import N_FLAGS, Contents, Messages, Packing

@@ -11,7 +11,6 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.process_traits import is_random
@@ -20,6 +19,7 @@ from nengo_dl.execution.session import Session
 from nengo_dl.execution.sources import Sources
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.course import Course
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.shared_memory import tensor_of

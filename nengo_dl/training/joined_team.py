@@ -9,11 +9,11 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.distribution.workers import Workers
 from nengo_dl.execution.session import Session
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.agreement import (
     check_constants,

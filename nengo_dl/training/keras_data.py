@@ -8,13 +8,13 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
 from nengo_dl.support.arguments import check_positive
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.training.data import ArrayData, ElementSource, Minibatch, StreamData
 from nengo_dl.training.keras_weights import ItemWeights
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
@@ -13,6 +12,7 @@ from nengo.utils.numpy import is_integer
 
 from nengo_dl.objectives import Regularize
 from nengo_dl.support.arguments import check_flag, check_positive
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.training.callbacks import KerasCallbacks
 from nengo_dl.training.data import WHOLE, ArrayData, StreamData
 from nengo_dl.training.face import Training

@@ -7,11 +7,11 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
 
 from nengo_dl.program.schedule import Schedule
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.data import Minibatch
 from nengo_dl.training.gradient_paths import with_gradient
 from nengo_dl.training.trainer import Trainer

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 from nengo.builder import Model
@@ -16,6 +15,7 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.config import Settings
 from nengo_dl.support.errors import ErrorsOf
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.trained_parameters import Piece, TrainedParameters
 

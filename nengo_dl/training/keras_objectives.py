@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import nengo
 from nengo.exceptions import ValidationError
 
 from nengo_dl import losses
 from nengo_dl.objectives import Regularize
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.weighting import ScaledLoss, Weighted
 

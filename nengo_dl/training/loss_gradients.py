@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import nengo
-import tensorflow as tf
 
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.computation import Computation
 from nengo_dl.training.terms import check_dependence
 from nengo_dl.training.trained_parameters import TrainedParameters

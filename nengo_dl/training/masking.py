@@ -6,8 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import keras
-import tensorflow as tf
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["masked_function", "masked_keras", "missing_masked", "weighted_values"]
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import tensorflow as tf
-
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.terms import Term
 
 __all__ = ["Contents", "Messages", "Packing"]

@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-import keras
-import tensorflow as tf
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["keras_names", "optimizer_key", "remember_names", "sees_variables"]
 

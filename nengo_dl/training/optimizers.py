@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.optimizer_kinds import (
     keras_names,

@@ -9,7 +9,6 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.neurons import SimNeurons
 from nengo.builder.operator import Operator
@@ -23,6 +22,7 @@ from nengo_dl.execution.session import Session
 from nengo_dl.program.rollout import run_schedule, run_segments
 from nengo_dl.program.schedule import Schedule
 from nengo_dl.program.step import StepProgram
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["TrainingPrograms", "neuron_training"]
 

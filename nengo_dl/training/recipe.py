@@ -6,9 +6,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import nengo
 
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.training.optimizer_kinds import optimizer_key
 from nengo_dl.training.weighting import Weighted
 

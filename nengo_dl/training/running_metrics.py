@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.training.masking import missing_masked
 
 __all__ = ["RunningMetric"]

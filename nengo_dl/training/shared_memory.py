@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
+
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["empty_for_tensor", "tensor_of"]
 

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.base import NengoObject
 from nengo.builder import Model
 from nengo.ensemble import Neurons
@@ -19,6 +17,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl.compiler.labels import ObjectNames, readable
 from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.tensor_nodes import BuiltTensorNode
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.tensorboard.board import Board
 from nengo_dl.training.terms import Term

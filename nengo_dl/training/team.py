@@ -7,10 +7,10 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.averages import Averages
 from nengo_dl.training.data import WHOLE, ArrayData, Share, StreamData
 from nengo_dl.training.inputs import Part

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import nengo
-import tensorflow as tf
 from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl import losses
 from nengo_dl.objectives import Regularize, mse
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.masking import masked_function, masked_keras, weighted_values
 from nengo_dl.training.running_metrics import RunningMetric

@@ -13,9 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 from nengo.ensemble import Neurons
@@ -24,6 +22,7 @@ from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.names import name_objects
 from nengo_dl.compiler.parameters import Parameter
 from nengo_dl.execution.session import Session
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["Piece", "TrainedParameters"]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 from nengo.exceptions import ValidationError
@@ -17,6 +16,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl.compiler.trainability import name_of_parameter
 from nengo_dl.execution.session import Session
 from nengo_dl.support.interrupts import DeferredInterrupt
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.training.agreement import facts_of_data
 from nengo_dl.training.averages import Averages

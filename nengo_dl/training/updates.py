@@ -7,10 +7,9 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
+from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.training.optimizer_kinds import optimizer_key
 from nengo_dl.training.trained_parameters import TrainedParameters
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
-
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.training.masking import masked_keras, weighted_values
 
 __all__ = ["ScaledLoss", "Weighted"]

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import nengo.neurons
 import numpy as np
-import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 from nengo.exceptions import BuildError
 
@@ -22,6 +21,7 @@ from nengo_dl.builders.build_config import BuildConfig, NeuronTraining
 from nengo_dl.builders.neurons.equations import Parameter, leaky_drive
 from nengo_dl.builders.registry import register
 from nengo_dl.neurons import LeakyReLU
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "LeakyReLUBuilder",

@@ -16,9 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import tensorflow as tf
-
 from nengo_dl.builders.kernels import kept_apart
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "Parameter",
@@ -97,7 +96,7 @@ def leaky_drive(J: tf.Tensor, slope: Parameter) -> tf.Tensor:
 def integrate_and_fire_step(
     increment: tf.Tensor,
     voltage: tf.Tensor,
-    floor: Callable[[tf.Tensor], tf.Tensor] = tf.floor,
+    floor: Callable[[tf.Tensor], tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Advance non-leaky integrate-and-fire neurons by one time step.
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import nengo.neurons
 import numpy as np
-import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 
 from nengo_dl.builders.base import OpBuilder
@@ -27,6 +26,7 @@ from nengo_dl.builders.registry import register
 from nengo_dl.compiler.polynomials import atanh_series, decay_series
 from nengo_dl.config import Surrogate
 from nengo_dl.neurons import SoftLIFRate
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "AdaptiveLIFBuilder",

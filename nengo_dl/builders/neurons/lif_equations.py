@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.neurons.equations import Parameter, constant, rounded_product
 from nengo_dl.compiler.polynomials import evaluate
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "LIFParameters",

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 
 from nengo_dl.builders.base import OpBuilder
@@ -21,6 +20,7 @@ from nengo_dl.config import Surrogate
 from nengo_dl.neurons.membranes import CubaLIF, LeakyIntegrator, ResetLIF
 from nengo_dl.neurons.parameters import membrane_factor, retained
 from nengo_dl.neurons.thresholds import Heaviside
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "CubaLIFBuilder",

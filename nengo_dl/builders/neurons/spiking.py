@@ -8,7 +8,6 @@ from operator import attrgetter
 from typing import Any, ClassVar
 
 import nengo.neurons
-import tensorflow as tf
 from nengo.builder.neurons import SimNeurons
 
 from nengo_dl.builders.base import OpBuilder, Writes
@@ -33,6 +32,7 @@ from nengo_dl.builders.registry import register
 from nengo_dl.compiler.operators import StochasticRounding
 from nengo_dl.config import Surrogate
 from nengo_dl.neurons import SpikingLeakyReLU
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "IzhikevichBuilder",

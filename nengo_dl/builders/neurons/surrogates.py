@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import pi
 
-import tensorflow as tf
-
 from nengo_dl.config import Surrogate
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["derivative", "spikes_above", "whole_spikes"]
 
@@ -16,7 +15,7 @@ _SHAPES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "arctan": lambda z: 1 / (1 + tf.square(pi / 2 * z)),
     "triangular": lambda z: tf.nn.relu(1 - tf.abs(z)),
     "gaussian": lambda z: tf.exp(-0.5 * tf.square(z)),
-    "straight_through": tf.ones_like,
+    "straight_through": lambda z: tf.ones_like(z),
 }
 
 

@@ -8,7 +8,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.transforms import ConvInc, ConvTransposeInc, GeneralConvInc
 
 from nengo_dl.builders.base import OpBuilder, Writes
@@ -16,6 +15,7 @@ from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["ConvIncBuilder", "ConvTransposeIncBuilder"]
 

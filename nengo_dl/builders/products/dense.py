@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 
 from nengo_dl.builders.base import OpBuilder, Writes
@@ -12,6 +11,7 @@ from nengo_dl.builders.kernels import rows_apart
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
     "CopyBuilder",

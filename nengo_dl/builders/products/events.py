@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import isqrt
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.support import tuning
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["event_matvec"]
 

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Sequence
 from math import prod
 
 import numpy as np
-import tensorflow as tf
 from nengo.builder.operator import BsrDotInc, SparseDotInc
 
 from nengo_dl.builders.base import OpBuilder, Writes
@@ -16,6 +15,7 @@ from nengo_dl.builders.products.events import event_matvec
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.compiler.sparse import coo, row_slots
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["BsrDotIncBuilder", "SparseDotIncBuilder"]
 

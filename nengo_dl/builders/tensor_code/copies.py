@@ -7,8 +7,9 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
+
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = [
     "copy_layer",

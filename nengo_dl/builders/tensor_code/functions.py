@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.builders.tensor_code.randomness import (
@@ -30,6 +29,7 @@ from nengo_dl.builders.tensor_code.weights import (
     in_precision,
 )
 from nengo_dl.compiler.tensor_nodes import StateTraits
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["PlainFunction", "TensorFunction"]
 

@@ -6,9 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.builders.tensor_code.copies import (
@@ -22,6 +20,7 @@ from nengo_dl.builders.tensor_code.functions import TensorFunction
 from nengo_dl.builders.tensor_code.randomness import find_effects
 from nengo_dl.builders.tensor_code.weights import Weight, first_line
 from nengo_dl.compiler.tensor_nodes import StateTraits
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["KerasFunction"]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-
 from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.tensor_code.functions import TensorFunction
 from nengo_dl.builders.tensor_code.xla import xla_problem
 from nengo_dl.compiler.tensor_nodes import SimTensorNode
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["GraphTensorNodeBuilder", "TensorNodeBuilder"]
 

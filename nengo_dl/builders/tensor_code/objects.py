@@ -9,8 +9,6 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.builders.tensor_code.copies import seeded
@@ -18,8 +16,8 @@ from nengo_dl.builders.tensor_code.functions import (
     PlainFunction,
     TensorFunction,
 )
-from nengo_dl.builders.tensor_code.keras_layers import KerasFunction
 from nengo_dl.builders.tensor_code.weights import Shape, Weight
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["ObjectFunction", "make_function"]
 
@@ -40,6 +38,8 @@ def make_function(
     """
     kind: type[TensorFunction] = PlainFunction
     if isinstance(source, keras.Layer):
+        from nengo_dl.builders.tensor_code.keras_layers import KerasFunction
+
         kind = KerasFunction
     elif not callable(source) or inspect.isclass(source):
         raise ValidationError(

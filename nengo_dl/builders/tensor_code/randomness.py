@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tensorflow as tf
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Effects", "call_with_seed", "find_effects"]
 

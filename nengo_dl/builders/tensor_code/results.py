@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.tensor_code.weights import Shape
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["find_problem"]
 

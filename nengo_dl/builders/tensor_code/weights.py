@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.compiler.tensor_nodes import StateTraits
+from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["Shape", "Weight", "first_line", "hint", "in_precision"]
 

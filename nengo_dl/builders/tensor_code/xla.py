@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.builders.tensor_code.functions import TensorFunction
 from nengo_dl.builders.tensor_code.weights import first_line
+from nengo_dl.support.lazy_imports import tf
 from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["xla_problem"]

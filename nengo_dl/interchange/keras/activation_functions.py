@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import nengo
-import tensorflow as tf
 from nengo.neurons import NeuronType
 
 from nengo_dl.neurons import LeakyReLU
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = [
     "LINEAR",

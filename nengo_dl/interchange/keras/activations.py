@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.neurons import NeuronType
 
 from nengo_dl.interchange.keras.activation_functions import Activation, activation_of
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["Drive", "Swaps", "drive"]

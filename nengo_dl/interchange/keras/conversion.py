@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 from nengo.exceptions import ValidationError
@@ -28,6 +27,7 @@ from nengo_dl.interchange.keras.network_maker import (
 from nengo_dl.interchange.keras.options import Options
 from nengo_dl.interchange.keras.registry import find_row
 from nengo_dl.interchange.keras.report import ConversionReport, LayerReport
+from nengo_dl.support.lazy_imports import keras
 from nengo_dl.support.user_warnings import warn_user
 from nengo_dl.tensor_node import TensorNode
 

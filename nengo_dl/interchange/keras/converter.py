@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import nengo
 from nengo.neurons import NeuronType
 
@@ -17,6 +16,7 @@ from nengo_dl.interchange.keras.options import Options
 from nengo_dl.interchange.keras.registry import register
 from nengo_dl.interchange.keras.report import ConversionReport
 from nengo_dl.interchange.keras.verify import verify
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["Converter"]
 

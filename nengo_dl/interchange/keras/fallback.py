@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from nengo_dl.interchange.keras.graph import Call, Tensor
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["LayerCall", "tensor_code"]
 

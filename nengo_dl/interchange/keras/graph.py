@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 from nengo.exceptions import ValidationError
+
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = [
     "Call",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import keras
 import nengo
 import numpy as np
 
@@ -15,6 +14,7 @@ from nengo_dl.interchange.keras.activation_functions import (
 )
 from nengo_dl.interchange.keras.folding import Fold
 from nengo_dl.interchange.keras.graph import Call
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["LayerConverter"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer
 
 from nengo_dl.interchange.keras.conversion import Conversion
 from nengo_dl.interchange.keras.graph import Tensor, find_tensor
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["ObjectsOfModel"]
 

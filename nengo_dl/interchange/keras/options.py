@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import nengo
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer, is_number
 
 from nengo_dl.interchange.keras.graph import Call
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["Options"]
 

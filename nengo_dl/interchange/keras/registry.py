@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from nengo.exceptions import ValidationError
 
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["find_row", "register"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_number
@@ -12,6 +11,7 @@ from nengo.utils.numpy import is_number
 from nengo_dl.interchange.keras import rows  # noqa: F401 (which registers converters)
 from nengo_dl.interchange.keras.graph import evaluate, read_graph
 from nengo_dl.interchange.keras.registry import find_row
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["firing_rate_scales"]
 

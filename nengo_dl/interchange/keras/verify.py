@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
-import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 from nengo_dl.interchange.keras.conversion import Conversion
 from nengo_dl.interchange.keras.graph import Tensor, evaluate
 from nengo_dl.simulator.simulator import Simulator
+from nengo_dl.support.lazy_imports import keras, tf
 
 __all__ = ["verify"]
 

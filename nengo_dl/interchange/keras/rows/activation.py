@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from nengo_dl.interchange.keras.activation_functions import (
     Activation,
     activation_of_layer,
 )
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["ConvertActivation", "ConvertSoftmax"]
 

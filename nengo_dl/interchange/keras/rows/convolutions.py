@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 
@@ -12,6 +11,7 @@ from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
 from nengo_dl.interchange.keras.rows.dense import values, values_if_any
 from nengo_dl.interchange.keras.rows.reshaping import padded_indices
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = [
     "ConvertConvolution",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import keras
 import nengo
 import numpy as np
 
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = [
     "ConvertAdd",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
 from nengo_dl.interchange.keras.rows.dense import values
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = [
     "ConvertBatchNormalization",

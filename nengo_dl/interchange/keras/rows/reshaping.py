@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from nengo_dl.interchange.keras.layer_converter import LayerConverter
 from nengo_dl.interchange.keras.registry import register
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = [
     "ConvertCropping",

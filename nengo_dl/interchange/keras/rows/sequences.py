@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from nengo_dl.interchange.keras.activation_functions import Activation
 from nengo_dl.interchange.keras.registry import find_row, register
 from nengo_dl.interchange.keras.rows.dense import ConvertDense, values, values_if_any
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["ConvertSimpleRNN", "ConvertTimeDistributed"]
 
