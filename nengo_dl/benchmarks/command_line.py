@@ -23,6 +23,7 @@ from nengo_dl.benchmarks.arguments import (
     parse_neurons,
 )
 from nengo_dl.benchmarks.devices import add_devices
+from nengo_dl.benchmarks.first_second import add_first_second
 from nengo_dl.benchmarks.measure import (
     CORE,
     NENGO_DL,
@@ -95,6 +96,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_scaling(commands)
     _add_training(commands)
     add_command(commands)
+    add_first_second(commands)
     add_pool(commands)
     add_devices(commands)
     commands.add_parser("list", help="list the standard networks").set_defaults(
