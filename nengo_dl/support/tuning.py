@@ -61,7 +61,7 @@ __all__ = [
 #: of neurons (those of LIF), and besides for each neuron and each weight.
 OPERATOR_SECONDS = 3e-6
 NEURONS_SECONDS = 1.5e-5
-NEURON_SECONDS = 1.2e-8
+NEURON_SECONDS = 2e-8
 WEIGHT_SECONDS = 3e-10
 
 #: Weights of a matrix. NumPy multiplies stacks of smaller ones at once. (20 of 1 x 50:
