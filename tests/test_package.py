@@ -218,7 +218,9 @@ def test_import_leaves_tensorflow_for_later():
         "import sys, nengo_dl\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
         "nengo_dl.Simulator, nengo_dl.builders\n"
-        "assert 'tensorflow' in sys.modules"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+        "nengo_dl.losses\n"
+        "assert 'keras' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 

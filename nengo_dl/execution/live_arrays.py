@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal, SignalDict
 
 from nengo_dl.compiler.alias import concatenate_runs
@@ -17,7 +18,15 @@ from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.layout import Layout
 from nengo_dl.compiler.traits import Role
 
-__all__ = ["LiveArrays", "Place", "Places", "gather", "is_contiguous"]
+__all__ = [
+    "LiveArrays",
+    "Place",
+    "Places",
+    "gather",
+    "init_signal",
+    "init_signals",
+    "is_contiguous",
+]
 
 #: Where something lies: the type of the vector, and its elements in order.
 Place = tuple[np.dtype, slice | np.ndarray]
@@ -239,3 +248,22 @@ def gather(
         vector.take(where, out=target, mode="clip")  # other modes make a copy first
 
     return take
+
+
+def init_signals(op: Operator, signals: SignalDict) -> None:
+    """Give an operator its live arrays, at any time of a simulation.
+
+    Nengo's own way is meant for the start: it refuses views of what changed since.
+    """
+    for signal in op.all_signals:
+        init_signal(signal, signals)
+    if type(op).init_signals is not Operator.init_signals:
+        op.init_signals(signals)
+
+
+def init_signal(signal: Signal, signals: SignalDict) -> None:
+    """Give a signal, or what it is a view of, its live array."""
+    if signal.base not in signals:
+        signals.init(signal.base)
+    if signal not in signals:
+        signals[signal]  # makes the view

@@ -24,6 +24,7 @@ from nengo_dl.compiler.operators import RandomSample, copy_stream, with_own_stre
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.process_traits import of_nengo
 from nengo_dl.compiler.sparse import coo
+from nengo_dl.execution.live_arrays import init_signal, init_signals
 from nengo_dl.execution.numpy_program import NumpyProgram
 from nengo_dl.execution.user_code import assign_result, run_step
 from nengo_dl.execution.watched_process import WatchedProcess
@@ -159,7 +160,7 @@ class HostOperators:
         for signal in op.all_signals:
             if signal.base in self.constants:
                 self._init_constant(signals, signal)
-        _init_signals(op, signals)
+        init_signals(op, signals)
         if type(op) is SimPyFunc:
             step = _make_function_step(op, signals)
         elif type(op) is RandomSample:
@@ -244,7 +245,7 @@ class HostOperators:
 
     def array(self, signal: Signal, item: int) -> np.ndarray:
         """Return the live array of a signal that is no constant."""
-        _init_signal(signal, self.signals[item])
+        init_signal(signal, self.signals[item])
         return self.signals[item][signal]
 
     def constant(self, signal: Signal, item: int) -> np.ndarray:
@@ -370,24 +371,6 @@ class HostOperators:
             for op in ops
             for signal in getattr(op, kind)
         ]
-
-
-def _init_signals(op: Operator, signals: SignalDict) -> None:
-    """Give an operator its live arrays, at any time of a simulation.
-
-    Nengo's own way is meant for the start: it refuses views of what changed since.
-    """
-    for signal in op.all_signals:
-        _init_signal(signal, signals)
-    if type(op).init_signals is not Operator.init_signals:
-        op.init_signals(signals)
-
-
-def _init_signal(signal: Signal, signals: SignalDict) -> None:
-    if signal.base not in signals:
-        signals.init(signal.base)
-    if signal not in signals:
-        signals[signal]  # makes the view
 
 
 def _item_seed(seed: int, item: int) -> int:

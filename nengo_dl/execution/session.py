@@ -396,6 +396,5 @@ class Session:
         if self._watches_first or self._is_watched:
             return 1
         seconds = self._seconds_per_step or self.numpy.estimated_seconds
-        return (
-            max(1, min(most, int(tuning.CHUNK_SECONDS / seconds))) if seconds else most
-        )
+        fit = tuning.CHUNK_SECONDS / seconds if seconds else most
+        return max(1, min(most, int(fit)))

@@ -93,8 +93,8 @@ class StateStore:
     def variables(self) -> Variables:
         """Constants and state on the device; made when first asked for."""
         if self._variables is None:
-            tensorflow_runs()
             self._variables = Variables(self.plan, self.step, self.placement.device)
+            tensorflow_runs()
         return self._variables
 
     @property

@@ -7,7 +7,9 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FunctionGraph", "graph_of"]
+from nengo_dl.support.lazy_imports import tf
+
+__all__ = ["FunctionGraph", "encode_tensor", "graph_of"]
 
 #: Attributes of operations that are numbered as they come, or say where something came
 #: from: they change nothing that is computed. (Gradients are part of the graph.)
@@ -180,3 +182,15 @@ def _renamed(function: Any, names: Mapping[str, str]) -> Any:
             for called in _functions_in(node.attr[name]):
                 called.name = names[called.name]
     return result
+
+
+def encode_tensor(obj: object) -> bytes | None:
+    """Return bytes for a tensor or its type; None for whatever else."""
+    if isinstance(obj, tf.DType):
+        return obj.name.encode()
+    if isinstance(obj, tf.Variable):
+        return f"variable {obj.dtype.name} {tuple(obj.shape)}".encode()
+    if isinstance(obj, tf.Tensor) and hasattr(obj, "numpy"):
+        value = obj.numpy()
+        return f"{value.dtype.str} {value.shape} ".encode() + value.tobytes()
+    return None

@@ -18,6 +18,7 @@ from nengo_dl.compiler.layout import BoundGroup, Layout
 from nengo_dl.compiler.signature import Signature, sign_plan
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
+from nengo_dl.program.graph_key import encode_tensor
 from nengo_dl.program.state_forms import find_state_shapes, find_twins
 from nengo_dl.support import tuning
 from nengo_dl.support.lazy_imports import tf
@@ -145,7 +146,7 @@ class StepProgram:
             config.training is not None,
             tuning.in_use(),
         )
-        return sign_plan(self.layout, self.kernels, facts, _encode_tensor)
+        return sign_plan(self.layout, self.kernels, facts, encode_tensor)
 
     def dtype_of(self, block: Any) -> np.dtype:
         """Return the type of a block's elements."""
@@ -396,15 +397,3 @@ def _split_at_callbacks(
         else:
             segments.append(([number], bound.group.is_callback))
     return segments
-
-
-def _encode_tensor(obj: object) -> bytes | None:
-    """Return bytes for a tensor or its type; None for whatever else."""
-    if isinstance(obj, tf.DType):
-        return obj.name.encode()
-    if isinstance(obj, tf.Variable):
-        return f"variable {obj.dtype.name} {tuple(obj.shape)}".encode()
-    if isinstance(obj, tf.Tensor) and hasattr(obj, "numpy"):
-        value = obj.numpy()
-        return f"{value.dtype.str} {value.shape} ".encode() + value.tobytes()
-    return None

@@ -36,7 +36,6 @@ from nengo_dl.support.forks import PROCESS, check_not_forked, tensorflow_runs
 from nengo_dl.support.garbage import rare_collections
 from nengo_dl.support.gpus import let_memory_grow
 from nengo_dl.support.interrupts import DeferredInterrupt
-from nengo_dl.support.lazy_imports import is_imported
 from nengo_dl.support.occupation import Occupation
 from nengo_dl.support.progress import track
 from nengo_dl.support.surroundings import check_surroundings
@@ -146,8 +145,7 @@ class SimulatorBase(OldNames):
             self.seed = choose_seed(seed, network)
             with tracker.next_stage("Compiling", "Compilation"):
                 self._compile(options.settings)
-        if is_imported():
-            tensorflow_runs()
+        tensorflow_runs()
         self._board = self._open_board()
         self.closed = False
         self.reset()

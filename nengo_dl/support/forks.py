@@ -6,6 +6,8 @@ import os
 
 from nengo.exceptions import SimulationError
 
+from nengo_dl.support.lazy_imports import is_imported
+
 __all__ = ["PROCESS", "check_not_forked", "tensorflow_runs"]
 
 
@@ -28,8 +30,8 @@ PROCESS = _Process()
 
 
 def tensorflow_runs() -> None:
-    """Note that TensorFlow has started its threads in this process."""
-    PROCESS.runs_tensorflow = True
+    """Note that TensorFlow has started its threads, if it was imported."""
+    PROCESS.runs_tensorflow = PROCESS.runs_tensorflow or is_imported()
 
 
 def check_not_forked() -> None:

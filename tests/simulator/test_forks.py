@@ -18,7 +18,10 @@ def simulate():
         sim.run_steps(2)
         return len(sim.data[probe])
 
-kept = nengo_dl.Simulator(net, progress_bar=False) if {before} else None
+kept = None
+if {before}:
+    kept = nengo_dl.Simulator(net, jit_compile=True, progress_bar=False)
+    kept.run_steps(1)
 child = os.fork()
 if child == 0:
     for action in (simulate, lambda: kept.run_steps(2)):

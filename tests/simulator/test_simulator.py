@@ -298,7 +298,7 @@ def rounding_error(**kwargs):
         probe = nengo.Probe(ens, synapse=nengo.Alpha(0.01))
     with nengo.Simulator(net, progress_bar=False) as core:
         core.run_steps(50)
-    with simulator(net, **kwargs) as sim:
+    with simulator(net, jit_compile=True, **kwargs) as sim:
         sim.run_steps(50)
     # data has the precision that Nengo is set to, whatever it was computed with
     assert sim.data[probe].dtype == core.data[probe].dtype
