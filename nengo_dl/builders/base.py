@@ -146,6 +146,14 @@ class OpBuilder(abc.ABC):
         """
         return cls
 
+    @classmethod
+    def for_unlike(cls, op: Operator) -> type[OpBuilder] | None:
+        """Return a class that merges operators which this one keeps apart, or None.
+
+        It is used where there would be many groups otherwise.
+        """
+        return None
+
     def __init__(self, ops: Sequence[Operator], config: BuildConfig):
         self.ops = tuple(ops)
         self.config = config

@@ -28,6 +28,9 @@ class BuilderInfo(Protocol):
     def merge_key(self, op: Operator) -> Hashable:
         """Operators merge only if their keys are equal."""
 
+    def for_unlike(self, op: Operator) -> Any:
+        """Return a builder that merges operators which this one keeps apart."""
+
     def flat(self, op: Operator) -> bool:
         """Whether operands are concatenated instead of stacked."""
 

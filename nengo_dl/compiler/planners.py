@@ -20,6 +20,7 @@ from nengo_dl.compiler.ir import (
     name_of,
 )
 from nengo_dl.compiler.large import keep_large_apart
+from nengo_dl.compiler.unlike import merge_unlike
 
 __all__ = ["Planner", "greedy", "make_group", "one_by_one", "plan"]
 
@@ -127,6 +128,8 @@ def plan(
     """
     keys = [_merge_key(op, builder_of) for op in operators]
     if planner == "greedy":
+        builder_of = merge_unlike(operators, keys, builder_of)
+        keys = [_merge_key(op, builder_of) for op in operators]
         keys = keep_large_apart(operators, keys, builder_of, large, minibatch_size)
     if isinstance(planner, str):
         found = NAMED_PLANNERS[planner](operators, before, keys)

@@ -20,6 +20,7 @@ from nengo.neurons import NeuronType
 from nengo.synapses import LinearFilter
 
 from nengo_dl.compiler.ir import Group
+from nengo_dl.compiler.padding import Padding
 from nengo_dl.compiler.traits import Role
 from nengo_dl.execution.live_arrays import LiveArrays, Place, gather, is_contiguous
 from nengo_dl.support import tuning
@@ -153,6 +154,8 @@ def _setter(place: Place, arrays: Arrays, values: np.ndarray) -> Step:
 def _products(group: Group, arrays: Arrays) -> list[Step] | None:
     """Add products of matrices and vectors, ``Y += A @ X``."""
     ops = group.ops
+    if len({op.A.shape for op in ops}) > 1:
+        return _padded_products(group, arrays)
     a, x = (arrays.reader([op.reads[n] for op in ops]) for n in (0, 1))
     place = arrays.target([op.Y for op in ops])
     n_rows, n_columns = ops[0].A.shape
@@ -175,6 +178,36 @@ def _products(group: Group, arrays: Arrays) -> list[Step] | None:
         multiply(matrices, vectors, out=result)
 
     return [*a[1], *x[1], product, _adder(place, arrays, result.reshape(-1))]
+
+
+def _padded_products(group: Group, arrays: Arrays) -> list[Step] | None:
+    """Add products of constant matrices of different shapes, filled up with zeros."""
+    ops = group.ops
+    if not arrays.is_constant([op.A for op in ops]):
+        return None
+    source = arrays.target([op.X for op in ops])
+    place = arrays.target([op.Y for op in ops])
+    if source is None or place is None or source[0] != place[0]:
+        return None
+    dtype = place[0]
+    padding = Padding([op.A.shape for op in ops])
+    weights = [*(arrays.constant(op.A).ravel() for op in ops), np.zeros(1)]
+    matrices = np.concatenate(weights).astype(dtype)[padding.matrix_elements]
+    where = source[1]
+    if isinstance(where, slice):
+        where = np.arange(where.start, where.stop, where.step)
+    elements = where[padding.vector_elements]
+    vectors = np.empty((*elements.shape, 1), dtype=dtype)
+    result = np.empty((*matrices.shape[:2], 1), dtype=dtype)
+    used = np.empty(len(padding.result_elements), dtype=dtype)
+    vector, flat, columns = arrays.live.vectors[dtype], result.ravel(), vectors[..., 0]
+
+    def product() -> None:
+        vector.take(elements, out=columns, mode="clip")
+        np.matmul(matrices, vectors, out=result)
+        flat.take(padding.result_elements, out=used, mode="clip")
+
+    return [product, _adder(place, arrays, used)]
 
 
 def _elementwise(group: Group, arrays: Arrays) -> list[Step] | None:

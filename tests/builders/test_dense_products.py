@@ -6,7 +6,9 @@ import tensorflow as tf
 from nengo.builder.operator import DotInc
 from nengo.builder.signal import Signal
 
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import kept_apart, rows_apart
+from nengo_dl.builders.products.padded import PaddedDotIncBuilder
 from tests.builders.harness import check_parity, random_inputs
 
 
@@ -47,3 +49,56 @@ def test_whole_numbers_stay_whole():
     values = tf.constant([[[1, 2], [3, 4]]])
     np.testing.assert_array_equal(rows_apart(values), values)
     assert rows_apart(values).dtype == tf.int32
+
+
+SHAPES = [(5, 1), (1, 7), (3, 4), (4, 3), (20, 33), (33, 20), (2, 40)]
+
+
+def unlike():
+    rng = np.random.RandomState(0)
+    return [
+        DotInc(
+            Signal(rng.randn(*shape), readonly=True, name=f"A{shape}"),
+            Signal(np.zeros(shape[1]), name=f"X{shape}"),
+            Signal(np.zeros(shape[0]), name=f"Y{shape}"),
+        )
+        for shape in SHAPES
+    ]
+
+
+@pytest.mark.parametrize("batches", [(1, 1), (1, 3), (3, 3), (3, 1)])
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_padded_products_are_those_of_the_matrices(constant, batches, jit_compile):
+    ops = unlike()
+    builder = PaddedDotIncBuilder(ops, BuildConfig(0.001, np.float64))
+    rng = np.random.RandomState(0)
+    n_a, n_x = (1, batches[1]) if constant else batches
+    a = [rng.randn(n_a, *shape) for shape in SHAPES]
+    x = [rng.randn(n_x, shape[1]) for shape in SHAPES]
+    reads = [
+        tf.constant(np.concatenate([v.reshape(len(v), -1) for v in values], axis=1))
+        for values in (a, x)
+    ]
+    if constant:
+        builder.constant_reads = {0}
+        reads[0] = builder.arrange(0, reads[0])
+    step = tf.function(lambda *operands: builder.step(operands, []).incs[0])
+    compiled = tf.function(step, jit_compile=jit_compile)
+    expected = [(m @ v[..., None])[..., 0] for m, v in zip(a, x, strict=True)]
+    np.testing.assert_allclose(compiled(*reads), np.concatenate(expected, axis=1))
+
+
+def test_padded_products_have_the_derivatives_of_products():
+    ops = unlike()
+    builder = PaddedDotIncBuilder(ops, BuildConfig(0.001, np.float64))
+    reads = [
+        np.concatenate([op.A.initial_value.ravel() for op in ops])[None],
+        np.random.RandomState(1).randn(2, sum(op.X.size for op in ops)),
+    ]
+    theoretical, numerical = tf.test.compute_gradient(
+        lambda *operands: tf.sin(builder.step(operands, []).incs[0]),
+        [tf.constant(value) for value in reads],
+    )
+    for one, other in zip(theoretical, numerical, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -91,11 +91,12 @@ class Kernel:
     step: object
     flat: object = lambda self, op: False
     merge_key: object = lambda self, op: None
+    for_unlike: object = lambda self, op: None
     state_sets: object = lambda self, op: ()
     is_callback: bool = False
 
     def __post_init__(self):
-        for name in ("step", "flat", "merge_key", "state_sets"):
+        for name in ("step", "flat", "merge_key", "for_unlike", "state_sets"):
             setattr(self, name, getattr(self, name).__get__(self))
 
     def __hash__(self):

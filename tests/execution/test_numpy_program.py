@@ -171,3 +171,16 @@ def test_error_in_a_merged_group_names_it(monkeypatch):
     monkeypatch.setattr(nengo.RectifiedLinear, "step", fail)
     with pytest.raises(SimulationError, match=r"6 x SimNeurons \(.*no such rate"):
         run(session, 1)
+
+
+def test_matrices_of_many_shapes_are_multiplied_at_once():
+    with nengo.Network(seed=0) as net:
+        previous = nengo.Node([0.5])
+        for size in range(10, 26):
+            ens = nengo.Ensemble(size, 1 + size % 3)
+            nengo.Connection(previous, ens[0], synapse=0.002)
+            previous = nengo.Node(size_in=1)
+            nengo.Connection(ens[0], previous)
+        nengo.Probe(previous, synapse=0.005)
+    item = assert_equals_core(net)
+    assert sum("DotInc" in str(owner) for owner in item.owners) <= 24
