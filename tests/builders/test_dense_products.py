@@ -9,6 +9,8 @@ from nengo.builder.signal import Signal
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import kept_apart, rows_apart
 from nengo_dl.builders.products.padded import PaddedDotIncBuilder
+from nengo_dl.builders.registry import find_builder
+from nengo_dl.support import tuning
 from tests.builders.harness import check_parity, random_inputs
 
 
@@ -102,3 +104,42 @@ def test_padded_products_have_the_derivatives_of_products():
     )
     for one, other in zip(theoretical, numerical, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.fixture
+def always_by_events(monkeypatch):
+    """Multiply small matrices by columns, too."""
+    for name in ("FEWEST_EVENT_ROWS", "FEWEST_EVENT_WEIGHTS"):
+        monkeypatch.setattr(tuning, name, 1)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("constant", [True, False])
+def test_products_with_spikes_equal_nengo(always_by_events, constant, jit_compile):
+    ops = products(1, 7, 80, constant)
+    n_spikes = [0, 1, 10, 11, 80]  # up to an eighth are added one by one
+
+    def spikes(signal, step, item):
+        rng = np.random.RandomState(step)
+        values = np.zeros(80)
+        values[rng.permutation(80)[: n_spikes[step]]] = rng.uniform(1, 2)
+        return values
+
+    check_parity(ops, spikes, n_steps=len(n_spikes), jit_compile=jit_compile)
+
+
+def test_spikes_are_only_counted_for_large_constant_matrices():
+    def by_events(n_rows=1000, n_ops=1, constant_reads=(0,), **config):
+        ops = products(n_ops, n_rows, 300, constant=True)
+        builder = find_builder(ops[0])(ops, BuildConfig(0.001, np.float64, **config))
+        builder.constant_reads = set(constant_reads)
+        return builder.by_events
+
+    assert by_events()
+    assert not by_events(n_rows=100)
+    assert not by_events(n_rows=800)
+    assert not by_events(n_ops=2)
+    assert not by_events(constant_reads=())
+    assert not by_events(minibatch_size=2)
+    assert not by_events(training=lambda op: None)
+    assert not by_events(processor="GPU")

@@ -7,6 +7,7 @@ from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 
 from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.build_config import BuildConfig
+from nengo_dl.builders.products.events import event_matvec
 from nengo_dl.builders.products.matvec import (
     batched_matvec,
     columns_matvec,
@@ -201,11 +202,27 @@ class DotIncBuilder(OpBuilder):
             and ops[0].A.shape[0] >= ops[0].A.shape[1]
             and 1 < ops[0].A.shape[1] <= tuning.LONGEST_FUSED_SUM
         )
+        self._may_be_events = (
+            len(ops) == 1
+            and ops[0].A.ndim == 2
+            and ops[0].X.ndim == 1
+            and ops[0].A.shape[0] >= tuning.FEWEST_EVENT_ROWS
+            and ops[0].A.size >= tuning.FEWEST_EVENT_WEIGHTS
+            and config.minibatch_size == 1
+            and config.training is None
+            and config.processor == "CPU"
+            and not config.portable
+        )
+
+    @property
+    def by_events(self) -> bool:
+        """Whether only the columns are added whose neurons spike, while few do."""
+        return self._may_be_events and 0 in self.constant_reads
 
     @property
     def by_columns(self) -> bool:
         """Whether `step` takes the matrices as columns, each of which lies together."""
-        return self.is_wide and 0 in self.constant_reads
+        return (self.is_wide and 0 in self.constant_reads) or self.by_events
 
     def arrange(self, index, value):
         """Return constant matrices in the order in which their elements are read."""
@@ -226,7 +243,12 @@ class DotIncBuilder(OpBuilder):
         n = op.A.shape[-1]
         m = op.A.size // n
         x = reshape(x, (x.shape[0], n_ops, n))
-        if self.by_columns:
+        if self.by_events and x.dtype.is_floating:
+            columns, vector = a[0, 0], x[0, 0]
+            y = event_matvec(
+                columns, vector, lambda: tf.linalg.matvec(columns, vector, True)
+            )[None, None]
+        elif self.by_columns:
             y = columns_matvec(a, x)
         else:
             y = batched_matvec(reshape(a, (a.shape[0], n_ops, m, n)), x)
