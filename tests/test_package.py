@@ -45,6 +45,9 @@ LAYERS = (
 #: The only module that uses private names of TensorFlow; it works without them.
 PRIVATE_NAMES = "program.private_tensorflow"
 
+#: The module that imports TensorFlow and Keras for all others.
+LAZY_IMPORTS = "support.lazy_imports"
+
 HEAVY_AND_OPTIONAL = {"matplotlib", "scipy", "sklearn", "IPython", "pytest"}
 
 
@@ -98,14 +101,17 @@ def violations(source, name, is_package, known):
             )
             if layer_of(inner) >= layer and not same_package:
                 yield f"{place}, which is not in a lower layer"
-        elif root in ("tensorflow", "keras"):
-            if layer_of("compiler") == layer:
+            if target == f"nengo_dl.{LAZY_IMPORTS}" and layer_of("compiler") == layer:
                 yield f"{place}, but the compiler does without TensorFlow"
+        elif root in ("tensorflow", "keras"):
             is_private = any(
                 p == "python" or p.startswith("_") for p in target.split(".")
             )
             if is_private and name != PRIVATE_NAMES:
                 yield f"{place}, which is not public"
+            elif layer < layer_of("benchmarks") and not is_private:
+                if name != LAZY_IMPORTS:
+                    yield f"{place}, which {LAZY_IMPORTS} imports when it is used"
 
 
 KNOWN = {f"nengo_dl.{dotted_name(path)}".rstrip(".") for path in MODULES}
@@ -126,6 +132,9 @@ def test_module_imports_only_from_lower_layers(path):
     "name, source",
     [
         ("compiler.plan", "import tensorflow as tf"),
+        ("compiler.plan", "from nengo_dl.support.lazy_imports import tf"),
+        ("builders.base", "import tensorflow as tf"),
+        ("training.trainer", "def late():\n    import keras"),
         ("compiler.plan", "def f():\n    from nengo_dl.builders import base"),
         ("compiler.plan", "from ..program import step"),
         ("builders.base", "import nengo_dl"),
@@ -145,7 +154,13 @@ def test_forbidden_imports_are_found(name, source):
     [
         ("compiler.plan", "from nengo_dl.compiler.ir import Group\nimport numpy as np"),
         ("compiler.plan", "from .ir import Group"),
-        ("builders.base", "import tensorflow as tf\nfrom nengo_dl.compiler import ir"),
+        (
+            "builders.base",
+            "from nengo_dl.support.lazy_imports import tf\n"
+            "from nengo_dl.compiler import ir",
+        ),
+        ("support.lazy_imports", "import keras"),
+        ("benchmarks.pool", "import keras"),
         ("simulator", "from nengo_dl import training\nfrom nengo_dl.version import v"),
     ],
 )

@@ -393,9 +393,8 @@ class KerasFace(TrainingFace):
 
     @property
     def _keras(self) -> KerasTraining:
-        training = self._get_training()
         if self._keras_training is None:
             from nengo_dl.training.keras_face import KerasTraining
 
-            self._keras_training = KerasTraining(training)
+            self._keras_training = KerasTraining(self._get_training())
         return self._keras_training
