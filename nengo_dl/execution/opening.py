@@ -11,6 +11,7 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.compiler.plan import Plan
+from nengo_dl.compiler.tensor_nodes import SimTensorNode
 from nengo_dl.execution.compiled_executor import CompiledExecutor
 from nengo_dl.execution.executor import Executor, ExecutorChoice
 from nengo_dl.execution.numpy_executor import NumpyExecutor
@@ -106,6 +107,11 @@ def open_session(
 
 
 def _compile_seconds(plan: Plan) -> float:
-    """Return the estimated time to compile the loop over the steps of a plan."""
+    """Return the estimated time to compile the loop over the steps of a plan.
+
+    0 if it has to be compiled in any case: NumPy steps of TensorFlow code are slow.
+    """
+    if any(isinstance(op, SimTensorNode) for op in plan.split.device):
+        return 0.0
     n_groups = len(plan.layout.groups)
     return tuning.COMPILE_SECONDS + tuning.GROUP_COMPILE_SECONDS * n_groups
