@@ -27,8 +27,10 @@ class KerasCallbacks:
 
     Attributes
     ----------
+    sees_parameters : bool
+        Whether one of them may look at parameters at all.
     sees_batches : bool
-        Whether one of them may look at parameters between minibatches.
+        Whether one of them may look at them between minibatches.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class KerasCallbacks:
                 )
         self.model = model
         self.verbose = verbose
+        self.sees_parameters = not all(map(_is_blind, callbacks))
         self.sees_batches = any(map(_sees_batches, callbacks))
         # Keras's progress bar is one of those that do something between minibatches
         self._tells_batches = verbose != 0 or any(map(_overrides_batches, callbacks))
@@ -146,19 +149,30 @@ class KerasCallbacks:
 #: Those of Keras that look at losses only.
 _BLIND = (
     keras.callbacks.CSVLogger,
-    keras.callbacks.EarlyStopping,
     keras.callbacks.History,
-    keras.callbacks.LearningRateScheduler,
     keras.callbacks.ProgbarLogger,
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.RemoteMonitor,
-    keras.callbacks.SwapEMAWeights,
     keras.callbacks.TerminateOnNaN,
 )
 
+#: Those that look at parameters between epochs only, or call functions of the user.
+_BLIND_IN_EPOCHS = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.SwapEMAWeights,
+)
+
+
+def _is_blind(callback: keras.callbacks.Callback) -> bool:
+    if type(callback) is keras.callbacks.EarlyStopping:
+        return not callback.restore_best_weights
+    return type(callback) in _BLIND
+
 
 def _sees_batches(callback: keras.callbacks.Callback) -> bool:
-    return type(callback) not in _BLIND and _overrides_batches(callback)
+    blind = type(callback) in (*_BLIND, *_BLIND_IN_EPOCHS)
+    return not blind and _overrides_batches(callback)
 
 
 def _overrides_batches(callback: keras.callbacks.Callback) -> bool:

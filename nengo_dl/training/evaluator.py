@@ -154,7 +154,7 @@ class Evaluator:
         course, prepared = self._prepare(data, stateful)
         rates = False if stateful else rates
         if callbacks is not None:
-            self._tell(callbacks.begin_test)
+            self._tell(callbacks, callbacks.begin_test)
         team.agree()
         state = list(self.state)
         with contextlib.closing(prepared), self._going_on(course):
@@ -184,7 +184,7 @@ class Evaluator:
                     callbacks.end_test_batch(number, found.running)
         values = team.means(found, metrics, starts, len(terms))
         if callbacks is not None:
-            self._tell(callbacks.end_test, values)
+            self._tell(callbacks, callbacks.end_test, values)
         team.agree()
         return values
 
@@ -224,7 +224,7 @@ class Evaluator:
             )
             shown, counts = self._show(data, callbacks, stateful, rates, method, team)
             outputs = team.outputs(self.probes, shown, counts)
-            self._tell(callbacks.end_predict)
+            self._tell(callbacks, callbacks.end_predict)
             team.agree()
         return outputs
 
@@ -233,7 +233,7 @@ class Evaluator:
         shown: list[list[np.ndarray]] = [[] for _ in self.probes]
         counts = []
         course, prepared = self._prepare(data, stateful)
-        self._tell(callbacks.begin_predict)
+        self._tell(callbacks, callbacks.begin_predict)
         team.agree()
         state = list(self.state)
         with contextlib.closing(prepared), self._going_on(course):
@@ -362,8 +362,10 @@ class Evaluator:
             variables[name] = start
         return variables[name]
 
-    def _tell(self, method: Callable, *args: Any) -> Any:
-        """Call a method of callbacks, which see parameters and may change them."""
+    def _tell(self, callbacks: Any, method: Callable, *args: Any) -> Any:
+        """Call a method of callbacks, which may see parameters and change them."""
+        if not callbacks.sees_parameters:
+            return method(*args)
         self.publish()
         result = method(*args)
         self.session.store.take_changes()
@@ -371,7 +373,9 @@ class Evaluator:
 
     def _tell_of_batch(self, callbacks: Any, method: Callable, *args: Any) -> Any:
         """Call a method of callbacks, with parameters only where they look at them."""
-        return self._tell(method, *args) if callbacks.sees_batches else method(*args)
+        if not callbacks.sees_batches:
+            return method(*args)
+        return self._tell(callbacks, method, *args)
 
 
 def _facts(data: Any, rates: bool | None, training: bool = False) -> dict[str, str]:

@@ -226,7 +226,13 @@ class Trainer(Evaluator):
         first_epoch = options.first_epoch
         if callbacks is not None:
             callbacks.model.first_epoch = first_epoch
-            self._tell(callbacks.begin, optimizer, options.n_epochs, data.n_minibatches)
+            self._tell(
+                callbacks,
+                callbacks.begin,
+                optimizer,
+                options.n_epochs,
+                data.n_minibatches,
+            )
             # which one it is may have been saved with the weights
             first_epoch = callbacks.model.first_epoch
         team.agree()
@@ -245,7 +251,7 @@ class Trainer(Evaluator):
                     if options.summaries is not None:
                         options.summaries.after_epoch(self.n_updates, values)
                     stop = callbacks is not None and self._tell(
-                        callbacks.end_epoch, epoch, values
+                        callbacks, callbacks.end_epoch, epoch, values
                     )
                     if team.agree(stop):
                         break
@@ -254,7 +260,7 @@ class Trainer(Evaluator):
         if options.finalizes:
             update.finalize()
         if callbacks is not None:
-            self._tell(callbacks.end)
+            self._tell(callbacks, callbacks.end)
         team.agree()
         return history
 
@@ -265,7 +271,7 @@ class Trainer(Evaluator):
         """
         callbacks, team = options.callbacks, options.team
         if callbacks is not None:
-            self._tell(callbacks.begin_epoch, epoch)
+            self._tell(callbacks, callbacks.begin_epoch, epoch)
         team.agree()
         team.begin_epoch(self.state)
         found = Averages(computation.metrics)
