@@ -157,8 +157,10 @@ class KerasData:
         if not isinstance(given, (list, tuple)):
             given = [given]
         if len(given) != len(known):
+            n = len(given)
+            there = "There is 1 array" if n == 1 else f"There are {n} arrays"
             raise ValidationError(
-                f"There is {len(given)} array, but the network has {len(known)}: "
+                f"{there}, but the network has {len(known)}: "
                 f"{', '.join(known) or 'none'}; pass a dict, or a list in their order",
                 attr=attribute,
             )

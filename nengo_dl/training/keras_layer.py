@@ -57,6 +57,17 @@ class SimulatorFunction:
             for probe in trainer.probes
         ]
 
+    def with_batch(self, value: Any) -> Any:
+        """Return a value with the size of the minibatch, where a trace lacks it.
+
+        ``export`` leaves it open, whatever ``batch_shape`` the model's inputs have.
+        """
+        if not isinstance(value, tf.Tensor) or value.shape.rank != 3:
+            return value
+        _, *others = value.shape
+        is_open = value.shape[0] is None
+        return tf.ensure_shape(value, (self.minibatch, *others)) if is_open else value
+
     def check(self, inputs: Mapping[nengo.Node, Any]) -> None:
         """Raise if inputs do not have the shape of a minibatch."""
         for node, value in inputs.items():

@@ -166,6 +166,7 @@ class SimulatorModel(keras.Model):
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Check inputs, before Keras would wrap what is wrong with them, and call."""
+        inputs = keras.tree.map_structure(self._owner[1].with_batch, inputs)
         with ErrorsOf(self.simulator):
             self._owner[1].check(self._by_node(inputs))
         return super().__call__(inputs, *args, **kwargs)

@@ -226,13 +226,8 @@ class Trainer(Evaluator):
         first_epoch = options.first_epoch
         if callbacks is not None:
             callbacks.model.first_epoch = first_epoch
-            self._tell(
-                callbacks,
-                callbacks.begin,
-                optimizer,
-                options.n_epochs,
-                data.n_minibatches,
-            )
+            told = optimizer, options.n_epochs, data.n_minibatches
+            self._tell(callbacks, callbacks.begin, *told)
             # which one it is may have been saved with the weights
             first_epoch = callbacks.model.first_epoch
         team.agree()

@@ -83,6 +83,16 @@ def test_exported_models_compute_the_same(sim, tmp_path):
     np.testing.assert_allclose(loaded.serve(x), model(x), atol=1e-6)
 
 
+def test_models_are_exported_without_a_signature(sim, tmp_path):
+    model = around(sim)
+    model.export(tmp_path / "saved", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    x = tf.constant(X[:MINIBATCH])
+    np.testing.assert_allclose(loaded.serve(x), model(x), atol=1e-6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"[Ss]hape"):
+        loaded.serve(x[1:])
+
+
 def test_models_around_a_simulator_are_not_saved(sim, tmp_path):
     with pytest.raises(ValidationError, match="Cannot save a Nengo network"):
         around(sim).save(tmp_path / "x.keras")
