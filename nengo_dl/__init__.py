@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from nengo_dl.program.pool import programs
     from nengo_dl.simulator import Simulator
+    from nengo_dl.support.travel import check_travels
     from nengo_dl.sweeps.items import run_items
     from nengo_dl.sweeps.running import sweep
     from nengo_dl.synapses import Delay
@@ -60,6 +61,7 @@ __all__ = [
     "builders",
     "cache_compiled",
     "callbacks",
+    "check_travels",
     "configure_settings",
     "dists",
     "export_network",
@@ -94,6 +96,7 @@ _MODULES = {
     "TensorNode": "tensor_node",
     "bin_events": "events",
     "Workers": "distribution.workers",
+    "check_travels": "support.travel",
     "configure_settings": "config",
     "export_network": "interchange.plain_nengo",
     "from_nir": "interchange.nir.reading",

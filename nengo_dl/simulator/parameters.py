@@ -17,6 +17,7 @@ from nengo_dl.parameters.training_state import TrainingState
 from nengo_dl.simulator.keras import KerasFace
 from nengo_dl.support.arguments import check_flag
 from nengo_dl.support.errors import errors_of_self
+from nengo_dl.support.travel import check_simulator
 from nengo_dl.tensor_node import mark_trained
 
 __all__ = ["ParametersFace"]
@@ -291,6 +292,10 @@ class ParametersFace(KerasFace):
         nengo_objs = list(nengo_objs)
         arguments = nengo_arguments(self._parameters, nengo_objs, item)
         return by_label(nengo_objs, arguments) if as_dict else arguments
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        check_simulator(self)
+        return super().__reduce_ex__(protocol)
 
     def __getstate__(self) -> dict[str, Any]:
         if self._board is not None:

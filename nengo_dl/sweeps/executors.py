@@ -19,11 +19,21 @@ from typing import Any, Protocol
 from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.program.compile_cache import CACHE_VARIABLE, programs_folder
-from nengo_dl.sweeps.jobs import Job, Outcome, pack_job, run_job, run_packed
+from nengo_dl.sweeps.jobs import (
+    Job,
+    Outcome,
+    pack_job,
+    pack_parameters,
+    run_job,
+    run_packed,
+)
 
 __all__ = ["Runner", "choose_runner", "n_cores"]
 
 Parameters = Mapping[str, Any]
+
+#: Number of a call, and its parameters in a form that travels.
+Call = tuple[int, Parameters | bytes]
 
 
 class Runner(Protocol):
@@ -113,14 +123,16 @@ class Processes:
         """See `Runner`."""
         _check_parent()
         packed = pack_job(job)
-        waiting = deque(enumerate(parameters))
+        calls, failed = _packed(parameters)
+        yield from failed
+        waiting = deque(calls)
         with _shared_programs():
             while waiting:
                 # a process that dies takes its pool along; the rest runs in a new one
                 yield from self._until_broken(packed, waiting, self.n_workers)
 
     def _until_broken(
-        self, packed: bytes, waiting: deque[tuple[int, Parameters]], n_workers: int
+        self, packed: bytes, waiting: deque[Call], n_workers: int
     ) -> Iterator[tuple[int, Outcome]]:
         """Run what waits, until all is done or a process has died."""
         context = multiprocessing.get_context("spawn")
@@ -131,8 +143,8 @@ class Processes:
             initializer=_begin,
             initargs=(context.Value("i", 0), self.n_workers),
         )
-        running: dict[concurrent.futures.Future, tuple[int, Parameters]] = {}
-        suspects: list[tuple[int, Parameters]] = []
+        running: dict[concurrent.futures.Future, Call] = {}
+        suspects: list[Call] = []
         try:
             while (waiting or running) and not suspects:
                 # no more than there are processes: these are what may have killed one
@@ -181,9 +193,11 @@ class Futures:
     ) -> Iterator[tuple[int, Outcome]]:
         """See `Runner`."""
         packed = pack_job(job)
+        calls, failed = _packed(parameters)
+        yield from failed
         futures = {
             self.executor.submit(run_packed, packed, given): number
-            for number, given in enumerate(parameters)
+            for number, given in calls
         }
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -212,10 +226,12 @@ class Dask:
         from distributed import as_completed
 
         packed = self.client.scatter(pack_job(job), broadcast=True)
+        calls, failed = _packed(parameters)
+        yield from failed
         futures = {
             # calls with equal arguments are calls nevertheless
             self.client.submit(run_packed, packed, given, pure=False): number
-            for number, given in enumerate(parameters)
+            for number, given in calls
         }
         try:
             for future in as_completed(list(futures)):
@@ -242,10 +258,9 @@ class Ray:
         """See `Runner`."""
         remote = self.ray.remote(run_packed)
         packed = self.ray.put(pack_job(job))
-        numbers = {
-            remote.remote(packed, given): number
-            for number, given in enumerate(parameters)
-        }
+        calls, failed = _packed(parameters)
+        yield from failed
+        numbers = {remote.remote(packed, given): number for number, given in calls}
         try:
             while numbers:
                 (ready, *_), _ = self.ray.wait(list(numbers), num_returns=1)
@@ -254,6 +269,20 @@ class Ray:
         finally:
             for reference in numbers:
                 self.ray.cancel(reference)
+
+
+def _packed(
+    parameters: Sequence[Parameters],
+) -> tuple[list[Call], list[tuple[int, Outcome]]]:
+    """Return calls whose parameters can travel, and how the others ended."""
+    calls: list[Call] = []
+    failed = []
+    for number, given in enumerate(parameters):
+        try:
+            calls.append((number, pack_parameters(given)))
+        except ValidationError as error:
+            failed.append((number, Outcome({}, f"ValidationError: {error}")))
+    return calls, failed
 
 
 def _outcome_of(result: Callable[[], Outcome]) -> Outcome:

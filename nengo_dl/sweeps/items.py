@@ -12,6 +12,7 @@ from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.simulator import Simulator
 from nengo_dl.support.arguments import check_positive
+from nengo_dl.support.travel import best_pickler, explain
 from nengo_dl.sweeps.executors import choose_runner, n_cores
 from nengo_dl.sweeps.jobs import Job, Outcome
 
@@ -131,42 +132,9 @@ def _items(values: np.ndarray | None, share: slice) -> np.ndarray | None:
 def _pack(sim: Simulator) -> bytes:
     """Return the arguments of a simulator in a form that travels."""
     options = sim._options()
-    try:
-        import cloudpickle as pickler
-    except ImportError:
-        pickler = pickle
+    pickler = best_pickler()
     try:
         return pickler.dumps(options)
     except Exception as error:
-        culprit = _culprit(sim, pickler)
-        advice = "Use functions and objects that can be pickled"
-        if pickler is pickle:
-            advice = "With cloudpickle (pip install cloudpickle), more can be pickled"
-        raise ValidationError(
-            f"{culprit} cannot be sent to other processes: {error}. {advice}",
-            attr="sim",
-        ) from error
-
-
-def _culprit(sim: Simulator, pickler: Any) -> str:
-    """Return what of a network cannot be pickled."""
-    network = sim.model.toplevel
-    parts: list[tuple[str, Any]] = []
-    if network is not None:
-        parts += [(f"The function of {n}", n.output) for n in network.all_nodes]
-        parts += [
-            (f"The neuron type of {e}", e.neuron_type) for e in network.all_ensembles
-        ]
-        for conn in network.all_connections:
-            parts += [
-                (f"The function of {conn}", conn.function),
-                (f"The learning rule of {conn}", conn.learning_rule_type),
-                (f"The transform of {conn}", conn.transform),
-                (f"The synapse of {conn}", conn.synapse),
-            ]
-    for name, part in parts:
-        try:
-            pickler.dumps(part)
-        except Exception:
-            return name
-    return "Something in the model"
+        _, reason = explain(pickler, {"simulator": sim})
+        raise ValidationError(f"{reason} ({error})", attr="sim") from error

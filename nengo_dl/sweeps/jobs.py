@@ -14,11 +14,19 @@ import nengo
 from nengo.exceptions import ValidationError
 
 from nengo_dl.compiler.names import name_objects
+from nengo_dl.support.travel import best_pickler, explain, travels
 
 if TYPE_CHECKING:
     from nengo_dl.simulator import Simulator
 
-__all__ = ["Job", "Outcome", "pack_job", "run_job", "run_packed"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "pack_job",
+    "pack_parameters",
+    "run_job",
+    "run_packed",
+]
 
 
 @dataclass(frozen=True)
@@ -120,38 +128,38 @@ def pack_job(job: Job) -> bytes:
     ValidationError
         If it cannot travel; the message says how to change that.
     """
-    try:
-        # of functions that are defined in the script itself, too, it takes the code
-        import cloudpickle
-    except ImportError:
-        pickler: Any = pickle
-    else:
-        pickler = cloudpickle
+    pickler = best_pickler()
     try:
         return pickler.dumps(job)
     except Exception as error:
-        parts = {"factory": job.factory, "measure": job.measure}
-        name = next((n for n, part in parts.items() if not _travels(pickler, part)), "")
-        advice = (
-            "Define it at the top of a module, without objects that belong to one "
-            "process, such as simulators' variables, files or locks"
-        )
-        if pickler is pickle:
-            advice += "; with cloudpickle (pip install cloudpickle), functions within "
-            advice += "functions travel, too"
+        parts = {
+            "simulator": dict(job.simulator),
+            "measure": job.measure,
+            "factory": job.factory,
+        }
+        name, reason = explain(pickler, parts)
         raise ValidationError(
-            f"{name or 'simulator'} cannot be sent to other processes: {error}. "
-            f"{advice}. n_workers=1 stays in this process",
-            attr=name or "simulator",
+            f"{reason}. n_workers=1 stays in this process ({error})", attr=name
         ) from error
 
 
-def _travels(pickler: Any, part: Any) -> bool:
+def pack_parameters(parameters: Mapping[str, Any]) -> Mapping[str, Any] | bytes:
+    """Return parameters in a form that travels: as they are, if that is possible.
+
+    Raises
+    ------
+    ValidationError
+        If they cannot travel; the message says which one.
+    """
+    if travels(pickle, parameters):
+        return parameters
+    pickler = best_pickler()
     try:
-        pickler.dumps(part)
-    except Exception:
-        return False
-    return True
+        return pickler.dumps(parameters)
+    except Exception as error:
+        named = {f"parameter {name!r}": value for name, value in parameters.items()}
+        _, reason = explain(pickler, named)
+        raise ValidationError(f"{reason} ({error})", attr="parameters") from error
 
 
 @functools.lru_cache(maxsize=4)
@@ -160,21 +168,24 @@ def load_job(packed: bytes) -> Job:
     return pickle.loads(packed)
 
 
-def run_packed(packed: bytes, parameters: Mapping[str, Any]) -> Outcome:
+def run_packed(packed: bytes, parameters: Mapping[str, Any] | bytes) -> Outcome:
     """Run a job that came from another process; see `run_job`.
 
     Parameters
     ----------
     packed : bytes
         As `pack_job` returned it.
-    parameters : mapping of {str: object}
-        Arguments of the factory.
+    parameters : mapping of {str: object} or bytes
+        Arguments of the factory, as `pack_parameters` returned them.
     """
-    return run_job(lambda: load_job(packed), parameters, travels=True)
+    given: Mapping[str, Any] = (
+        pickle.loads(parameters) if isinstance(parameters, bytes) else parameters
+    )
+    return run_job(lambda: load_job(packed), given, is_sent=True)
 
 
 def run_job(
-    load: Callable[[], Job], parameters: Mapping[str, Any], travels: bool = False
+    load: Callable[[], Job], parameters: Mapping[str, Any], is_sent: bool = False
 ) -> Outcome:
     """Run a job, and return errors instead of raising them.
 
@@ -184,14 +195,16 @@ def run_job(
         Returns the job.
     parameters : mapping of {str: object}
         Arguments of the factory.
-    travels : bool
+    is_sent : bool
         Whether the results go to another process.
     """
     began = time.perf_counter()
     try:
         results = load().results(parameters)
-        if travels:
-            pickle.dumps(results)  # here, where it can be said of which call they are
+        if is_sent and not travels(pickle, results):
+            # here, where it can be said of which call they are
+            named = {f"result {name!r}": value for name, value in results.items()}
+            raise ValidationError(explain(pickle, named)[1], attr="factory")
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         return Outcome({}, text, traceback.format_exc(), time.perf_counter() - began)

@@ -51,3 +51,7 @@ def return_lambda(number):
 
 def shadow(number):
     return {"number": 2}
+
+
+def call(function):
+    return {"found": function()}

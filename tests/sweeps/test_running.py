@@ -188,11 +188,47 @@ def test_last_name_varies_fastest():
     ]
 
 
-def test_factory_that_cannot_travel_is_explained():
+@pytest.mark.parametrize("part", ["factory", "measure"])
+def test_function_that_cannot_travel_is_explained(part):
     lock = threading.Lock()
-    job = jobs.Job(lambda number: {"lock": lock})
-    with pytest.raises(ValidationError, match=r"factory cannot be sent.*n_workers=1"):
+    job = jobs.Job(**{"factory": factories.compute, part: lambda number: lock})
+    message = rf"The {part} \(.*line \d+\) cannot be sent .* 'lock' .*n_workers=1"
+    with pytest.raises(ValidationError, match=message):
         jobs.pack_job(job)
+
+
+def test_object_of_a_network_in_a_factory_is_named():
+    lock = threading.Lock()
+    with nengo.Network() as net:
+        nengo.Node(lambda t: float(lock.locked()), label="watch")
+    with pytest.raises(ValidationError, match=r"because of .*of <Node 'watch'>"):
+        jobs.pack_job(jobs.Job(lambda seed: net))
+
+
+def test_parameters_travel_with_cloudpickle():
+    packed = jobs.pack_job(jobs.Job(factories.call))
+    sent = jobs.pack_parameters({"function": lambda: 5})
+    assert isinstance(sent, bytes)
+    assert jobs.run_packed(packed, sent).results == {"found": 5}
+
+
+def test_parameter_that_cannot_travel_fails_alone():
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        pytest.warns(UserWarning, match="1 of 2 calls failed"),
+    ):
+        found = sweep(
+            *(factories.call, [{"function": threading.Lock()}, {"function": int}]),
+            **{"client": pool, "n_workers": None},
+        )
+    assert [record["found"] for record in found] == [0]
+    assert "The parameter 'function' (lock) cannot be sent" in found.failures[0].error
+
+
+def test_result_that_cannot_travel_is_named():
+    packed = jobs.pack_job(jobs.Job(factories.return_lambda))
+    found = jobs.run_packed(packed, {"number": 1})
+    assert "The result 'function' (<lambda>, factories.py, line" in found.error
 
 
 def test_without_cloudpickle_the_message_names_it(monkeypatch):
