@@ -123,7 +123,7 @@ def adam(workers):
             n_epochs=2,
             truncation=N_STEPS // 2,
             metrics={"mae": "mae", "rmse": keras.metrics.RootMeanSquaredError()},
-            validation=({net.x: x[:21]}, {net.p: y[:21]}),
+            validation=({net.x: x[:16]}, {net.p: y[:16]}),
             workers=workers,
         )
         return found(sim, before, history.history, history.batch_losses)
@@ -131,7 +131,7 @@ def adam(workers):
 
 def fit(workers):
     """Early stopping, another learning rate, a minibatch that is not full."""
-    net, (x, y) = make_network(), make_data(44)
+    net, (x, y) = make_network(), make_data(48)
     losses = Losses()
     stopping = keras.callbacks.EarlyStopping(
         "loss", min_delta=10, patience=2, restore_best_weights=True
@@ -203,6 +203,7 @@ def measured(workers):
     net, (x, y) = make_network(noisy=True), make_data(21)
     all_items = {net.x: x}, {net.p: y}
     some_items = {net.x: x[:5]}, {net.p: y[:5]}
+    minibatch = {net.x: x[:MINIBATCH]}, {net.p: y[:MINIBATCH]}
     with make_simulator(workers, net) as sim:
         metrics = ["mae", keras.metrics.RootMeanSquaredError()]
         sim.compile(keras.optimizers.SGD(0.001), "mse", metrics=metrics)
@@ -213,8 +214,8 @@ def measured(workers):
             ),
             "test_on_batch": sim.test_on_batch(*some_items, workers=workers),
             "loss": {"loss": sim.loss({net.x: x[:16]}, y[:16], workers=workers)},
-            "train_on_batch": sim.train_on_batch(*some_items, workers=workers),
-            "trained": sim.train_on_batch(*some_items, workers=workers),
+            "train_on_batch": sim.train_on_batch(*minibatch, workers=workers),
+            "trained": sim.train_on_batch(*minibatch, workers=workers),
         }
     return {name: dict(values) for name, values in found.items()}
 
@@ -354,21 +355,24 @@ def main(folder, mode):
         checkpointed(workers, checkpoint, killed=True)
         return
     scenarios = {
-        "measured": measured,
-        "predicted": predicted,
         "adam": adam,
         "fit": fit,
+        "measured": measured,
+        "predicted": predicted,
+        "resumed": lambda workers: checkpointed(workers, checkpoint, resumed=True),
+    }
+    together = {
+        **scenarios,
         "stream": stream,
         "averages": averages,
-        "resumed": lambda workers: checkpointed(workers, checkpoint, resumed=True),
         "whole": lambda workers: checkpointed(workers, folder / "other"),
         "errors": errors,
     }
-    results = {}
-    for name, scenario in scenarios.items():
-        began = time.process_time()
-        results[name] = scenario(workers)
-        print(f"{name}: {time.process_time() - began:.1f} s of CPU", flush=True)
+    results = {name: scenario(workers) for name, scenario in together.items()}
+    # what one process finds, each a part of it
+    results["alone"] = {
+        name: scenarios[name](None) for name in workers.share([*scenarios])
+    }
     (folder / f"{workers.rank}.json").write_text(json.dumps(results))
 
 

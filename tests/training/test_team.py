@@ -21,18 +21,21 @@ N_WORKERS = 2
 
 def launch(folder, mode):
     """Start the scenarios in several processes, and return how that ended."""
-    ended = subprocess.run(
+    process = subprocess.Popen(
         [
             *(sys.executable, "-m", "nengo_dl.launch", "--workers", str(N_WORKERS)),
             *("--local", team_scenarios.__file__, str(folder), mode),
         ],
         cwd=Path(__file__).parents[2],
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=300,
     )
+    try:
+        output, _ = process.communicate(timeout=600)
+    finally:
+        process.terminate()  # and with it, those that it has started
     assert not processes_of(folder)
-    return ended
+    return process.returncode, output
 
 
 def processes_of(folder):
@@ -52,22 +55,26 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def crash(folder):
     """A training of which one worker was killed in the third epoch, and how long."""
-    ended = launch(folder, "crash")
-    return (
-        ended.stdout,
-        ended.returncode,
-        time.time() - float((folder / "killed").read_text()),
-    )
+    code, output = launch(folder, "crash")
+    return code, output, time.time() - float((folder / "killed").read_text())
 
 
 @pytest.fixture(scope="module")
 def results(folder, crash):
     """What each worker found."""
-    ended = launch(folder, "all")
-    assert ended.returncode == 0, ended.stdout[-3000:]
+    code, output = launch(folder, "all")
+    assert code == 0, output[-3000:]
     return [
         json.loads((folder / f"{rank}.json").read_text()) for rank in range(N_WORKERS)
     ]
+
+
+@pytest.fixture(scope="module")
+def alone(results):
+    """What a single process found; the workers have shared that among them."""
+    return {
+        name: found for result in results for name, found in result["alone"].items()
+    }
 
 
 def assert_same(found, expected, rtol=1e-6):
@@ -82,7 +89,7 @@ def assert_same(found, expected, rtol=1e-6):
 
 
 def test_killed_worker_ends_the_others_by_name(crash):
-    output, code, seconds = crash
+    code, output, seconds = crash
     assert code == 128 + 9
     assert "nengo_dl.launch: worker 1 was ended by SIGKILL" in output
     assert "Worker 1 has ended, or cannot be reached by worker 0" in output
@@ -90,8 +97,8 @@ def test_killed_worker_ends_the_others_by_name(crash):
 
 
 @pytest.mark.parametrize("name", ["adam", "fit"])
-def test_two_workers_train_as_one_with_twice_the_minibatch(results, name):
-    expected = getattr(team_scenarios, name)(None)
+def test_two_workers_train_as_one_with_twice_the_minibatch(results, alone, name):
+    expected = alone[name]
     assert_same(results[0][name], expected)
     if name == "adam":
         assert len(expected["losses"]) == 32
@@ -110,45 +117,31 @@ def test_weights_of_all_workers_are_equal(results, name):
     assert all(other["history"]["loss"] == first["history"]["loss"] for other in others)
 
 
-@pytest.fixture(scope="module")
-def measured_alone():
-    return team_scenarios.measured(None)
-
-
 @pytest.mark.parametrize(
     "call",
     ["evaluate", "callbacks", "loss", "test_on_batch", "train_on_batch", "trained"],
 )
-def test_workers_measure_what_one_with_twice_the_minibatch_does(
-    results, measured_alone, call
-):
+def test_workers_measure_what_one_with_twice_the_minibatch_does(results, alone, call):
     first, *others = (result["measured"][call] for result in results)
     assert all(other == first for other in others)
-    assert first == pytest.approx(measured_alone[call], rel=1e-6)
+    assert first == pytest.approx(alone["measured"][call], rel=1e-6)
     assert first["loss"] > 0.1
 
 
-def test_each_call_measures_something_else(measured_alone):
-    losses = {found["loss"] for found in measured_alone.values()}
-    assert len(losses) == len(measured_alone)
+def test_each_call_measures_something_else(alone):
+    losses = {found["loss"] for found in alone["measured"].values()}
+    assert len(losses) == len(alone["measured"])
     assert max(losses) < 100
-
-
-@pytest.fixture(scope="module")
-def predicted_alone():
-    return team_scenarios.predicted(None)
 
 
 @pytest.mark.parametrize(
     "call, n_items", [("arrays", 18), ("minibatches", 18), ("steps", 16), ("batch", 6)]
 )
-def test_workers_predict_what_one_does_bit_for_bit(
-    results, predicted_alone, call, n_items
-):
+def test_workers_predict_what_one_does_bit_for_bit(results, alone, call, n_items):
     for result in results:
         found = np.array(result["predicted"][call])
         assert found.shape == (n_items, team_scenarios.N_STEPS, 2)
-        assert np.array_equal(found, predicted_alone[call][:n_items])
+        assert np.array_equal(found, alone["predicted"][call][:n_items])
     assert len(np.unique(found[:, -1, 0])) == n_items
 
 
@@ -169,9 +162,8 @@ def test_resumed_training_is_the_uninterrupted_one(results):
     assert resumed["losses"] == whole["losses"][-len(resumed["losses"]) :]
 
 
-def test_other_number_of_workers_resumes(results, folder):
-    found = team_scenarios.checkpointed(None, folder / "checkpoint", resumed=True)
-    assert_same(results[0]["resumed"], found)
+def test_other_number_of_workers_resumes(results, alone):
+    assert_same(results[0]["resumed"], alone["resumed"])
 
 
 @pytest.mark.parametrize(
