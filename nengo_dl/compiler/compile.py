@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from nengo.builder import Model
 from nengo.builder.operator import Operator, Reset, TimeUpdate
 from nengo.builder.signal import Signal
-from nengo.utils.graphs import toposort
-from nengo.utils.simulator import operator_dependency_graph
 
 from nengo_dl.compiler.dependencies import dependencies
 from nengo_dl.compiler.inputs import split_inputs
 from nengo_dl.compiler.ir import BuilderLookup
 from nengo_dl.compiler.labels import label_groups
 from nengo_dl.compiler.layout import lay_out
+from nengo_dl.compiler.order import reference_order
 from nengo_dl.compiler.parameters import find_parameters
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.planners import plan
@@ -129,8 +128,8 @@ def compile_model(
 
 def _order(model: Model) -> list[Operator]:
     """Sort operators as Nengo's simulator does; random streams depend on it."""
-    graph = operator_dependency_graph(list(model.operators))
-    return [op for op in toposort(graph) if hasattr(op, "make_step")]
+    order = reference_order(list(model.operators))
+    return [op for op in order if hasattr(op, "make_step")]
 
 
 def _without_resets(
