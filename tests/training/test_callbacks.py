@@ -13,6 +13,7 @@ from nengo.exceptions import SimulationError, ValidationError
 from nengo.utils.progress import ProgressBar
 
 import nengo_dl
+from nengo_dl.execution.state import StateStore
 from nengo_dl.support.progress import TextProgressBar
 
 
@@ -213,6 +214,36 @@ def test_callbacks_between_minibatches_see_parameters_however_they_are_written(m
     train([callback], n_epochs=1)
     assert len(callback.seen) == 4
     assert all(a != b for a, b in itertools.pairwise(callback.seen))
+
+
+LOOKING = {
+    "best weights": (
+        keras.callbacks.EarlyStopping("loss", restore_best_weights=True),
+        1,
+    ),
+    "stopping": (keras.callbacks.EarlyStopping("loss"), 0),
+    "averages": (keras.callbacks.SwapEMAWeights(), 1),
+    "functions": (keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate), 1),
+    "of the user": (Weights(), 1),
+    "plateau": (keras.callbacks.ReduceLROnPlateau("loss"), 0),
+    "not finite": (keras.callbacks.TerminateOnNaN(), 0),
+}
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_parameters_are_shown_to_callbacks_that_may_look(name, monkeypatch):
+    callback, looks = LOOKING[name]
+    shown = []
+    store = StateStore
+    publish = store.publish_trained
+    monkeypatch.setattr(
+        store, "publish_trained", lambda self: (shown.append(1), publish(self))
+    )
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True)
+    _, weights = train([callback], optimizer, n_epochs=3)
+    # beginning and end of training and epochs, and when all is done
+    assert len(shown) == (1 + 2 * 3 + 1 + 1 if looks else 1)
+    assert not np.allclose(weights, 1)
 
 
 def test_any_callback_can_stop_training():
