@@ -1,4 +1,4 @@
-"""Says once in a process that a first run compiles, so that it does not look stuck."""
+"""Says once in a process that a first run compiles, or that many short runs do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from nengo_dl.program.compile_cache import where_kept
 
-__all__ = ["SLOW_START", "SlowStart"]
+__all__ = ["SHORT_RUNS", "SLOW_START", "ShortRuns", "SlowStart"]
 
 _COMPILES = (
     "nengo_dl is compiling the network for its first run; later runs start at once."
@@ -66,5 +66,36 @@ class SlowStart:
             timer.cancel()
 
 
-#: The notice of this process.
+class ShortRuns:
+    """A notice about many short runs, which together take longer than compiling would.
+
+    Whether a run compiles depends on its length only, so that the same steps after a
+    reset give the same data.
+
+    Parameters
+    ----------
+    times : float
+        How many times the seconds of compiling they may take.
+    say : callable
+        Is called with the notice, a line of text, at most once.
+    """
+
+    def __init__(self, times: float = 20.0, say: Callable[[str], object] = print):
+        self.times = times
+        self.say = say
+        self.was_said = False
+
+    def note(self, seconds: float, compile_seconds: float) -> None:
+        """Note how long the runs of a simulator took so far, and compiling would."""
+        if self.was_said or seconds < self.times * compile_seconds:
+            return
+        self.was_said = True
+        self.say(
+            "nengo_dl runs each of these short trials in NumPy. With jit_compile=True, "
+            "the simulator compiles the network once, and runs all of them faster."
+        )
+
+
+#: The notices of this process.
 SLOW_START = SlowStart()
+SHORT_RUNS = ShortRuns()

@@ -16,7 +16,7 @@ from nengo.utils.progress import ProgressBar
 
 from nengo_dl.execution.apart import apart
 from nengo_dl.execution.fed_weights import fed_weights
-from nengo_dl.execution.slow_start import SLOW_START
+from nengo_dl.execution.slow_start import SHORT_RUNS, SLOW_START
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import TRAINING, SimulatorBase
 from nengo_dl.support.arguments import (
@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 class RunningFace(SimulatorBase):
     """Methods that advance the simulation."""
+
+    #: How long runs took that were too short to be compiled, about.
+    _numpy_seconds = 0.0
 
     def step(self, **kwargs: Any) -> None:
         """Simulate one time step.
@@ -343,10 +346,12 @@ class RunningFace(SimulatorBase):
                 advance = stack.enter_context(bar).total_progress.step
             interrupt = stack.enter_context(DeferredInterrupt())
             session = self._session
-            begins = compiled or not session.executors.uses_numpy(
-                n_steps, session.n_steps
-            )
-            begins = begins and not session.compiled.is_warm
+            choice = session.executors
+            numpy = not compiled and choice.uses_numpy(n_steps, session.n_steps)
+            if numpy and not choice.callbacks and not is_silent(progress_bar):
+                self._numpy_seconds += n_steps * session.numpy.estimated_seconds
+                SHORT_RUNS.note(self._numpy_seconds, choice.compile_seconds)
+            begins = not numpy and not session.compiled.is_warm
             has_begun = stack.enter_context(
                 SLOW_START.watched(begins and not is_silent(progress_bar))
             )

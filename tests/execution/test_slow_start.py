@@ -7,7 +7,7 @@ import pytest
 
 import nengo_dl
 from nengo_dl.execution import slow_start
-from nengo_dl.execution.slow_start import SlowStart
+from nengo_dl.execution.slow_start import ShortRuns, SlowStart
 from nengo_dl.simulator import running
 
 
@@ -74,3 +74,39 @@ def test_run_that_compiles_gives_notice(progress_bar, expected, monkeypatch):
         running.SLOW_START.was_said = False
         sim.run_steps(2)  # is compiled by now
     assert len(said) == expected
+
+
+def test_many_short_runs_are_noticed_once(monkeypatch):
+    said = []
+    monkeypatch.setattr(running, "SHORT_RUNS", ShortRuns(2.0, said.append))
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(20, 1)
+        nengo.Probe(ens)
+    with nengo_dl.Simulator(net) as sim:
+        choice = sim._session.executors
+        n_steps = int(0.9 * choice.compile_seconds / choice.numpy.estimated_seconds)
+        for trial in range(6):
+            sim.run_steps(n_steps)
+            assert bool(said) == (trial > 1)
+            sim.reset()
+        assert not sim._session.compiled.is_warm
+    (line,) = said
+    assert "jit_compile=True" in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("reason", ["silent", "compiled", "callbacks"])
+def test_short_runs_are_not_noticed(reason, monkeypatch):
+    said = []
+    monkeypatch.setattr(running, "SHORT_RUNS", ShortRuns(0.0, said.append))
+    with nengo.Network(seed=0) as net:
+        function = (lambda t, x: x) if reason == "callbacks" else None
+        nengo.Probe(nengo.Node(function, size_in=1))
+    options = {
+        "silent": {"progress_bar": False},
+        "compiled": {"jit_compile": True},
+        "callbacks": {},
+    }
+    with nengo_dl.Simulator(net, **options[reason]) as sim:
+        sim.run_steps(20)
+    assert not said
