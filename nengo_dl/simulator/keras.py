@@ -183,7 +183,7 @@ class KerasFace(TrainingFace):
         steps_per_epoch : int, optional
             Minibatches in each epoch; the next epoch goes on behind them.
         validation_steps : int, optional
-            Minibatches to evaluate.
+            Minibatches to evaluate: the same ones, the first, after each epoch.
         validation_batch_size : int, optional
             As ``batch_size``.
         validation_freq : int or list of int

@@ -215,7 +215,7 @@ def _is_dataset(x: Any) -> bool:
 
 
 class FirstMinibatches:
-    """Some minibatches of data for each epoch; the next epoch goes on behind them.
+    """Some minibatches of data for each epoch.
 
     Parameters
     ----------
@@ -223,13 +223,16 @@ class FirstMinibatches:
         The data, which begins anew when it ends.
     count : int
         Number of minibatches in an epoch.
+    restarts : bool
+        Whether each epoch has the first ones; else it goes on behind those before.
     """
 
     in_memory = False
 
-    def __init__(self, data: ArrayData | StreamData, count: int):
+    def __init__(self, data: ArrayData | StreamData, count: int, restarts: bool):
         self.data = data
         self.n_minibatches = count
+        self.restarts = restarts
         self._rest: Iterator[Minibatch] = iter(())
 
     def epoch(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
@@ -238,6 +241,8 @@ class FirstMinibatches:
             yield from self._some(rng)
 
     def _some(self, rng: np.random.RandomState | None) -> Iterator[Minibatch]:
+        if self.restarts:
+            self._rest = iter(())
         found = list(itertools.islice(self._rest, 1))
         for number in range(self.n_minibatches):
             if not found:

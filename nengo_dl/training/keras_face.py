@@ -370,7 +370,8 @@ class KerasTraining:
     ) -> Any:
         if count is None:
             return data
-        return FirstMinibatches(data, check_positive(count, attribute))
+        count = check_positive(count, attribute)
+        return FirstMinibatches(data, count, attribute == "validation_steps")
 
     def _check_one(self, data: ArrayData | StreamData) -> None:
         size = self.training.trainer.minibatch

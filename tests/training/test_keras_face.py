@@ -76,7 +76,7 @@ def fit_both(callbacks=lambda: [], epochs=3, compiled=None, **kwargs):
 def assert_same_history(one, other):
     assert set(one) == set(other)
     for name, values in other.items():
-        np.testing.assert_allclose(one[name], values, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(one[name], values, rtol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,7 @@ def assert_same_history(one, other):
         {"compiled": {"loss": keras.losses.Huber(), "metrics": ["mse", "mae"]}},
         {"compiled": {"loss": lambda y_true, y_pred: (y_true + 1 - y_pred) ** 2}},
         {"compiled": {"loss": "mae", "loss_weights": [0.5]}},
+        {"validation_data": (X, Y), "validation_steps": 2},
     ],
 )
 def test_fit_gives_what_it_gives_in_keras(kwargs):
@@ -99,6 +100,22 @@ def test_fit_gives_what_it_gives_in_keras(kwargs):
     assert_same_history(ours.history, theirs.history)
     assert ours.epoch == theirs.epoch
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+def test_first_minibatches_are_validated_after_each_epoch():
+    with simulator(network()) as sim:
+        sim.compile(keras.optimizers.SGD(0.0), "mse")
+        history = sim.fit(
+            *(X, Y),
+            epochs=2,
+            validation_data=(X, Y),
+            validation_steps=1,
+            verbose=0,
+        )
+        first = sim.evaluate(X[:MINIBATCH], Y[:MINIBATCH], verbose=0)["loss"]
+        whole = sim.evaluate(X, Y, verbose=0)["loss"]
+    np.testing.assert_allclose(history.history["val_loss"], first)
+    assert not np.isclose(first, whole)
 
 
 def test_fit_is_the_training_of_train():
