@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import subprocess
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from nengo_dl.benchmarks import report
@@ -48,6 +51,10 @@ def add_devices(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    missing = _missing(options.devices)
+    if missing:  # at once, not after all of the first one was measured
+        print(missing, file=sys.stderr)
+        return 2
     effort = QUICK if options.quick else Effort()
     networks = NETWORKS if options.networks is None else options.networks
     cases = CASES if options.cases is None else options.cases
@@ -67,6 +74,27 @@ def _run(options: argparse.Namespace) -> int:
     if trained:
         print(report.training_table(trained), flush=True)
     return int(any(one.error is not None for one in [*found, *trained]))
+
+
+def _missing(devices: Sequence[str]) -> str:
+    """Return which device is missing, and which ones there are; nothing if all are.
+
+    Another process looks, so that this one holds no memory of a GPU.
+    """
+    code = (
+        "import sys; from nengo.exceptions import ValidationError\n"
+        "from nengo_dl.support.arguments import check_device\n"
+        "try: [check_device(name) for name in sys.argv[1:]]\n"
+        "except ValidationError as error: print(error)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, *devices],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    return found.stdout.strip()
 
 
 def _on(backend: Any, device: str) -> Any:
