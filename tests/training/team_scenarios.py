@@ -341,6 +341,9 @@ def errors(workers):
     other.ensembles[0].gain = nengo.dists.Uniform(3, 5)
     with make_simulator(workers, other) as sim:
         messages["constants"] = message_of(lambda: train(other, x, y, sim))
+    another = make_network(noisy=first)
+    with make_simulator(workers, another) as sim:
+        messages["network"] = message_of(lambda: train(another, x, y, sim))
     messages["connected"] = message_of(
         lambda: nengo_dl.Workers(["127.0.0.1:1", "127.0.0.1:2"], 0)
     )

@@ -174,6 +174,10 @@ def test_other_number_of_workers_resumes(results, alone):
         ("action", "disagree about what to do: evaluate in worker 0; predict in wor"),
         ("few items", r"There are 2 workers, more than items \(1\)"),
         ("constants", "Worker 1 has other values than worker 0 .* Give the network a"),
+        (
+            "network",
+            r"disagree about the network: \d+ operators .* in worker 0; \d+ ",
+        ),
         ("nan", "SimulationError: worker 1: The input of <Node 'x'> is nan at item 5,"),
         ("interrupt", "^KeyboardInterrupt"),
         ("stateful", "Several workers have a simulation each"),
