@@ -12,7 +12,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-FILE = Path(__file__).with_name("scaling.json")
+# the documentation runs this in its folder, as code without a file
+FILE = Path(globals().get("__file__", "scaling.py")).with_name("scaling.json")
 
 BLUE, ORANGE, GREEN, GREY = "#4269d0", "#ff725c", "#6cc5b0", "#9aa1ab"
 
