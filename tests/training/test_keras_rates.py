@@ -32,7 +32,7 @@ def sim():
 
 def shown(sim, method, n_steps, **kwargs):
     """Return the mean output of each item, or their mean, and what was said."""
-    sim._get_training().trainer._said.clear()
+    sim._get_training().trainer._single_steps._said.clear()
     x = np.repeat(RATES[:, None, None], n_steps, axis=1)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
