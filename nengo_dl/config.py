@@ -72,7 +72,7 @@ class _SettingParam(Parameter):
 def configure_settings(**settings: Any) -> None:
     """Make settings available in a network, and set their values.
 
-    To be called inside a network's context. The settings become part of the network's
+    Call this inside a network's context. The settings become part of the network's
     configuration: ``net.config[nengo.Ensemble].trainable`` is the value for all its
     ensembles, ``net.config[ens].trainable`` that of one of them. Networks inside it
     follow, unless they have settings of their own.
@@ -83,26 +83,25 @@ def configure_settings(**settings: Any) -> None:
         Whether training changes the parameters of an object: encoders of an
         `nengo.Ensemble`, biases of its `nengo.ensemble.Neurons`, weights of a
         `nengo.Connection`, and of the one that belongs to a decoded `nengo.Probe`.
-        None stands for True, but for False for probes and for whatever a learning rule
-        changes. The value is not that of weights of a `nengo_dl.TensorNode`, which are
-        trained unless ``net.config[node].trainable`` or
-        ``net.config[nengo.Node].trainable`` says False. For all objects of a network
-        inside this one there is ``net.config[inner].trainable``.
+        None stands for False for probes and for what a learning rule changes, and for
+        True for all others. This does not concern the weights of a
+        `nengo_dl.TensorNode`, which are trained unless ``net.config[node].trainable``
+        or ``net.config[nengo.Node].trainable`` is False.
+        ``net.config[inner].trainable`` sets it for all objects of an inner network.
     lif_smoothing : float or None
         Train `nengo.LIF` and `nengo.LIFRate` ensembles with the rates of
         `nengo_dl.SoftLIFRate` with this ``sigma``. None: with exact LIF rates.
     surrogate : Surrogate or str or callable or None
-        Train spiking ensembles with spikes, and this derivative in place of that of a
-        spike; see `Surrogate`. None: with their rates.
+        Train spiking ensembles with spikes, and use this derivative in place of a
+        spike's own; see `Surrogate`. None: train with their rates.
     zero_bias : float or None
-        Of ensembles that stand for activation functions, as those of
-        `nengo_dl.Converter`: the bias that belongs to an input of zero. Their gains are
-        no parameters then, but say which rate stands for an activation of 1:
-        `Simulator.load_params` keeps them, and multiplies biases, so that files can be
-        loaded that were saved with other rates.
+        The bias for an input of zero, of ensembles that stand for activation functions
+        (`nengo_dl.Converter` makes such). Their gains then are no parameters, but say
+        which rate stands for an activation of 1. `Simulator.load_params` keeps these
+        gains and scales biases, so that it can load files saved with other rates.
     can_be_fed : bool or None
-        Whether data can replace the output of a Node (None: True). Without it, the Node
-        is none of those that ``input_feeds``, ``train`` and ``fit`` know.
+        Whether data can replace the output of a Node (None: True). With False,
+        ``input_feeds``, ``train`` and ``fit`` do not count the Node among the inputs.
     keep_history : bool or None
         Whether a Probe keeps the values of all time steps (None: True), or only the one
         of the last step. In training, an objective then sees just the last step.

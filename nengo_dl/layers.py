@@ -71,7 +71,7 @@ def tensor_layer(
 ) -> Any:
     """Make neurons or a `TensorNode`, and connect something to it.
 
-    To be called inside a network's context.
+    Call this inside a network's context.
 
     Parameters
     ----------
@@ -79,12 +79,12 @@ def tensor_layer(
         Where the layer's input comes from.
     layer_func : NeuronType or keras.Layer or callable
         What the layer is. A neuron type gives an Ensemble with one neuron for each
-        element, whose neurons get the input directly. How they respond is what the
-        arguments say (``max_rates`` and ``intercepts``, or ``gain`` and ``bias``), else
-        what ``net.config[nengo.Ensemble]`` says, else gains of 1 and biases of 0. A
+        element, whose neurons get the input directly. The arguments ``max_rates`` and
+        ``intercepts``, or ``gain`` and ``bias``, set how they respond; without them,
+        ``net.config[nengo.Ensemble]`` does, and else gains are 1 and biases 0. A
         Keras layer or model, or a function ``f(x)`` of a tensor, gives a `TensorNode`
-        (without time; ``pass_time=True`` changes that). Of a class of Keras layers one
-        is made.
+        (without time; ``pass_time=True`` changes that). A class of Keras layers is
+        instantiated.
     shape_in : int or tuple of int, optional
         Shape of the input without the axis for the items of the minibatch. Default: a
         vector of as many elements as there are.

@@ -45,8 +45,8 @@ _GIVEN = re.compile(rf"""{_FLAG}=(?:"([^"]*)"|'([^']*)'|(\S*))""")
 def cache_compiled(folder: str | os.PathLike | None = None) -> Path:
     """Keep what is compiled in a folder, from which later processes load it.
 
-    To be called right after ``import nengo_dl``, before anything imports TensorFlow.
-    Half of the time of a first run, and more, is then saved in the next process.
+    Call this right after ``import nengo_dl``, before anything imports TensorFlow. The
+    first run of the next process then takes half as long, or less.
 
     Parameters
     ----------

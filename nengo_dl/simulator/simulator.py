@@ -47,13 +47,13 @@ class Simulator(DividingFace, ResettingFace, ExportingFace, ReportsFace):
     progress_bar : bool or nengo.utils.progress.ProgressBar
         Whether to show progress of building and running.
     jit_compile : bool, optional
-        Whether to compile with XLA. By default everything is compiled that can be,
-        except where the call of a compiled function would take longer than the steps
-        themselves with NumPy: single steps and runs of a few, and small networks that
-        call Python in each step. These run Nengo's own operators, in the precision in
-        which Nengo built the model. Convolutional networks without state are trained
-        without XLA on CPUs, which is faster. False runs TensorFlow's graphs without
-        XLA. None stands for what the network is configured with, if it is.
+        Whether to compile with XLA. By default, the simulator compiles whatever it
+        can, but uses NumPy where that is faster: for single steps, for runs that end
+        before the compiler would, and for small networks that call Python in each
+        step. NumPy computes in the precision in which Nengo built the model. On CPUs,
+        convolutional networks without state are trained without XLA, which is faster.
+        True always compiles with XLA. False runs TensorFlow's graphs without XLA. None
+        uses the network's setting, if there is one.
     optimize : bool
         Accepted because `nengo.Simulator` has it. Operators are always merged here.
 

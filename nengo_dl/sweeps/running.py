@@ -70,8 +70,8 @@ def sweep(
     -------
     SweepResults
         A record of parameters and results for each call, in the order of the
-        parameters, and the calls that failed. An error in one call does not keep the
-        others from being made; a warning tells how many there were.
+        parameters, and the calls that failed. An error in one call does not stop the
+        others; a warning tells how many calls failed.
 
     Raises
     ------

@@ -45,10 +45,10 @@ class Converter:
         branches meet that have passed different numbers of them, the shorter ones get
         more, so that they stay in step.
     inference_only : bool
-        Whether the network will not be trained. Layers that are shared may then be
-        converted several times.
+        Promise that the network will not be trained. Layers that are shared may then
+        be converted several times.
     max_to_avg_pool : bool
-        Make averages of maxima, which neurons do not compute.
+        Replace max pooling, which neurons do not compute, by average pooling.
     allow_fallback : bool
         Whether layers that do not become Nengo objects are TensorNodes. Otherwise they
         are an error.
