@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -49,20 +50,49 @@ def processes_of(folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("workers")
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # the same for all processes that run tests
+    folder = base / "workers"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def made_once(folder, mode, make):
+    """Return what a function returns, which is called in one of these processes."""
+    made, begun = folder / f"{mode}.made", folder / f"{mode}.begun"
+    try:
+        begun.mkdir()
+    except FileExistsError:
+        while not made.exists():
+            time.sleep(0.2)
+    else:
+        found = None
+        try:
+            found = make()
+        finally:
+            begun.joinpath("found").write_text(json.dumps(found))
+            begun.joinpath("found").rename(made)
+    found = json.loads(made.read_text())
+    assert found is not None, "another process that runs tests says why"
+    return found
 
 
 @pytest.fixture(scope="module")
 def crash(folder):
     """A training of which one worker was killed in the third epoch, and how long."""
-    code, output = launch(folder, "crash")
-    return code, output, time.time() - float((folder / "killed").read_text())
+
+    def make():
+        code, output = launch(folder, "crash")
+        return code, output, time.time() - float((folder / "killed").read_text())
+
+    return made_once(folder, "crash", make)
 
 
 @pytest.fixture(scope="module")
 def results(folder, crash):
     """What each worker found."""
-    code, output = launch(folder, "all")
+    code, output = made_once(folder, "all", lambda: launch(folder, "all"))
     assert code == 0, output[-3000:]
     return [
         json.loads((folder / f"{rank}.json").read_text()) for rank in range(N_WORKERS)
