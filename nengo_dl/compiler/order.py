@@ -1,8 +1,9 @@
 """The order of Nengo's reference simulator, found in less time.
 
 Random streams depend on it, so it has to be the very same one.
-``nengo.utils.simulator`` builds a graph of operators in ordered sets; here operators are
-numbers, which takes a third of the time, and large networks have half a million of them.
+``nengo.utils.simulator`` builds a graph of operators in ordered sets; here operators
+are numbers, which takes a third of the time, and large networks have half a million of
+them.
 """
 
 from __future__ import annotations
