@@ -35,6 +35,16 @@ Parameters = Mapping[str, Any]
 #: Number of a call, and its parameters in a form that travels.
 Call = tuple[int, Parameters | bytes]
 
+#: What libraries of linear algebra, and TensorFlow, read the number of threads from.
+_THREADS = (
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
 
 class Runner(Protocol):
     """Runs a job with many sets of parameters."""
@@ -126,7 +136,7 @@ class Processes:
         calls, failed = _packed(parameters)
         yield from failed
         waiting = deque(calls)
-        with _shared_programs():
+        with _shared_programs(), _shared_cores(self.n_workers):
             while waiting:
                 # a process that dies takes its pool along; the rest runs in a new one
                 yield from self._until_broken(packed, waiting, self.n_workers)
@@ -337,6 +347,25 @@ def _shared_programs() -> Iterator[None]:
             yield
         finally:
             del os.environ[CACHE_VARIABLE]
+
+
+@contextlib.contextmanager
+def _shared_cores(n_workers: int) -> Iterator[None]:
+    """Let new processes have one thread for each core, unless told otherwise.
+
+    Linear algebra starts its threads when NumPy is imported, before a process can know
+    its share, and threads that wait for each other on one core are slow.
+    """
+    known = getattr(os, "sched_getaffinity", None)
+    n_cores = len(known(0)) if known is not None else os.cpu_count() or 1
+    n_threads = str(max(n_cores // n_workers, 1))
+    names = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(names, n_threads))
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
 
 
 def _check_parent() -> None:

@@ -329,3 +329,19 @@ def test_without_pandas_the_message_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         sweep(factories.compute, {"number": [1]}).to_pandas()
+
+
+def test_processes_have_as_many_threads_as_cores(monkeypatch):
+    monkeypatch.setattr(
+        executors.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False
+    )
+    for name in executors._THREADS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    before = dict(executors.os.environ)
+    with executors._shared_cores(2):
+        assert executors.os.environ["OPENBLAS_NUM_THREADS"] == "3"
+        assert executors.os.environ["OMP_NUM_THREADS"] == "5"
+    with executors._shared_cores(7):
+        assert executors.os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    assert dict(executors.os.environ) == before
