@@ -305,6 +305,7 @@ def test_compiled_programs_are_kept_in_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_XLA_FLAGS", "")
     folder, lines = tmp_path / "compiled", tmp_path / "results.jsonl"
     arguments = ["run", "--quick", "integrator", "--simulator", "nengo_dl:Simulator"]
+    arguments += ["--arguments", '{"jit_compile": true}']  # runs are short
     assert main([*arguments, "--compile-cache", str(folder), "--json", str(lines)]) == 0
     assert list(folder.glob("*/*.pb"))
 

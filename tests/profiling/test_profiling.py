@@ -59,7 +59,7 @@ def profiled(tmp_path_factory):
     """A simulator, a trace of 50 steps, and the data with and without a profile."""
     path = tmp_path_factory.mktemp("profile") / "trace.json"
     net = network()
-    with simulator(net) as sim:
+    with simulator(net, jit_compile=True) as sim:
         sim.run_steps(50)
         plain = np.array(sim.data[net.probe])
     with simulator(net) as sim:
