@@ -244,10 +244,8 @@ class DotIncBuilder(OpBuilder):
         m = op.A.size // n
         x = reshape(x, (x.shape[0], n_ops, n))
         if self.by_events and x.dtype.is_floating:
-            columns, vector = a[0, 0], x[0, 0]
-            y = event_matvec(
-                columns, vector, lambda: tf.linalg.matvec(columns, vector, True)
-            )[None, None]
+            columns, vectors = a[0, 0], x[:, 0]
+            y = event_matvec(columns, vectors, lambda: tf.matmul(vectors, columns))
         elif self.by_columns:
             y = columns_matvec(a, x)
         else:

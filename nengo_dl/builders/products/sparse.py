@@ -191,8 +191,7 @@ class SparseDotIncBuilder(OpBuilder):
             return Writes(incs=(product(),))
         _, n_rows, n_cols = self.shape
         columns = tf.scatter_nd(self.transposed, data[0], (n_cols, n_rows))
-        Y = event_matvec(columns, X[0], lambda: product()[0])
-        return Writes(incs=(Y[None],))
+        return Writes(incs=(event_matvec(columns, X, product),))
 
     def _arrange_dense(self, data: tf.Tensor) -> tf.Tensor:
         return tf.scatter_nd(self.coordinates, data[0], self.shape)
