@@ -49,8 +49,6 @@ class Places:
         Length of the vector of each type.
     n_temporary : dict of {numpy.dtype: int}
         How many of its first elements are temporary values.
-    n_changing : dict of {numpy.dtype: int}
-        How many of its first elements are temporary values or state.
     complete : bool
         Whether all values but constants have a place.
     """
@@ -59,7 +57,6 @@ class Places:
         self.layout = layout
         self.sizes: dict[np.dtype, int] = {}
         self.n_temporary: dict[np.dtype, int] = {}
-        self.n_changing: dict[np.dtype, int] = {}
         self.complete = True
         self._blocks: dict[int, tuple[np.dtype, int]] = {}
         for role in (Role.TEMPORARY, Role.STATE, Role.INPUT):
@@ -68,8 +65,6 @@ class Places:
                     self._add(block)
             if role is Role.TEMPORARY:
                 self.n_temporary = dict(self.sizes)
-            if role is Role.STATE:
-                self.n_changing = dict(self.sizes)
 
     def _add(self, block: Block) -> None:
         dtypes = {signal.dtype for signal in block.signals}
