@@ -80,7 +80,6 @@ class CompiledExecutor:
         self._compiled: ChunkFunction | None = None
         self._compiling_since = 0.0
         self._own_labels = False
-        self._twins: dict[int, int] | None = None
 
     @property
     def is_warm(self) -> bool:
@@ -104,19 +103,19 @@ class CompiledExecutor:
 
     def prepare(self) -> None:
         """Put the state where the loop expects it."""
-        if self._twins is None:
-            self._twins = self.step.twins
-            self._check_twins(self.store.initial_state)
         moved = self.store.move_state_to(self.store.variables)
         if moved is not None:
             self._check_twins(moved)
 
+    @functools.cached_property
+    def _twins(self) -> dict[int, int]:
+        """State that need not be carried, as it equals other state."""
+        twins = self.step.twins
+        return twins if _are_equal(self.store.initial_state, twins) else {}
+
     def _check_twins(self, state: Sequence[np.ndarray]) -> None:
         """Carry all state if some differs that would be equal after every step."""
-        if not all(
-            np.array_equal(state[i], state[twin])
-            for i, twin in (self._twins or {}).items()
-        ):
+        if not _are_equal(state, self._twins):
             self._twins = {}
             self.close()
 
@@ -211,9 +210,14 @@ class CompiledExecutor:
                 min(self.unroll, tuning.MOST_UNROLLED) if whole else self.unroll,
                 jit_compile=whole,
                 jit_pieces=self.placement.uses_xla and callbacks,
-                twins=self._twins or {},
+                twins=self._twins,
                 hoisted=self.hoisted.groups,
                 device=self.placement.device,
                 own_labels=self._own_labels,
             )
         return self._compiled
+
+
+def _are_equal(state: Sequence[np.ndarray], twins: Mapping[int, int]) -> bool:
+    """Return whether state equals its twins."""
+    return all(np.array_equal(state[i], state[twin]) for i, twin in twins.items())

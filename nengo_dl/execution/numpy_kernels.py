@@ -72,9 +72,9 @@ class Arrays:
         place = self.live.places.of_signals(signals)
         if place is None:
             return None
-        if isinstance(place[1], slice):
-            return self.live.at(place), []
         values = self.live.at(place)
+        if isinstance(place[1], slice):
+            return values, []
         return values, [gather(self.live.vectors[place[0]], place[1], values)]
 
     def target(self, signals: Sequence[Signal]) -> Place | None:
@@ -90,9 +90,7 @@ def can_merge(group: Group) -> bool:
     kind = type(ops[0])
     if kind is DotInc:
         return ops[0].A.size <= tuning.MOST_STACKED and ops[0].A.ndim == 2
-    if kind is ElementwiseInc:
-        return group.builder.flat(ops[0])
-    if kind is Copy:
+    if kind in (Copy, ElementwiseInc):
         return group.builder.flat(ops[0])
     if kind is SimProcess:
         return isinstance(ops[0].process, LinearFilter)

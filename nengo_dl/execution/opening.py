@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -65,7 +64,6 @@ def open_session(
     minibatch = placement.minibatch_size
     host = HostOperators(plan, minibatch)
     sources = Sources(plan.split, host)
-    began = time.perf_counter()
     config = BuildConfig(
         plan.dt,
         dtype,
@@ -76,7 +74,6 @@ def open_session(
         device=placement.device,
     )
     step = StepProgram(plan.layout, config, plan.labels)
-    seconds = time.perf_counter() - began
     store = StateStore(plan, step, placement, fixed_inputs)
     host.follow(store)
     numpy = NumpyExecutor(plan, step, host, store, most_steps)
@@ -101,9 +98,7 @@ def open_session(
         step.count_callbacks() if step.has_callbacks else (),
         executors[executor],
     )
-    session = Session(plan, placement, step, host, sources, store, choice, shows_state)
-    session.kernel_seconds = seconds
-    return session
+    return Session(plan, placement, step, host, sources, store, choice, shows_state)
 
 
 def _compile_seconds(plan: Plan) -> float:

@@ -66,11 +66,7 @@ class Session:
         Whether what runs is left behind at its end; see `nengo_dl.execution.apart`.
     steps_apart : int or None
         Number of steps of the last run of that kind, while its time is shown.
-    kernel_seconds : float
-        How long it took to make the kernels.
     """
-
-    kernel_seconds = 0.0
 
     def __init__(
         self,

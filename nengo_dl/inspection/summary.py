@@ -35,7 +35,6 @@ _STAGES = {
     "simplify": "simplifying",
     "plan": "planning",
     "lay out": "laying out memory",
-    "kernels": "making kernels",
     "loop": "tracing and compiling the loop",
 }
 
@@ -197,7 +196,7 @@ def summarize(session: Session, model: Model, values: ParameterValues) -> Summar
         Of the program as it is now.
     """
     plan, step = session.plan, session.step
-    seconds = {**plan.seconds, "kernels": session.kernel_seconds}
+    seconds = dict(plan.seconds)
     if session.compiled.compile_seconds is not None:
         seconds["loop"] = session.compiled.compile_seconds
     groups = [bound.group for bound in step.layout.groups]
