@@ -302,7 +302,7 @@ def _prepare(
         sizes=result.sizes,
         simulator=backend.simulator,
         arguments=result.arguments,
-        networks=str(FOLDER / "networks.py"),
+        networks=str(FOLDER / "networks"),
     )
     result.first_steps = effort.first_steps
     answer.update(process.ask("build"))

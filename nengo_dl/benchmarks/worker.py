@@ -20,12 +20,19 @@ import warnings
 
 
 def load_file(path):
-    """Import a file, wherever it is; it finds its neighbours, as a script does."""
+    """Import a file or a package, wherever it is; a file finds its neighbours."""
     from importlib.util import module_from_spec, spec_from_file_location
 
     name = os.path.splitext(os.path.basename(path))[0]
-    spec = spec_from_file_location(name, path)
+    folder = path if os.path.isdir(path) else None
+    spec = spec_from_file_location(
+        name,
+        os.path.join(folder, "__init__.py") if folder else path,
+        submodule_search_locations=[folder] if folder else None,
+    )
     module = module_from_spec(spec)
+    if folder:  # for imports between its modules
+        sys.modules[name] = module
     sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
     try:
         spec.loader.exec_module(module)
@@ -79,7 +86,7 @@ class Worker:
     arguments : dict
         Further arguments of the simulator.
     networks : str
-        Path of the file of networks.
+        Path of the package of networks.
     """
 
     def __init__(self, network, sizes, simulator, arguments, networks):
