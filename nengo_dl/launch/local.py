@@ -19,7 +19,7 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.distribution.cluster import VARIABLE, Cluster, check_port
 
-__all__ = ["find_ports", "launch_local"]
+__all__ = ["launch_local", "reserved_ports"]
 
 #: How often to look at the processes, in seconds.
 _PAUSE = 0.05
@@ -75,15 +75,11 @@ def launch_local(
             "its own; start fewer, or hide GPUs with CUDA_VISIBLE_DEVICES=-1",
             attr="workers",
         )
-    ports = find_ports(n_workers)
-    if port is not None:
-        ports = [port + number for number in range(n_workers)]
-    addresses = [f"127.0.0.1:{number}" for number in ports]
-    for address in addresses:
-        check_port(address)
+    given = None if port is None else range(port, port + n_workers)
     cores = _cores(n_workers) if shares_cores else []
     crew = _Crew(sys.stdout if output is None else output)
-    with crew.handling_signals():
+    with _ports(n_workers, given) as ports, crew.handling_signals():
+        addresses = [f"127.0.0.1:{number}" for number in ports]
         for rank in range(n_workers):
             variables = {VARIABLE: Cluster(tuple(addresses), rank).config}
             if gpus:
@@ -235,8 +231,11 @@ class _Crew:
                 signal.signal(number, handler)
 
 
-def find_ports(count: int) -> list[int]:
-    """Return ports that no program listens at.
+@contextlib.contextmanager
+def reserved_ports(count: int) -> Iterator[list[int]]:
+    """Find ports that no program listens at, and keep them from others that look.
+
+    Two launchers at the same time would otherwise find the same ones.
 
     Parameters
     ----------
@@ -246,10 +245,26 @@ def find_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         ports = []
         for _ in range(count):
-            probe = stack.enter_context(socket.socket())
-            probe.bind(("", 0))
-            ports.append(probe.getsockname()[1])
-        return ports
+            held = stack.enter_context(socket.socket())
+            # whoever sets this, too, may listen there, which TensorFlow does
+            if os.name == "posix":
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("", 0))
+            ports.append(held.getsockname()[1])
+        if os.name != "posix":  # elsewhere, nobody could listen at a port that is held
+            stack.close()
+        yield ports
+
+
+@contextlib.contextmanager
+def _ports(count: int, given: Sequence[int] | None) -> Iterator[Sequence[int]]:
+    if given is None:
+        with reserved_ports(count) as ports:
+            yield ports
+        return
+    for number in given:
+        check_port(f"127.0.0.1:{number}")
+    yield given
 
 
 def _gpus() -> list[str]:

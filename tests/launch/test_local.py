@@ -14,8 +14,9 @@ import time
 import pytest
 from nengo.exceptions import ValidationError
 
+from nengo_dl.distribution.cluster import check_port
 from nengo_dl.launch.command_line import main
-from nengo_dl.launch.local import find_ports, launch_local
+from nengo_dl.launch.local import launch_local, reserved_ports
 
 
 @pytest.fixture(autouse=True)
@@ -92,8 +93,19 @@ def test_port_in_use_is_an_error_before_anything_starts():
             launched("print()", port=port)
 
 
-def test_ports_differ():
-    assert len(set(find_ports(20))) == 20
+def test_launchers_at_the_same_time_have_ports_of_their_own():
+    with reserved_ports(200) as first, reserved_ports(200) as second:
+        assert len({*first, *second}) == 400
+
+
+def test_a_worker_can_listen_at_a_port_that_is_kept_for_it():
+    with reserved_ports(1) as (port,), socket.socket() as worker:
+        worker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        check_port(f"127.0.0.1:{port}")
+        worker.bind(("", port))
+        worker.listen()
+        with pytest.raises(ValidationError, match=f"Port {port} is in use"):
+            check_port(f"127.0.0.1:{port}")
 
 
 def test_each_worker_has_a_gpu_of_its_own(monkeypatch):
