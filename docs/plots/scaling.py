@@ -67,7 +67,7 @@ def measured():
             names[number] += "\ntogether" if row["together"] else "\neach alone"
     left.set_xticks(range(len(rows)), names, fontsize=8)
     left.set(title="training: items in a second")
-    for row, style in zip(found["sweep"]["measured"], ("-", ":")):
+    for row, style in zip(found["sweep"]["measured"], ("-", "--", ":")):
         for (count, curve), colour in zip(row["curves"].items(), (GREY, BLUE)):
             n, t = np.transpose(curve)
             label = f"{row['title']}, {many(int(count), 'process')}"

@@ -261,39 +261,40 @@ def last_value(sim: Any) -> dict[str, float]:
 def _sweep(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure sweeps over seeds, and over time constants and numbers of neurons."""
     some = max(1, given.count // 20)
-    for title, parameters in (
-        (f"{given.count} seeds", {"seed": range(given.count)}),
-        (
-            f"{5 * some} of tau and n_neurons",
-            {
-                "seed": [0],
-                "tau": np.linspace(0.05, 0.1, some).tolist(),
-                "n_neurons": [50, 60, 70, 80, 90],
-            },
-        ),
+    seeds = {"seed": range(given.count)}
+    sizes = {
+        "seed": [0],
+        "tau": np.linspace(0.05, 0.1, some).tolist(),
+        "n_neurons": [50, 60, 70, 80, 90],
+    }
+    compiled = {"jit_compile": True}
+    for title, parameters, options in (
+        (f"{given.count} seeds", seeds, {}),
+        (f"{given.count} seeds, compiled", seeds, compiled),
+        (f"{5 * some} of tau and n_neurons", sizes, {}),
     ):
         alone, shared = (
-            _timed_sweep(parameters, given.time, n) for n in (1, given.workers)
+            _timed_sweep(parameters, given.time, n, options) for n in (1, given.workers)
         )
-        compiled = _compiling_loop(given.time)
+        compiling = _compiling_loop(given.time)
         rates = [_rate(curve) for curve in (alone, shared)]
         print(
             f"{title}: {alone[-1][1]:.1f} s in one process, {shared[-1][1]:.1f} s in "
             f"{given.workers} ({alone[-1][1] / shared[-1][1]:.2f} x); first result "
             f"after {alone[0][1]:.1f} and {shared[0][1]:.1f} s, then {rates[0]:.1f} "
             f"and {rates[1]:.1f} in a second ({rates[1] / rates[0]:.2f} x); a loop "
-            f"that compiles each time: {compiled:.2f} s for each "
-            f"({compiled * rates[0]:.1f} x as long as with shared programs)",
+            f"that compiles each time: {compiling:.2f} s for each "
+            f"({compiling * rates[0]:.1f} x as long as in one process)",
             flush=True,
         )
         yield {
             "title": title,
-            "compiling_seconds": compiled,
+            "compiling_seconds": compiling,
             "curves": {"1": _thinned(alone), str(given.workers): _thinned(shared)},
         }
 
 
-def _timed_sweep(parameters, t, n_workers) -> list[tuple[int, float]]:
+def _timed_sweep(parameters, t, n_workers, options) -> list[tuple[int, float]]:
     """Return after how many seconds there were how many results.
 
     Both begin with starting processes, which import TensorFlow and compile.
@@ -311,6 +312,7 @@ def _timed_sweep(parameters, t, n_workers) -> list[tuple[int, float]]:
             on_result=lambda record: curve.append(
                 (len(curve) + 1, time.perf_counter() - began)
             ),
+            simulator=options,
             progress_bar=False,
             **where,
         )
@@ -335,7 +337,8 @@ def _compiling_loop(t: float) -> float:
     began = time.perf_counter()
     for seed in range(_COMPILED_CALLS):
         nengo_dl.programs.clear()
-        with nengo_dl.Simulator(integrator(seed), progress_bar=False) as sim:
+        options: dict[str, Any] = {"jit_compile": True, "progress_bar": False}
+        with nengo_dl.Simulator(integrator(seed), **options) as sim:
             sim.run(t)
     return (time.perf_counter() - began) / _COMPILED_CALLS
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
+from nengo_dl.compiler.plan import Plan
 from nengo_dl.program.compile_cache import where_kept
 
-__all__ = ["SHORT_RUNS", "SLOW_START", "ShortRuns", "SlowStart"]
+__all__ = ["SHORT_RUNS", "SLOW_START", "ShortRuns", "SlowStart", "kind_of"]
 
 _COMPILES = (
     "nengo_dl is compiling the network for its first run; later runs start at once."
@@ -70,7 +72,8 @@ class ShortRuns:
     """A notice about many short runs, which together take longer than compiling would.
 
     Whether a run compiles depends on its length only, so that the same steps after a
-    reset give the same data.
+    reset give the same data. Runs of several simulators count together if one program
+    would serve them.
 
     Parameters
     ----------
@@ -84,16 +87,45 @@ class ShortRuns:
         self.times = times
         self.say = say
         self.was_said = False
+        self._seconds: dict[int, float] = defaultdict(float)
 
-    def note(self, seconds: float, compile_seconds: float) -> None:
-        """Note how long the runs of a simulator took so far, and compiling would."""
-        if self.was_said or seconds < self.times * compile_seconds:
+    def note(self, kind: int, seconds: float, compile_seconds: float) -> None:
+        """Note a run.
+
+        Parameters
+        ----------
+        kind : int
+            Equal for networks that a program could share; see `kind_of`.
+        seconds, compile_seconds : float
+            How long the run takes, and how long compiling would.
+        """
+        self._seconds[kind] += seconds
+        if self.was_said or self._seconds[kind] < self.times * compile_seconds:
             return
         self.was_said = True
         self.say(
             "nengo_dl runs each of these short trials in NumPy. With jit_compile=True, "
-            "the simulator compiles the network once, and runs all of them faster."
+            "the simulator compiles the network once, for later simulators of it too, "
+            "and runs all of them faster."
         )
+
+
+def kind_of(plan: Plan) -> int:
+    """Return a number that is equal for networks which differ in values only.
+
+    It is found without TensorFlow, and says less than the signature of a program.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is simulated.
+    """
+    sizes = [(block.role.name, block.size) for block in plan.layout.blocks]
+    made_of = [
+        (type(op).__name__, getattr(op, "process", None), getattr(op, "neurons", None))
+        for op in plan.split.device
+    ]
+    return hash((tuple(sizes), tuple(made_of)))
 
 
 #: The notices of this process.

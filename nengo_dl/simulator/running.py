@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from nengo.utils.progress import ProgressBar
 
 from nengo_dl.execution.apart import apart
 from nengo_dl.execution.fed_weights import fed_weights
-from nengo_dl.execution.slow_start import SHORT_RUNS, SLOW_START
+from nengo_dl.execution.slow_start import SHORT_RUNS, SLOW_START, kind_of
 from nengo_dl.profiling.profiler import check_profile, recorded
 from nengo_dl.simulator.base import TRAINING, SimulatorBase
 from nengo_dl.support.arguments import (
@@ -44,8 +45,10 @@ logger = logging.getLogger(__name__)
 class RunningFace(SimulatorBase):
     """Methods that advance the simulation."""
 
-    #: How long runs took that were too short to be compiled, about.
-    _numpy_seconds = 0.0
+    @functools.cached_property
+    def _kind(self) -> int:
+        """Equal for networks that differ in values only."""
+        return kind_of(self._session.plan)
 
     def step(self, **kwargs: Any) -> None:
         """Simulate one time step.
@@ -349,8 +352,8 @@ class RunningFace(SimulatorBase):
             choice = session.executors
             numpy = not compiled and choice.uses_numpy(n_steps, session.n_steps)
             if numpy and not choice.callbacks and not is_silent(progress_bar):
-                self._numpy_seconds += n_steps * session.numpy.estimated_seconds
-                SHORT_RUNS.note(self._numpy_seconds, choice.compile_seconds)
+                seconds = n_steps * session.numpy.estimated_seconds
+                SHORT_RUNS.note(self._kind, seconds, choice.compile_seconds)
             begins = not numpy and not session.compiled.is_warm
             has_begun = stack.enter_context(
                 SLOW_START.watched(begins and not is_silent(progress_bar))

@@ -37,7 +37,9 @@ def sweep(
     """Call a function with many sets of parameters, in several processes.
 
     The processes are started once and used for all calls. Networks that differ only in
-    seeds and values share a compiled program (see `nengo_dl.programs`).
+    seeds and values share a compiled program (see `nengo_dl.programs`). Short runs are
+    not compiled, unless ``simulator={"jit_compile": True}`` says so, which pays from
+    some hundred calls on.
 
     Parameters
     ----------

@@ -95,6 +95,29 @@ def test_many_short_runs_are_noticed_once(monkeypatch):
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    "changed, is_noticed",
+    [({"seed": 1}, True), ({"tau": 0.2}, False), ({"n_neurons": 30}, False)],
+    ids=str,
+)
+def test_short_runs_of_equal_networks_count_together(changed, is_noticed, monkeypatch):
+    said = []
+    monkeypatch.setattr(running, "SHORT_RUNS", ShortRuns(1.5, said.append))
+
+    def run(seed=0, tau=0.1, n_neurons=20):
+        with nengo.Network(seed=seed) as net:
+            nengo.Probe(nengo.Ensemble(n_neurons, 1), synapse=tau)
+        with nengo_dl.Simulator(net) as sim:
+            choice = sim._session.executors
+            seconds = choice.numpy.estimated_seconds
+            sim.run_steps(int(0.9 * choice.compile_seconds / seconds))
+
+    run()
+    assert not said
+    run(**changed)
+    assert bool(said) == is_noticed
+
+
 @pytest.mark.parametrize("reason", ["silent", "compiled", "callbacks"])
 def test_short_runs_are_not_noticed(reason, monkeypatch):
     said = []
