@@ -137,10 +137,10 @@ class Summary:
             seconds.append((_STAGES["loop"], "not done yet"))
         return [
             Table("Objects", ("kind", "number>"), objects),
-            Table("Operators", ("which", "number>"), operators),
+            Table("Operators", ("stage", "number>"), operators),
             Table("Groups", ("label", "operators>", "run by"), groups),
-            Table("Parameters", ("name", "shape", "size>", "", "of"), parameters),
-            Table("Memory", ("what", "number>", "size>"), memory),
+            Table("Parameters", ("name", "shape", "size>", "use", "object"), parameters),
+            Table("Memory", ("kind", "number>", "size>"), memory),
             Table("Time of compilation", ("stage", "time>"), seconds),
         ]
 
@@ -277,14 +277,11 @@ def _is_tensor_node(group: Group) -> bool:
 
 def _notes(session: Session) -> list[str]:
     if session.executors.uses_numpy(10**9):
-        return ["All runs use NumPy, which is faster for so small a network."]
+        return ["All runs use NumPy, which is faster for a network this small."]
     if session.executors.uses_numpy(1):
         longest = 1
         while session.executors.uses_numpy(2 * longest):
             longest *= 2
-        plural = "" if longest == 1 else "s"
-        return [
-            f"Runs of up to about {longest} step{plural} use NumPy, longer ones "
-            "the loop."
-        ]
+        short = f"Runs of up to about {longest} steps" if longest > 1 else "Single steps"
+        return [f"{short} use NumPy; longer runs use the compiled loop."]
     return []

@@ -10,6 +10,8 @@ __all__ = ["Table", "aligned", "format_bytes"]
 
 #: Rows of a table that are shown; the others are counted.
 _MOST_ROWS = 40
+#: Cells of HTML with at most this many characters, such as shapes, stay on one line.
+_ONE_LINE = 24
 
 
 def aligned(
@@ -89,17 +91,19 @@ class Table:
         def row(cells: Sequence[str], tag: str) -> str:
             found = []
             for cell, column in zip(cells, self.columns, strict=True):
-                align = "right" if column.endswith(">") else "left"
-                found.append(
-                    f'<{tag} style="text-align: {align}">{html.escape(cell)}</{tag}>'
-                )
+                style = f"text-align: {'right' if column.endswith('>') else 'left'}"
+                if len(cell) <= _ONE_LINE:
+                    style += "; white-space: nowrap"
+                found.append(f'<{tag} style="{style}">{html.escape(cell)}</{tag}>')
             return f"<tr>{''.join(found)}</tr>"
 
         rows = "".join(row(cells, "td") for cells in self._shown)
         more = f"<p>{html.escape(self._more)}</p>" if self._more else ""
+        head = f"<thead>{row(self._headings, 'th')}</thead>"
         return (
-            f"<h4>{html.escape(self.title)}</h4><table><thead>"
-            f"{row(self._headings, 'th')}</thead><tbody>{rows}</tbody></table>{more}"
+            f"<h4>{html.escape(self.title)}</h4>"
+            f"<table>{head if any(self._headings) else ''}"
+            f"<tbody>{rows}</tbody></table>{more}"
         )
 
 

@@ -153,7 +153,7 @@ def test_summary_names_what_has_no_tensorflow_version():
 
 def test_summary_tells_how_short_runs_are_executed():
     with simulator(make_net()) as sim:
-        assert "use NumPy, longer ones the loop" in " ".join(sim.summary().notes)
+        assert "longer runs use the compiled loop" in " ".join(sim.summary().notes)
     with simulator(make_net(), jit_compile=True) as sim:
         assert sim.summary().notes == []
 
