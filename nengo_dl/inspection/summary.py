@@ -139,7 +139,9 @@ class Summary:
             Table("Objects", ("kind", "number>"), objects),
             Table("Operators", ("stage", "number>"), operators),
             Table("Groups", ("label", "operators>", "run by"), groups),
-            Table("Parameters", ("name", "shape", "size>", "use", "object"), parameters),
+            Table(
+                "Parameters", ("name", "shape", "size>", "use", "object"), parameters
+            ),
             Table("Memory", ("kind", "number>", "size>"), memory),
             Table("Time of compilation", ("stage", "time>"), seconds),
         ]
@@ -282,6 +284,8 @@ def _notes(session: Session) -> list[str]:
         longest = 1
         while session.executors.uses_numpy(2 * longest):
             longest *= 2
-        short = f"Runs of up to about {longest} steps" if longest > 1 else "Single steps"
+        short = "Single steps"
+        if longest > 1:
+            short = f"Runs of up to about {longest} steps"
         return [f"{short} use NumPy; longer runs use the compiled loop."]
     return []
