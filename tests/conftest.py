@@ -3,12 +3,20 @@
 import linecache
 import signal
 import zlib
+from pathlib import Path
 
 import hypothesis
 import nengo
 import numpy as np
 import pytest
 import tensorflow as tf
+
+import nengo_dl
+
+FOLDER = Path(__file__).parent
+
+#: Tests that compile networks of all kinds.
+KINDS_OF_NETWORKS = {"test_parity.py", "test_metamorphic.py", "builders", "program"}
 
 # no test may depend on decoders that an earlier run left on the disk
 nengo.rc["decoder_cache"]["enabled"] = "False"
@@ -57,6 +65,13 @@ def pytest_runtest_setup(item):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item):
     _seed(item)
+
+
+@pytest.fixture(autouse=True)
+def equal_keys_mean_equal_graphs(request, monkeypatch):
+    """Where networks of all kinds are compiled, trace also what a key is known of."""
+    if request.path.relative_to(FOLDER).parts[0] in KINDS_OF_NETWORKS:
+        monkeypatch.setattr(nengo_dl.programs, "checks", True)
 
 
 @pytest.fixture
