@@ -13,6 +13,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl import losses
 from nengo_dl.objectives import Regularize
 from nengo_dl.support.lazy_imports import keras
+from nengo_dl.training.keras_names import keras_named
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.weighting import ScaledLoss, Weighted
 
@@ -206,9 +207,9 @@ def _loss(function: Any, weight: float | None) -> Any:
         return dataclasses.replace(found, weight=factor * weight)
     if weight is None and function is losses.nan_mse:
         return function
+    found = _named(function, "loss") if isinstance(function, str) else function
     if weight is None and (isinstance(function, str) or not _is_own(function)):
         return function
-    found = keras.losses.get(function) if isinstance(function, str) else function
     factor = 1.0 if weight is None else float(weight)
     return ScaledLoss(found, factor, masks=not _is_own(found))
 
@@ -226,7 +227,14 @@ def _metric(function: Any) -> Any:
             return _InOurOrder(_by_shape(*functions))
     if _is_own(function):
         return _InOurOrder(function)
+    if isinstance(function, str):
+        _named(function, "metrics")
     return function
+
+
+def _named(name: str, attribute: str) -> Any:
+    """Return a loss or metric of Keras, or raise now, not when training begins."""
+    return keras_named(name, attribute, "a function f(y_true, y_pred)")
 
 
 def _by_shape(one: Callable, many: Callable, classes: Callable) -> Callable:

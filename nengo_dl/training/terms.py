@@ -15,6 +15,7 @@ from nengo_dl import losses
 from nengo_dl.objectives import Regularize, mse
 from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.support.user_warnings import warn_user
+from nengo_dl.training.keras_names import keras_named
 from nengo_dl.training.masking import masked_function, masked_keras, weighted_values
 from nengo_dl.training.running_metrics import RunningMetric
 from nengo_dl.training.weighting import ScaledLoss, Weighted
@@ -317,16 +318,7 @@ def _unweighted_term(probes, objective, attribute) -> Term:
 
 def _named_term(probes, name, attribute) -> Term:
     """Return a term for a loss or metric of Keras by its name."""
-    found = _keras_loss(name)
-    if found is None and attribute == "metrics":
-        found = _keras_metric(name)
-    if found is None:
-        raise ValidationError(
-            f"{name!r} is not known; use 'mse', a function f(output, target), "
-            "None (targets are output gradients), a Keras loss, or its name: "
-            f"{', '.join(_keras_names())}",
-            attr=attribute,
-        )
+    found = keras_named(name, attribute)
     if isinstance(found, keras.metrics.Metric):
         return _metric_term(probes, found, repr(name), name)
     return _keras_term(probes, masked_keras(found), repr(name), name)
@@ -363,30 +355,3 @@ def _given_gradient(output: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     target = tf.cast(target, output.dtype)
     target = tf.where(tf.math.is_nan(target), tf.zeros_like(target), target)
     return tf.reduce_sum(output * target)
-
-
-def _keras_loss(name: str) -> Any:
-    """Return a loss of Keras by its name, or None."""
-    try:
-        return keras.losses.get(name)
-    except ValueError:
-        return None
-
-
-def _keras_metric(name: str) -> Any:
-    """Return a metric of Keras by its name, or None."""
-    try:
-        return keras.metrics.get(name)
-    except ValueError:
-        return None
-
-
-def _keras_names() -> list[str]:
-    return [
-        name
-        for name in dir(keras.losses)
-        if name.islower()
-        and not name.startswith("_")
-        and name not in ("deserialize", "get", "serialize")
-        and _keras_loss(name) is not None
-    ]

@@ -538,6 +538,10 @@ def test_bad_arguments_of_fit(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"loss": "nonsense"}, r"loss: 'nonsense' is not known.*f\(y_true, y_pred\)"),
+        ({"loss": "nonsense", "loss_weights": [2.0]}, "loss: 'nonsense'"),
+        ({"metrics": ["nonsense"]}, "metrics: 'nonsense'.*mean_squared_error"),
+        ({"weighted_metrics": ["nonsense"]}, "metrics: 'nonsense'"),
         ({"run_eagerly": True}, "runs compiled functions"),
         ({"jit_compile": True}, "was made with jit_compile=None"),
         ({"loss": {"nothing": "mse"}}, "'nothing' is no probe"),
