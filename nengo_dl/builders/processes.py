@@ -16,6 +16,7 @@ from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
+from nengo_dl.compiler.filters import FilterSystems
 from nengo_dl.support import tuning
 from nengo_dl.support.lazy_imports import tf
 from nengo_dl.synapses import Delay
@@ -71,13 +72,8 @@ class LinearFilterBuilder(_SynapseBuilder):
         super().__init__(ops, config)
         self.sizes = [op.output.size for op in ops]
         self.order = ops[0].state["X"].shape[0]
-        systems = []
-        for op in ops:
-            shape = op.output.shape
-            state = {"X": np.zeros(op.state["X"].shape)}
-            systems.append(
-                op.process.make_step(shape, shape, config.dt, rng=None, state=state)
-            )
+        known = FilterSystems(config.dt)
+        systems = [known.find(op.process) for op in ops]
         if self.order == 0:
             self.D = self._spread([s.d for s in systems])
             return

@@ -7,17 +7,22 @@ from typing import Any
 import nengo
 from nengo.builder import Builder, Model
 from nengo.builder.connection import build_solver
+from nengo.builder.processes import build_process
+from nengo.params import FrozenObject
 
 from nengo_dl.building.decoders import DecoderSolver
+from nengo_dl.building.filters import build_filter
+from nengo_dl.compiler.filters import FilterSystems
 
 __all__ = ["FastBuilder"]
 
 
 class FastBuilder(Builder):
-    """Builds objects with the functions registered with Nengo, but solves faster.
+    """Builds objects with the functions registered with Nengo, but faster.
 
     Decoders are solved for by `DecoderSolver`, where Nengo would call its own
-    ``build_solver``. Functions that users register come first, as ever.
+    ``build_solver``, and filters are discretized once for all of a kind. Functions that
+    users register come first, as ever.
 
     Parameters
     ----------
@@ -39,6 +44,7 @@ class FastBuilder(Builder):
     def __init__(self, compiled: bool = True):
         self._compiled = compiled
         self._decoders = DecoderSolver(None, compiled)
+        self._filters: FilterSystems | None = None
 
     def build(self, model: Model, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Build an object into a model, see ``nengo.builder.Builder.build``.
@@ -63,9 +69,18 @@ class FastBuilder(Builder):
                 return super().build(model, obj, *args, **kwargs)
             finally:
                 self._decoders = DecoderSolver(None, self._compiled)
-        if self._function(obj) is build_solver and not model.has_built(obj):
+        function = self._function(obj)
+        if not isinstance(obj, FrozenObject) or not _is_nengos(function):
+            return super().build(model, obj, *args, **kwargs)
+        # Nengo builds these as often as it is asked to: whether it has done so already,
+        # which hashes all of their arrays, need not be found out
+        if function is build_solver:
             return self._decoders.build(model, obj, *args, **kwargs)
-        return super().build(model, obj, *args, **kwargs)
+        if function is build_process and FilterSystems.knows(obj):
+            if self._filters is None or self._filters.dt != model.dt:
+                self._filters = FilterSystems(model.dt)
+            return build_filter(self._filters, model, obj, *args, **kwargs)
+        return function(model, obj, *args, **kwargs)
 
     def _function(self, obj: Any) -> Any:
         """Return the function that Nengo would build an object with, or None."""
@@ -73,3 +88,8 @@ class FastBuilder(Builder):
             if kind in self.builders:
                 return self.builders[kind]
         return None
+
+
+def _is_nengos(function: Any) -> bool:
+    """Return whether a build function is one of Nengo's own."""
+    return getattr(function, "__module__", "").startswith("nengo.builder.")

@@ -6,6 +6,7 @@ The program is a list of Nengo operators up to the planning pass, and a list of
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -59,12 +60,12 @@ class Operand:
     signals: tuple[Signal, ...]
     flat: bool
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
         """Number of elements, without the batch axis."""
-        return sum(n_values(signal) for signal in self.signals)
+        return sum([n_values(signal) for signal in self.signals])
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape of the tensor, without the batch axis."""
         if self.flat:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from operator import index
 
+import numpy as np
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
 from nengo.exceptions import BuildError
@@ -38,14 +39,16 @@ def _merge_key(op: Operator, builder_of: BuilderLookup) -> Hashable:
     flat = bool(builder.flat(op))
     operands = [op.reads[i] for i in builder.used_reads(op)]
     kinds = (operands, op.sets, op.incs, op.updates)
-    shapes = tuple(
-        tuple(
-            (s.dtype.char, None if flat else ((n_values(s),) if s.sparse else s.shape))
-            for s in kind
-        )
-        for kind in kinds
-    )
+    shapes = tuple([tuple([_form(s, flat) for s in kind]) for kind in kinds])
     return (builder, flat, builder.merge_key(op), shapes)
+
+
+def _form(signal: Signal, flat: bool) -> tuple[str, tuple[int, ...] | None]:
+    """Return in what signals must be equal for their operators to merge."""
+    initial = signal.initial_value
+    if isinstance(initial, np.ndarray):  # far cheaper than asking whether it is sparse
+        return initial.dtype.char, None if flat else initial.shape
+    return signal.dtype.char, None if flat else (n_values(signal),)
 
 
 def make_group(ops: Sequence[Operator], builder_of: BuilderLookup) -> Group:
@@ -128,8 +131,12 @@ def plan(
     """
     keys = [_merge_key(op, builder_of) for op in operators]
     if planner == "greedy":
-        builder_of = merge_unlike(operators, keys, builder_of)
-        keys = [_merge_key(op, builder_of) for op in operators]
+        alike, builder_of = builder_of, merge_unlike(operators, keys, builder_of)
+        if builder_of is not alike:
+            keys = [
+                key if builder_of(op) is alike(op) else _merge_key(op, builder_of)
+                for op, key in zip(operators, keys, strict=True)
+            ]
         keys = keep_large_apart(operators, keys, builder_of, large, minibatch_size)
     if isinstance(planner, str):
         found = NAMED_PLANNERS[planner](operators, before, keys)

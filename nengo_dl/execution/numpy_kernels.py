@@ -19,6 +19,7 @@ from nengo.builder.signal import Signal
 from nengo.neurons import NeuronType
 from nengo.synapses import LinearFilter
 
+from nengo_dl.compiler.filters import FilterSystems
 from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.padding import Padding
 from nengo_dl.compiler.traits import Role
@@ -292,7 +293,8 @@ def _equal(first: NeuronType, second: NeuronType) -> bool:
 def _filters(group: Group, arrays: Arrays) -> list[Step] | None:
     """Advance filters of first order, ``X = a * X + b * u``."""
     ops = group.ops
-    systems = [_system(op, arrays.dt) for op in ops]
+    known = FilterSystems(arrays.dt)
+    systems = [known.find(op.process) for op in ops]
     if not all(isinstance(system, LinearFilter.OneX) for system in systems):
         return None
     source = arrays.reader([op.input for op in ops])
@@ -315,13 +317,6 @@ def _filters(group: Group, arrays: Arrays) -> list[Step] | None:
 
     write = _adder if ops[0].mode == "inc" else _setter
     return [*source[1], advance, write(place, arrays, state)]
-
-
-def _system(op: SimProcess, dt: float) -> LinearFilter.Step:
-    """Return the discretized system of a filter, which is not to be run."""
-    shape = op.output.shape
-    state = {"X": np.zeros(op.state["X"].shape)}
-    return op.process.make_step(shape, shape, dt, rng=None, state=state)
 
 
 def _per_element(values: Sequence[float], sizes: Sequence[int]) -> float | np.ndarray:

@@ -17,6 +17,7 @@ from nengo.utils.numpy import maxint
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.building.builder import FastBuilder
+from nengo_dl.building.model import FastModel
 from nengo_dl.config import NetworkSettings
 from nengo_dl.setting_kinds import MOST_UNROLLED
 from nengo_dl.support.arguments import (
@@ -114,7 +115,7 @@ def check_options(
         "tensorboard": check_folder(tensorboard),
     }
     if model is None:
-        model = Model(
+        model = FastModel(
             dt=check_seconds(dt, "dt"),
             label=f"{network}, dt={dt:f}",
             decoder_cache=get_default_decoder_cache(),
