@@ -11,7 +11,7 @@ from nengo.builder.processes import build_process
 from nengo.params import FrozenObject
 
 from nengo_dl.building.decoders import DecoderSolver
-from nengo_dl.building.filters import build_filter
+from nengo_dl.building.filters import Filters, build_filter
 from nengo_dl.compiler.filters import FilterSystems
 
 __all__ = ["FastBuilder"]
@@ -44,7 +44,7 @@ class FastBuilder(Builder):
     def __init__(self, compiled: bool = True):
         self._compiled = compiled
         self._decoders = DecoderSolver(None, compiled)
-        self._filters: FilterSystems | None = None
+        self._filters: Filters | None = None
 
     def build(self, model: Model, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Build an object into a model, see ``nengo.builder.Builder.build``.
@@ -69,6 +69,7 @@ class FastBuilder(Builder):
                 return super().build(model, obj, *args, **kwargs)
             finally:
                 self._decoders = DecoderSolver(None, self._compiled)
+                self._filters = None
         function = self._function(obj)
         if not isinstance(obj, FrozenObject) or not _is_nengos(function):
             return super().build(model, obj, *args, **kwargs)
@@ -77,8 +78,8 @@ class FastBuilder(Builder):
         if function is build_solver:
             return self._decoders.build(model, obj, *args, **kwargs)
         if function is build_process and FilterSystems.knows(obj):
-            if self._filters is None or self._filters.dt != model.dt:
-                self._filters = FilterSystems(model.dt)
+            if self._filters is None or self._filters.model is not model:
+                self._filters = Filters(model)
             return build_filter(self._filters, model, obj, *args, **kwargs)
         return function(model, obj, *args, **kwargs)
 

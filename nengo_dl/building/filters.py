@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
+
 import numpy as np
 from nengo.builder import Model
 from nengo.builder.processes import SimProcess, build_process
@@ -10,11 +13,65 @@ from nengo.synapses import LinearFilter
 
 from nengo_dl.compiler.filters import FilterSystems
 
-__all__ = ["build_filter"]
+__all__ = ["Filters", "build_filter"]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What equal filters share."""
+
+    name: str
+    signals: dict[str, Signal]
+    order: int
+
+
+class Filters:
+    """Filters that were built into a model.
+
+    Nengo compares all parameters of a filter with those of the equal one before, and
+    makes its name twice, which takes as long as all else that it does for a connection.
+
+    Parameters
+    ----------
+    model : nengo.builder.Model
+        The model.
+    """
+
+    def __init__(self, model: Model):
+        self.model = model
+        self._systems = FilterSystems(model.dt)
+        self._kinds: dict[Hashable, _Kind] = {}
+
+    def find(self, process: LinearFilter) -> _Kind:
+        """Return what a filter shares with its equals.
+
+        Parameters
+        ----------
+        process : LinearFilter
+            A filter of Nengo, not of a subclass.
+        """
+        key = (
+            type(process),
+            process.num.tobytes(),
+            process.den.tobytes(),
+            process.analog,
+            process.method,
+            repr(getattr(process, "tau", None)),
+            process.default_size_in,
+            process.default_size_out,
+            process.default_dt,
+            process.seed,
+        )
+        kind = self._kinds.get(key)
+        if kind is None:
+            order = self._systems.order(process)
+            kind = _Kind(str(process), self.model.sig[process], order)
+            self._kinds[key] = kind
+        return kind
 
 
 def build_filter(
-    systems: FilterSystems,
+    filters: Filters,
     model: Model,
     process: LinearFilter,
     sig_in: Signal | None = None,
@@ -25,8 +82,8 @@ def build_filter(
 
     Parameters
     ----------
-    systems : FilterSystems
-        Of the model's time step.
+    filters : Filters
+        Of this model.
     model : nengo.builder.Model
         The model.
     process : LinearFilter
@@ -48,14 +105,14 @@ def build_filter(
     """
     if sig_in is None or sig_in.dtype.kind != "f":
         return build_process(model, process, sig_in, sig_out, mode)
+    kind = filters.find(process)
     if sig_out is None:
-        sig_out = Signal(shape=sig_in.shape, name=f"{sig_in.name}.{process}")
+        sig_out = Signal(shape=sig_in.shape, name=f"{sig_in.name}.{kind.name}")
     if sig_out.shape != sig_in.shape or sig_out.dtype.kind != "f":
         return build_process(model, process, sig_in, sig_out, mode)
     # the state of rest, as Nengo's filters begin with
-    rest = np.zeros((systems.order(process), *sig_out.shape), dtype=sig_out.dtype)
-    state = Signal(rest)
-    model.sig[process]["_state_X"] = state
+    state = Signal(np.zeros((kind.order, *sig_out.shape), dtype=sig_out.dtype))
+    kind.signals["_state_X"] = state
     model.add_op(
         SimProcess(
             process,
@@ -64,7 +121,7 @@ def build_filter(
             model.time,
             mode=mode,
             state={"X": state},
-            tag=str(process),
+            tag=kind.name,
         )
     )
     return sig_out

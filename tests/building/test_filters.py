@@ -30,7 +30,7 @@ def built(process, builder, **kwargs):
 @pytest.mark.parametrize("process", FILTERS, ids=repr)
 def test_filter_is_built_as_by_nengo(process, mode):
     model, op, output = built(process, FastBuilder(), mode=mode)
-    reference, expected, their_output = built(process, Builder(), mode=mode)
+    _, expected, their_output = built(process, Builder(), mode=mode)
     assert op.process is process and op.mode == mode and op.tag == expected.tag
     assert output.name == their_output.name and output.shape == their_output.shape
     assert list(op.state) == list(expected.state)
@@ -57,7 +57,7 @@ def test_filter_takes_the_output_that_it_is_given():
 def test_filter_that_does_not_fit_raises_nengos_error(output):
     errors = []
     for builder in (FastBuilder(), Builder()):
-        with pytest.raises(Exception) as caught:  # noqa: PT011
+        with pytest.raises(Exception) as caught:
             built(nengo.Lowpass(0.1), builder, sig_out=output)
         errors.append((caught.type, str(caught.value)))
     assert errors[0] == errors[1]
