@@ -11,7 +11,8 @@ from nengo.exceptions import ValidationError
 from nengo_dl.interchange.keras.activation_functions import Activation
 from nengo_dl.interchange.keras.activations import Drive, Swaps, drive
 from nengo_dl.interchange.keras.fallback import tensor_code
-from nengo_dl.interchange.keras.folding import Fold, find_folds
+from nengo_dl.interchange.keras.fold import Fold
+from nengo_dl.interchange.keras.folding import find_folds
 from nengo_dl.interchange.keras.graph import (
     Call,
     Tensor,

@@ -12,7 +12,7 @@ from nengo_dl.interchange.keras.activation_functions import (
     Activation,
     activation_of_function,
 )
-from nengo_dl.interchange.keras.folding import Fold
+from nengo_dl.interchange.keras.fold import Fold
 from nengo_dl.interchange.keras.graph import Call
 from nengo_dl.support.lazy_imports import keras
 
