@@ -121,6 +121,7 @@ def configure_settings(**settings: Any) -> None:
         ``"remove_unread"``. None applies all of them, an empty list none.
     dtype : tf.DType or str or numpy.dtype or None
         Precision of simulators of this network that are not given one. None: float32.
+        ``"mixed_bfloat16"``: see `Simulator`.
     inference_only : bool or None
         Whether nothing is ever trained: `Simulator.train` then raises an error.
         Parameters that training would change share variables with others, which saves
@@ -256,8 +257,10 @@ class NetworkSettings:
         A planner, or the name of one.
     simplifications : tuple of str
         Names of the rules to apply.
-    dtype : numpy.dtype
+    dtype : numpy.dtype or str
         Default precision.
+    product_dtype : str or None
+        Type of products in training, if it is another one.
     inference_only, stateful, shared_parameters : bool
         As in `configure_settings`.
     jit_compile : bool or None
@@ -268,7 +271,8 @@ class NetworkSettings:
 
     planner: str | Callable[..., Any] = "greedy"
     simplifications: tuple[str, ...] = SIMPLIFICATIONS
-    dtype: np.dtype = _SINGLE
+    dtype: np.dtype | str = _SINGLE
+    product_dtype: str | None = None
     inference_only: bool = False
     stateful: bool = True
     shared_parameters: bool = False

@@ -14,6 +14,7 @@ from nengo.utils.numpy import is_integer, is_number
 
 __all__ = [
     "KINDS",
+    "MIXED",
     "MOST_UNROLLED",
     "PLANNERS",
     "SIMPLIFICATIONS",
@@ -21,10 +22,15 @@ __all__ = [
     "Kind",
     "Surrogate",
     "floating_dtype",
+    "product_dtype",
 ]
 
 #: Most steps in the body of a loop: TensorFlow would take minutes to trace more.
 MOST_UNROLLED = 1000
+
+#: Types of products, by the names that Keras has for precisions that are mixed.
+#: (Products in float16 overflow, and need scaled losses.)
+MIXED = {"mixed_bfloat16": "bfloat16"}
 
 #: Names of the planners.
 PLANNERS = ("greedy", "none")
@@ -136,14 +142,33 @@ class Surrogate:
         return self
 
 
+def product_dtype(dtype: Any) -> str | None:
+    """Return the type of products of a precision that is mixed, as Keras names it.
+
+    Parameters
+    ----------
+    dtype : str or keras.DTypePolicy or object
+        ``"mixed_bfloat16"``, or a precision that is not mixed.
+
+    Returns
+    -------
+    str or None
+        ``"bfloat16"``; None if all values have one type.
+    """
+    name = getattr(dtype, "name", dtype)
+    return MIXED.get(name) if isinstance(name, str) else None
+
+
 def floating_dtype(dtype: Any) -> np.dtype | None:
     """Return the NumPy type of a precision, or None if it is none that is supported.
 
     Parameters
     ----------
     dtype : tf.DType or str or numpy.dtype or type
-        float32 or float64 in any of their forms.
+        float32 or float64 in any of their forms; float32 for what is mixed.
     """
+    if product_dtype(dtype) is not None:
+        return np.dtype(np.float32)
     try:
         found = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
     except TypeError:
@@ -226,13 +251,16 @@ def _check_simplifications(value: Any) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _check_dtype(value: Any) -> np.dtype | None:
+def _check_dtype(value: Any) -> np.dtype | str | None:
     if value is None:
         return None
+    if product_dtype(value) is not None:
+        return str(getattr(value, "name", value))
     found = floating_dtype(value)
     if found is None:
         raise ValidationError(
-            f"Must be tf.float32 or tf.float64, or None (got {value!r})", attr="dtype"
+            f"Must be tf.float32, tf.float64, 'mixed_bfloat16' or None (got {value!r})",
+            attr="dtype",
         )
     return found
 

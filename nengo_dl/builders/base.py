@@ -121,6 +121,10 @@ class OpBuilder(abc.ABC):
     #: does not need the product, which is worth keeping.
     is_product: bool = False
 
+    #: True for builders of which `step` computes products in another type, see
+    #: `BuildConfig.product_dtype`.
+    is_mixed: bool = False
+
     #: True for builders that only add products of their operands: if one of these is
     #: known to be zero, the step is left out.
     adds_products: ClassVar[bool] = False

@@ -85,6 +85,9 @@ class BuildConfig:
         TensorFlow device of these variables.
     processor : str
         Kind of processor that runs the kernels, ``"CPU"`` or ``"GPU"``.
+    product_dtype : str or None
+        Type in which training computes large products, such as ``"bfloat16"``; None:
+        the type of the simulation.
     portable : bool
         Whether the kernels are for other runtimes than TensorFlow with XLA: these have
         fast routines for what XLA is better given in pieces.
@@ -104,4 +107,5 @@ class BuildConfig:
     shared_parameters: bool = False
     device: str | None = None
     processor: str = "CPU"
+    product_dtype: str | None = None
     portable: bool = False

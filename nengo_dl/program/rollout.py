@@ -22,6 +22,7 @@ def run_schedule(
     n_steps: int,
     outputs: Sequence[int],
     recompute: bool = True,
+    loops_apart: bool = False,
 ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
     """Simulate some steps.
 
@@ -41,6 +42,8 @@ def run_schedule(
         Which of the program's outputs are wanted.
     recompute : bool
         See `scan`.
+    loops_apart : bool
+        Whether XLA compiles loops by themselves.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def run_schedule(
     outputs : list of tf.Tensor, shapes (n_steps, minibatch, size)
         Outputs of all steps.
     """
-    run = _Run(schedule, constants, state, frames, n_steps, outputs)
+    run = _Run(schedule, constants, state, frames, n_steps, outputs, loops_apart)
     return run.execute(recompute)
 
 
@@ -121,12 +124,14 @@ class _Run:
         frames: Any,
         n_steps: Any,
         outputs: Any,
+        loops_apart: bool,
     ):
         self.schedule = schedule
         self.program: StepProgram = schedule.program
         self.layout = self.program.layout
         self.minibatch = self.program.config.minibatch_size
         self.n_steps = n_steps
+        self.loops_apart = loops_apart
         self.wanted = [self.layout.outputs[i] for i in outputs]
         self.updated = [self.layout.after_updates[i] for i in outputs]
         program = self.program
@@ -262,7 +267,7 @@ class _Run:
             outputs = self._loop_outputs(store, in_loop, exported)
             return store.next_state(states), outputs
 
-        last, found = scan(
+        last, found = self._scan(
             step,
             [
                 *(self.fixed[key] for key in fixed_plans),
@@ -270,7 +275,6 @@ class _Run:
             ],
             [by_number[n] for n in states],
             [self._by_step(n) for n in moving],
-            self.n_steps,
             self._loop_shapes(in_loop, exported),
             recompute,
             list(products.values()),
@@ -281,6 +285,18 @@ class _Run:
                 results[i] = found.pop(0)
         for number, value in zip(exported, found, strict=True):
             self.moving[number] = self._all_steps(value)
+
+    def _scan(self, step: Any, *given: Any) -> Any:
+        """Run a loop, compiled by itself if that is wanted."""
+        *tensors, shapes, recompute, products = given
+
+        def run(invariants: Any, state: Any, items: Any) -> Any:
+            sequences = invariants, state, items, self.n_steps, shapes
+            return scan(step, *sequences, recompute, products)
+
+        if self.loops_apart and self.n_steps > 1:
+            run = tf.function(run, jit_compile=True, autograph=False)
+        return run(*tensors)
 
     def _read_at_steps(self, states: Any, results: Any) -> list[bool]:
         """Return which outputs a loop reads: those of state, at a moment of a step."""

@@ -56,6 +56,8 @@ class Schedule:
         The program of one step.
     moving : sequence of bool
         For each input block, whether its values differ between steps.
+    segmented : bool
+        Whether the steps are divided into segments, see `run_segments`.
 
     Attributes
     ----------
@@ -65,8 +67,11 @@ class Schedule:
         Blocks that each group reads and writes.
     """
 
-    def __init__(self, program: StepProgram, moving: Sequence[bool]):
+    def __init__(
+        self, program: StepProgram, moving: Sequence[bool], segmented: bool = False
+    ):
         self.program = program
+        self.segmented = segmented
         self.moving = list(moving)
         layout = program.layout
         self._blocks = layout.blocks
@@ -99,10 +104,23 @@ class Schedule:
     def avoids_xla(self) -> bool:
         """Whether TensorFlow's own kernels are faster on CPUs than XLA.
 
-        They are for convolutions, but not for loops.
+        They are for convolutions, but not for loops. Products of a type that XLA does
+        not know how to multiply are so much faster that loops are compiled by
+        themselves, unless they are divided into segments.
         """
-        return not self.loop_groups and any(
-            kernel.avoids_xla for kernel in self.program.kernels
+        if not self.loop_groups:
+            return any(kernel.avoids_xla for kernel in self.program.kernels)
+        return not self.segmented and self.multiplies_apart
+
+    @property
+    def multiplies_apart(self) -> bool:
+        """Whether products of another type, which are slow in XLA, are in no loop."""
+        kernels = self.program.kernels
+        return any(
+            kernels[n].is_mixed and kernels[n].avoids_xla
+            for phase in self.phases
+            if phase.kind is not Kind.LOOP
+            for n in phase.groups
         )
 
     # -- analysis

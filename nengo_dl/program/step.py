@@ -144,6 +144,7 @@ class StepProgram:
             config.processor,
             config.shared_parameters,
             config.training is not None,
+            config.product_dtype,
             tuning.in_use(),
         )
         return sign_plan(self.layout, self.kernels, facts, encode_tensor)

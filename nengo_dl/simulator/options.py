@@ -19,7 +19,7 @@ from nengo.utils.progress import ProgressBar
 from nengo_dl.building.builder import FastBuilder
 from nengo_dl.building.model import FastModel
 from nengo_dl.config import NetworkSettings
-from nengo_dl.setting_kinds import MOST_UNROLLED
+from nengo_dl.setting_kinds import MOST_UNROLLED, product_dtype
 from nengo_dl.support.arguments import (
     check_device,
     check_dtype,
@@ -103,8 +103,9 @@ def check_options(
         jit_compile = settings.jit_compile
     if unroll_simulation is None:
         unroll_simulation = settings.unroll_simulation
+    dtype = settings.dtype if dtype is None else dtype
     checked: dict[str, Any] = {
-        "dtype": check_dtype(settings.dtype if dtype is None else dtype),
+        "dtype": check_dtype(dtype),
         "device": check_device(device),
         "unroll_simulation": check_positive(
             unroll_simulation, "unroll_simulation", most=MOST_UNROLLED
@@ -126,7 +127,9 @@ def check_options(
         progress_bar=progress_bar,
         jit_compile=jit_compile,
         optimize=optimize,
-        settings=dataclasses.replace(settings, jit_compile=jit_compile),
+        settings=dataclasses.replace(
+            settings, jit_compile=jit_compile, product_dtype=product_dtype(dtype)
+        ),
         **checked,
     )
 

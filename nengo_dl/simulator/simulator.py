@@ -26,10 +26,12 @@ class Simulator(DividingFace, ResettingFace, ExportingFace, ReportsFace):
         Model that was built before (``network`` is built into it if given, and its
         ``dt`` is used).
     dtype : tf.DType or str or numpy.dtype, optional
-        Precision of the computations: ``tf.float32`` or ``tf.float64``. Data is shown
-        in the precision in which Nengo built the model (see ``nengo.rc``). Default:
-        what the network is configured with (see `nengo_dl.configure_settings`), else
-        ``tf.float32``.
+        Precision of the computations: ``tf.float32`` or ``tf.float64``. With
+        ``"mixed_bfloat16"`` (or ``keras.DTypePolicy("mixed_bfloat16")``), training
+        multiplies large matrices and convolves in bfloat16; parameters, state and
+        simulations stay float32. Data is shown in the precision in which Nengo built
+        the model (see ``nengo.rc``). Default: what the network is configured with (see
+        `nengo_dl.configure_settings`), else ``tf.float32``.
     device : str, optional
         TensorFlow device, such as ``"/cpu:0"`` or ``"/gpu:0"``. Default: TensorFlow's
         choice.

@@ -40,7 +40,8 @@ def check_dtype(dtype: Any) -> np.dtype:
     Parameters
     ----------
     dtype : tf.DType or str or numpy.dtype or type
-        float32 or float64 in any of their forms.
+        float32 or float64 in any of their forms; ``"mixed_bfloat16"``, whose values are
+        float32.
 
     Raises
     ------
@@ -50,7 +51,8 @@ def check_dtype(dtype: Any) -> np.dtype:
     found = floating_dtype(dtype)
     if found is None:
         raise ValidationError(
-            f"Must be tf.float32 or tf.float64 (got {dtype!r})", attr="dtype"
+            f"Must be tf.float32, tf.float64 or 'mixed_bfloat16' (got {dtype!r})",
+            attr="dtype",
         )
     return found
 

@@ -247,12 +247,15 @@ class TrainingFunctions:
     def _forward_of(self, computation, minibatch, moving, starts):
         """Return a schedule, and the function that runs it; see `_make_forward`."""
         schedule = Schedule(
-            self.programs.step(computation.training, computation.layers_train), moving
+            self.programs.step(computation.training, computation.layers_train),
+            moving,
+            computation.segment is not None,
         )
         return schedule, self._make_forward(computation, schedule, minibatch, starts)
 
     def _make_function(self, computation, minibatch, moving, starts, given):
         schedule, forward = self._forward_of(computation, minibatch, moving, starts)
+        self.programs.warn_of_slow_products(schedule)
         jit = self.programs.compiles(schedule)
         update = computation.update
         variables = self.session.store.trained_variables

@@ -23,6 +23,8 @@ from nengo_dl.program.rollout import run_schedule, run_segments
 from nengo_dl.program.schedule import Schedule
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support.lazy_imports import tf
+from nengo_dl.support.processor import multiplies_bfloat16
+from nengo_dl.support.user_warnings import warn_user
 
 __all__ = ["TrainingPrograms", "neuron_training"]
 
@@ -58,6 +60,7 @@ class TrainingPrograms:
         self.probes = probes
         self.only_last = only_last
         self._programs: dict[Any, StepProgram] = {}
+        self._warned = False
 
     def step(
         self,
@@ -85,6 +88,9 @@ class TrainingPrograms:
                 host=self.host,
                 training=how,
                 dtype=step.config.dtype if dtype is None else dtype,
+                product_dtype=self.session.plan.settings.product_dtype
+                if training and dtype is None
+                else None,
             )
             self._programs[key] = StepProgram(step.layout, config, step.labels)
         return self._programs[key]
@@ -104,6 +110,36 @@ class TrainingPrograms:
         """Return whether XLA compiles functions that run some schedule."""
         return self.session.placement.compiles(
             schedule.program.has_callbacks, schedule.avoids_xla
+        )
+
+    def compiles_loops(self, schedule: Schedule) -> bool:
+        """Return whether XLA compiles loops by themselves, not what is around them."""
+        placement = self.session.placement
+        return (
+            not self.compiles(schedule)
+            and placement.uses_xla
+            and not schedule.program.has_callbacks
+        )
+
+    def warn_of_slow_products(self, schedule: Schedule) -> None:
+        """Say once if products of lower precision are computed in single precision."""
+        placement = self.session.placement
+        is_mixed = any(kernel.is_mixed for kernel in schedule.program.kernels)
+        if not (is_mixed and placement.on_cpu and not self._warned):
+            return
+        if not multiplies_bfloat16():
+            reason = "this processor has no instructions for them"
+        elif self.compiles(schedule) or not schedule.multiplies_apart:
+            reason = (
+                "XLA computes them in single precision, since they are on a feedback "
+                "path, or jit_compile=True or recompute was given"
+            )
+        else:
+            return
+        self._warned = True
+        warn_user(
+            f"Products in bfloat16 make training no faster here: {reason}. "
+            "dtype='float32' is as fast, and more precise"
         )
 
     def simulate(
@@ -132,7 +168,8 @@ class TrainingPrograms:
             )
         else:
             state, values = run_schedule(
-                schedule, constants, state, frames, n_steps, outputs, recompute
+                *(schedule, constants, state, frames, n_steps, outputs, recompute),
+                loops_apart=self.compiles_loops(schedule),
             )
         values = [
             value[-1:] if self.probes[number] in self.only_last else value

@@ -12,6 +12,7 @@ from nengo.builder.transforms import ConvInc, ConvTransposeInc, GeneralConvInc
 
 from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.build_config import BuildConfig
+from nengo_dl.builders.products.mixed import in_product_type
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.support import tuning
@@ -115,7 +116,9 @@ class ConvIncBuilder(_ConvBuilder):
         # XLA's own convolutions take 1.2 to 1.5 times as long as TensorFlow's, with
         # their derivatives, and much longer to compile
         self.avoids_xla = self._apply == self._per_group
+        self.is_mixed = self.avoids_xla and config.product_dtype is not None
 
+    @in_product_type
     def step(self, reads: Sequence[tf.Tensor], previous: Sequence[tf.Tensor]) -> Writes:
         """Convolve the inputs.
 

@@ -13,6 +13,7 @@ from nengo_dl.builders.products.matvec import (
     columns_matvec,
     of_one_type,
 )
+from nengo_dl.builders.products.mixed import in_product_type, routine_is_faster
 from nengo_dl.builders.products.padded import PaddedDotIncBuilder
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape
@@ -202,6 +203,15 @@ class DotIncBuilder(OpBuilder):
             and ops[0].A.shape[0] >= ops[0].A.shape[1]
             and 1 < ops[0].A.shape[1] <= tuning.LONGEST_FUSED_SUM
         )
+        # where there is a matrix product to gain; short sums would only be less exact
+        self.is_mixed = (
+            config.product_dtype is not None
+            and ops[0].A.ndim == 2
+            and ops[0].X.ndim > 0
+            and ops[0].A.shape[0] > 1
+            and ops[0].A.shape[1] > tuning.LONGEST_FUSED_SUM
+        )
+        self.avoids_xla = self.is_mixed and routine_is_faster(config)
         self._may_be_events = (
             len(ops) == 1
             and ops[0].A.ndim == 2
@@ -230,6 +240,7 @@ class DotIncBuilder(OpBuilder):
             return value
         return tf.linalg.matrix_transpose(value)
 
+    @in_product_type
     def step(self, reads, previous):
         """Return the products, in the shape of Y."""
         a, x = of_one_type(*reads)
