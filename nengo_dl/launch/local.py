@@ -219,7 +219,11 @@ class _Crew:
             self._send(signal.SIGTERM if self._interrupted else number)
             self._interrupted = True
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # a terminal that closes; under nohup, it is to be survived
+        hangup = getattr(signal, "SIGHUP", None)
+        if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+            numbers.append(hangup)
         if threading.current_thread() is not threading.main_thread():
             yield
             return

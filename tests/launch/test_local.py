@@ -137,6 +137,28 @@ def test_interrupt_reaches_all(tmp_path):
     assert process.returncode == 0
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal")
+@pytest.mark.parametrize("ignored", [False, True], ids=["terminal", "nohup"])
+def test_terminal_that_closes_ends_all_unless_that_is_ignored(ignored, tmp_path):
+    script = tmp_path / "wait.py"
+    script.write_text("import time; print('ready'); time.sleep(1); print('done')\n")
+    command = [*(sys.executable, "-m", "nengo_dl.launch", "-n", "2", "--local"), script]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if ignored else None
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+    finally:
+        if ignored:
+            signal.signal(signal.SIGHUP, before)
+    for _ in range(2):
+        assert "ready" in process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    rest, _ = process.communicate(timeout=30)
+    assert rest.count("done") == (2 if ignored else 0)
+    assert process.returncode == (0 if ignored else 128 + signal.SIGHUP)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
