@@ -251,11 +251,11 @@ class TrainingFunctions:
             moving,
             computation.segment is not None,
         )
+        self.programs.warn_of_slow_products(schedule)
         return schedule, self._make_forward(computation, schedule, minibatch, starts)
 
     def _make_function(self, computation, minibatch, moving, starts, given):
         schedule, forward = self._forward_of(computation, minibatch, moving, starts)
-        self.programs.warn_of_slow_products(schedule)
         jit = self.programs.compiles(schedule)
         update = computation.update
         variables = self.session.store.trained_variables
