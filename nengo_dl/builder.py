@@ -25,7 +25,7 @@ def say_unused(name: str) -> None:
 
 
 class OpBuilder:
-    """What builders of the older library derive from."""
+    """Base class of builders of the older library, which are not used here."""
 
 
 class Builder:

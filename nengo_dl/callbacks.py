@@ -61,8 +61,8 @@ class NengoSummaries(keras.callbacks.Callback):
 class IsolateState(keras.callbacks.Callback):
     """Begin validation in the initial state, and leave the state as it is.
 
-    That is so here with and without this callback: training and validation never touch
-    the state of the simulation. Scripts that pass it run as they are.
+    Training and validation never touch the state of the simulation, with or without
+    this callback. It exists so that older scripts run unchanged.
 
     Parameters
     ----------

@@ -74,66 +74,67 @@ def configure_settings(**settings: Any) -> None:
 
     Call this inside a network's context. The settings become part of the network's
     configuration: ``net.config[nengo.Ensemble].trainable`` is the value for all its
-    ensembles, ``net.config[ens].trainable`` that of one of them. Networks inside it
-    follow, unless they have settings of their own.
+    ensembles, ``net.config[ens].trainable`` that of one of them. Subnetworks inherit
+    settings, unless they have their own.
 
     Parameters
     ----------
     trainable : bool or None
         Whether training changes the parameters of an object: encoders of an
         `nengo.Ensemble`, biases of its `nengo.ensemble.Neurons`, weights of a
-        `nengo.Connection`, and of the one that belongs to a decoded `nengo.Probe`.
-        None stands for False for probes and for what a learning rule changes, and for
-        True for all others. This does not concern the weights of a
+        `nengo.Connection`, and of the connection to a decoded `nengo.Probe`.
+        None means False for probes and for parameters that a learning rule changes,
+        and True for all others. This does not affect the weights of a
         `nengo_dl.TensorNode`, which are trained unless ``net.config[node].trainable``
         or ``net.config[nengo.Node].trainable`` is False.
-        ``net.config[inner].trainable`` sets it for all objects of an inner network.
+        ``net.config[inner].trainable`` sets it for all objects of a subnetwork.
     lif_smoothing : float or None
         Train `nengo.LIF` and `nengo.LIFRate` ensembles with the rates of
         `nengo_dl.SoftLIFRate` with this ``sigma``. None: with exact LIF rates.
     surrogate : Surrogate or str or callable or None
-        Train spiking ensembles with spikes, and use this derivative in place of a
-        spike's own; see `Surrogate`. None: train with their rates.
+        Train spiking ensembles with spikes, and use this derivative instead of that
+        of a spike; see `Surrogate`. None: train with their rates.
     zero_bias : float or None
-        The bias for an input of zero, of ensembles that stand for activation functions
-        (`nengo_dl.Converter` makes such). Their gains then are no parameters, but say
-        which rate stands for an activation of 1. `Simulator.load_params` keeps these
-        gains and scales biases, so that it can load files saved with other rates.
+        The bias for an input of zero, for ensembles that compute activation functions
+        (made by `nengo_dl.Converter`). Their gains are then not parameters, but scale
+        activations to firing rates. `Simulator.load_params` keeps these gains and
+        scales biases, so that it can load files saved with other rates.
     can_be_fed : bool or None
         Whether data can replace the output of a Node (None: True). With False,
-        ``input_feeds``, ``train`` and ``fit`` do not count the Node among the inputs.
+        the Node is not an input for ``input_feeds``, ``train`` and ``fit``.
     keep_history : bool or None
         Whether a Probe keeps the values of all time steps (None: True), or only the one
         of the last step. In training, an objective then sees just the last step.
     sparse_events : bool or None
         Whether a Probe keeps only values that are not zero, such as spikes (None:
-        False). The memory of long runs then grows with the spikes, and ``sim.data``
-        shows an `EventArray`.
+        False). Memory then grows with the number of spikes, not of steps, and
+        ``sim.data`` shows an `EventArray`.
     planner : "greedy" or "none" or callable or None
-        What decides which operators run as one group, and in which order; see
-        `nengo_dl.compiler.planners`. ``"greedy"`` (None) merges as many as it can,
-        except for large ones, ``"none"`` merges nothing. A function
+        Decides which operators run as one group, and in which order; see
+        `nengo_dl.compiler.planners`. ``"greedy"`` (None) merges as many as possible,
+        except for large ones; ``"none"`` merges nothing. A function
         ``planner(operators, before, keys)`` returns lists of positions in the list of
         operators; its result is checked.
     simplifications : list of str or None
-        The rules that remove operators before they are planned, in the order in which
+        The rules that remove operators before they are merged, in the order in which
         they are applied: some of ``"find_aliases"``, ``"remove_zero_resets"`` and
         ``"remove_unread"``. None applies all of them, an empty list none.
     dtype : tf.DType or str or numpy.dtype or None
-        Precision of simulators of this network that are not given one. None: float32.
+        Precision of simulators of this network, unless they get the argument. None:
+        float32.
         ``"mixed_bfloat16"``: see `Simulator`.
     inference_only : bool or None
-        Whether nothing is ever trained: `Simulator.train` then raises an error.
-        Parameters that training would change share variables with others, which saves
-        a few of them; runs are hardly faster.
+        Whether training is an error: `Simulator.train` then raises one. Parameters
+        that training would change then share variables with others, which hardly
+        makes runs faster.
     stateful : bool or None
-        Whether each run goes on where the last one ended (None: True). With False, each
-        call of ``run``, ``run_steps`` or ``step`` starts at time 0 from the initial
-        state, and leaves the state as it was; probes show the last call only.
+        Whether each run continues where the last one ended (None: True). With False,
+        each call of ``run``, ``run_steps`` or ``step`` starts at time 0 from the
+        initial state, and leaves the state as it was; probes show the last call only.
     shared_parameters : bool or None
-        Whether time constants, amplitudes, learning rates and the like are inputs of
-        compiled programs (None: False). Simulators that differ only in them then share
-        a program; its steps are a little slower. See `nengo_dl.programs`.
+        Whether time constants, amplitudes, learning rates and similar numbers are
+        inputs of compiled programs (None: False). Simulators that differ only in these
+        then share a program, whose steps are a little slower. See `nengo_dl.programs`.
     jit_compile : bool or None
         Default of the argument of `Simulator`.
     unroll_simulation : int or None
@@ -150,9 +151,9 @@ def configure_settings(**settings: Any) -> None:
 
     Notes
     -----
-    The settings from ``planner`` on belong to a simulation as a whole. They are stored
-    as ``net.config[nengo.Network].dtype`` and so on, and those of the network that is
-    simulated count. A simulator warns of other values in networks inside it.
+    The settings from ``planner`` on apply to a simulation as a whole. They are stored
+    as ``net.config[nengo.Network].dtype`` and so on. Only those of the simulated
+    network are used; a simulator warns of other values in subnetworks.
 
     Examples
     --------
@@ -205,7 +206,7 @@ def get_setting(network: nengo.Network, obj: Any, name: str) -> Any:
     network : Network
         The network that is simulated.
     obj : Ensemble or Connection or Neurons or Probe or Network
-        An object of it, or of a network inside it; a network for the settings of a
+        An object of the network, or of a subnetwork; a network for the settings of a
         simulation as a whole.
     name : str
         Name of the setting.
@@ -220,7 +221,7 @@ def get_setting(network: nengo.Network, obj: Any, name: str) -> Any:
     ConfigError
         If there is no such setting.
     ValidationError
-        If the first argument is no network, or the object is none of it.
+        If the first argument is not a network, or the object does not belong to it.
 
     Examples
     --------

@@ -45,7 +45,7 @@ def is_first_process() -> bool:
 
 
 class Workers:
-    """The processes that train or evaluate a network together, each on some items.
+    """The processes that train or evaluate a network together, each with some items.
 
     Make it before anything else that uses TensorFlow, in each of the processes, and
     pass it to ``sim.train``, ``sim.fit``, ``sim.evaluate``, ``sim.predict`` or
@@ -59,18 +59,18 @@ class Workers:
             if workers.is_first:
                 sim.save_params("trained")
 
-    ``python -m nengo_dl.launch --workers 2 script.py`` starts it twice. Started as
-    ``python script.py``, it trains alone.
+    ``python -m nengo_dl.launch --workers 2 script.py`` starts the script twice. With
+    ``python script.py``, a single process trains.
 
     Parameters
     ----------
     addresses : sequence of str, optional
-        ``host:port`` of each process, the same list for all. Default: what the
-        environment variable ``TF_CONFIG`` says; without it, this process works alone.
+        ``host:port`` of each process, the same list for all. Default: those in the
+        environment variable ``TF_CONFIG``; without it, there is only this process.
     rank : int, optional
-        The place of this process in the list.
+        The index of this process in the list.
     timeout : float
-        For how many seconds to wait for another worker, before this is an error. The
+        How long to wait for another worker before raising an error, in seconds. The
         others may still be compiling, or writing a checkpoint.
 
     Attributes
@@ -84,7 +84,7 @@ class Workers:
     ------
     ValidationError
         If ``TF_CONFIG`` or an address is malformed, or the port of this process is in
-        use, or it is connected to others already.
+        use, or this process is already connected to others.
     SimulationError
         If TensorFlow has run before.
 
@@ -94,7 +94,7 @@ class Workers:
     ``tf.distribute.MultiWorkerMirroredStrategy``: in a ring through gRPC between CPUs,
     by NCCL between GPUs. The traffic is neither encrypted nor authenticated, and
     TensorFlow listens on all network interfaces: use it in networks that you trust.
-    What travels are numbers; nothing is unpickled.
+    Only numbers are exchanged; nothing is unpickled.
 
     Examples
     --------
@@ -137,19 +137,19 @@ class Workers:
         return f"<worker {self.rank} of {self.count}>"
 
     def share(self, data: Any) -> Any:
-        """Return this worker's part of data that would be the same for all.
+        """Return this worker's share of data that all workers have.
 
         Parameters
         ----------
         data : tf.data.Dataset or sequence
-            A dataset is divided element by element: items, if it is not divided into
-            minibatches yet, and minibatches else. A sequence, such as a list of files
-            of which each worker makes a dataset of its own, is divided likewise.
+            A dataset is divided element by element: by items, or by minibatches if it
+            has been batched. A sequence is divided in the same way, for example a list
+            of files from which each worker makes its own dataset.
 
         Returns
         -------
         tf.data.Dataset or list
-            Every ``count``-th element, from that with the number ``rank`` on.
+            Every ``count``-th element, starting with number ``rank``.
 
         Raises
         ------

@@ -35,8 +35,8 @@ def bin_events(
     events : ndarray or list of array_like or tuple of array_like
         One recording, in one of these forms:
 
-        - a structured array with a field ``t``, and ``x``, ``y`` and ``p`` as far as
-          there are such (the layout of the package ``tonic``);
+        - a structured array with a field ``t``, and any of the fields ``x``, ``y`` and
+          ``p`` (the layout of the package ``tonic``);
         - a list with the times of each neuron, as `spike_times` returns it;
         - a tuple ``(neurons, times)``, or an array of shape ``(n_events, 2)`` with a
           neuron and a time in each row.
@@ -54,11 +54,11 @@ def bin_events(
         Time at which the first step begins, in the unit of the events. Events before
         it, and after the last step, are left out.
     value : float
-        What an event adds to the value of its step; ``1 / dt`` makes it a spike as
-        those of Nengo's neurons are.
+        What an event adds to the value of its step. With ``1 / dt``, events have the
+        size of spikes of Nengo's neurons.
     channels_last : bool
-        Whether a step of a sensor has the order (y, x, p), as images of
-        `nengo.Convolution` have by default, or (p, y, x).
+        Whether the axes of a step of a sensor are (y, x, p), as in images of
+        `nengo.Convolution` by default, or (p, y, x).
     dtype : data-type
         Type of the result.
 
@@ -70,14 +70,14 @@ def bin_events(
     Raises
     ------
     ValidationError
-        If an argument has another form, or an event is at a place that does not exist.
+        If an argument has another form, or an event is outside of the given size.
 
     Notes
     -----
     Step :math:`k`, counted from 1, has the events with
     :math:`(k - 1) \, dt < t \le k \, dt`, as a step of Nengo's simulator ends at the
-    time that it shows; an event at the very beginning belongs to the first one. So this
-    undoes `spike_times`.
+    time that it shows. An event at the very beginning belongs to the first step. This
+    is the inverse of `spike_times`.
 
     Examples
     --------

@@ -14,22 +14,22 @@ __all__ = ["EventArray"]
 class EventArray(NDArrayOperatorsMixin):
     """What a probe with the setting ``sparse_events`` recorded.
 
-    It can be used like the array that it stands for. Indices of single elements and
-    slices make an array of the chosen part only; ``sum`` and ``mean`` make none of the
-    whole. Whatever else NumPy does with it makes an array of all steps first.
+    You can use it like the array that it represents. Indexing and slicing convert only
+    the selected part to an array; ``sum`` and ``mean`` convert nothing. All other
+    functions of NumPy convert it to an array of all steps first.
 
     Parameters
     ----------
     positions : (n_events,) ndarray of int64
-        Where the events are, ``(step * n_items + item) * n_values + value``, ascending.
+        Positions ``(step * n_items + item) * n_values + value``, ascending.
     values : () or (n_events,) ndarray
-        Value of each event, or the one that all have.
+        Value of each event, or a single value if all are equal.
     n_steps : int
         Number of recorded steps.
     n_items : int or None
         Length of the batch axis; None if there is none.
     value_shape : tuple of int
-        Shape of what is recorded in a step.
+        Shape of the recorded value of a step.
     dtype : numpy.dtype
         Type of the array.
 
@@ -86,7 +86,7 @@ class EventArray(NDArrayOperatorsMixin):
 
     @property
     def size(self) -> int:
-        """Number of elements, with those that are zero."""
+        """Number of elements, including zeros."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
@@ -222,11 +222,11 @@ class EventArray(NDArrayOperatorsMixin):
         return found
 
     def sum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        """Return the sum of elements, as NumPy's, but without the zeros."""
+        """Return the sum of elements, as in NumPy."""
         return self._reduced(axis, dtype, out, is_mean=False)
 
     def mean(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        """Return the mean of elements, with the zeros, as NumPy's."""
+        """Return the mean of all elements, including zeros, as in NumPy."""
         return self._reduced(axis, dtype, out, is_mean=True)
 
     def _reduced(self, axis: Any, dtype: Any, out: Any, is_mean: bool) -> Any:

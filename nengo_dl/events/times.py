@@ -18,8 +18,8 @@ def spike_times(data: Any, dt: float = 0.001) -> list:
     Parameters
     ----------
     data : array_like, shape (n_steps, n_neurons) or (minibatch, n_steps, n_neurons)
-        What a probe of neurons recorded in each step, from the start of a simulation;
-        of an `EventArray`, no array of all steps is made.
+        Data of a probe of neurons, from the start of a simulation. An `EventArray` is
+        not converted to an array of all steps.
     dt : float
         Time from one row of the data to the next, in seconds.
 
@@ -27,7 +27,7 @@ def spike_times(data: Any, dt: float = 0.001) -> list:
     -------
     list of ndarray, or list of list of ndarray
         For each neuron, the times of the steps in which it spiked, in seconds; with a
-        minibatch, such a list for each item. Several spikes in a step are one time.
+        minibatch, such a list for each item. Several spikes in a step give one time.
 
     Raises
     ------

@@ -23,17 +23,17 @@ class Entry:
     Attributes
     ----------
     name : str
-        Its name in the file. The state after a step is called ``next_`` and this.
+        Its name in the file. The state after a step has the prefix ``next_``.
     shape : tuple of int
         Shape in one step, ``(minibatch, ...)``; inputs and outputs of a run have the
         steps as second axis. The number of steps is a scalar, ``()``.
     dtype : str
-        Type of the elements, as NumPy calls it.
+        NumPy's name of the type of the elements.
     meaning : str
-        What to feed, what is shown, or what the state is of.
+        What to feed, what the output shows, or what the state belongs to.
     default : ndarray or None
-        Of the state, the value at the start; of an input, what the Node has in the
-        simulation, if that is constant.
+        For state, the initial value. For inputs, the output of the Node in the
+        simulation, if it is constant.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Export:
-    """What was written; print it to read it.
+    """Description of an exported network; print it to see tables.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Export:
     state: dict[str, Entry]
 
     def as_json(self) -> str:
-        """Return this as text for machines, as the file has it too."""
+        """Return this as JSON, as it is stored in the file."""
 
         def describe(entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
             return [

@@ -25,21 +25,21 @@ _MOST_NAMES = 10
 
 @dataclass(frozen=True)
 class Operations:
-    """Synaptic operations of one product of weights, for an inference.
+    """Synaptic operations of one connection, encoder or layer, for one inference.
 
     Attributes
     ----------
     name : str
-        Between which objects it is.
+        The objects that it connects.
     effective_macs : float
-        Products of inputs and weights that are both not zero, where inputs are numbers
+        Products of nonzero weights and nonzero inputs that are numbers
         (multiply-accumulates).
     effective_acs : float
-        The same, where inputs are spikes (accumulates).
+        The same for inputs that are spikes (accumulates).
     dense : float
         Products of all inputs and weights.
     is_recorded : bool
-        Whether it is known which inputs were zero; if not, they count as never zero.
+        Whether it is known which inputs were zero. If not, none is assumed to be.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Operations:
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What a network did in an inference; printed, or shown in a notebook, tables.
+    """Operations and sparsity of a network for one inference, shown as tables.
 
     Made by `nengo_dl.Simulator.activity`.
 
@@ -65,21 +65,21 @@ class Activity:
     seconds : float
         Simulated time of an inference.
     n_inferences : float
-        Over how many inferences numbers are means.
+        Number of inferences over which the numbers are averaged.
     n_neurons : int
         Number of neurons.
     spikes : float or None
         Number of spikes; None if no spiking neurons are probed.
     activation_sparsity : float or None
-        Share of zeros among the outputs of neurons, over all steps; None if no neurons
-        are probed.
+        Fraction of zeros among the outputs of neurons, over all steps; None if no
+        neurons are probed.
     connection_sparsity : float or None
-        Share of zeros among weights; None without weights.
+        Fraction of zeros among weights; None without weights.
     footprint : int
         Memory of parameters and of the state of one item, in bytes.
     uncounted : list of str
-        What is not part of the numbers: connections of neurons that are not probed, and
-        TensorNodes with other code than layers with a kernel.
+        Objects that are not included: connections from neurons that are not probed, and
+        TensorNodes with code other than layers with a kernel.
     """
 
     operations: list[Operations]
@@ -105,7 +105,7 @@ class Activity:
 
     @property
     def dense(self) -> float:
-        """Operations of hardware that makes no use of zeros."""
+        """Operations of hardware that does not skip zeros."""
         return sum(entry.dense for entry in self.operations)
 
     @property
@@ -127,9 +127,9 @@ class Activity:
         Returns
         -------
         list of EnergyEstimate
-            The sum over effective operations and neuron updates. No measurement: it
-            knows nothing of memory, of communication and of idle power, unless the
-            published numbers include them.
+            The sum over effective operations and neuron updates. This is not a
+            measurement: memory, communication and idle power are not included, unless
+            the published numbers include them.
         """
         costs = [costs] if isinstance(costs, EnergyCosts) else costs
         counts = {
@@ -150,7 +150,7 @@ class Activity:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers, as what JSON knows.
+        """Return all numbers, in types that JSON supports.
 
         Returns
         -------
@@ -248,7 +248,7 @@ class Activity:
         -------
         matplotlib.axes.Axes
             A bar for each entry, the first one at the top: effective MACs and ACs, and
-            an outline of what hardware does that makes no use of zeros.
+            an outline for hardware that does not skip zeros.
 
         Raises
         ------

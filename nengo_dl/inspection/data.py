@@ -78,11 +78,10 @@ class SimulationData(Mapping):
     -----
     Made by the simulator; use it as ``sim.data``.
 
-    Parameters are those that the simulation uses now: after training, and after what
-    learning rules changed. Encoders and gains of an ensemble belong together as Nengo
-    defines them, ``scaled_encoders = encoders * gain / radius``. Training changes the
-    scaled encoders only; gains stay, and encoders follow (then they need not have unit
-    length). Evaluation points and what the solver reported stay as built.
+    Parameters are the current ones, after training and after changes by learning rules.
+    As in Nengo, ``scaled_encoders = encoders * gain / radius``. Training changes the
+    scaled encoders, and keeps the gains; encoders then may not have unit length.
+    Evaluation points and the report of the solver stay as built.
     """
 
     def __init__(

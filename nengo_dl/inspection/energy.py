@@ -19,17 +19,17 @@ class EnergyCosts:
     Attributes
     ----------
     name : str
-        What they are of.
+        Name of the device.
     mac : float or None
         A multiplication and an addition.
     ac : float or None
-        An addition: what a spike does at a synapse.
+        An addition, as for a spike at a synapse.
     neuron_update : float or None
-        A step of a neuron.
+        One time step of one neuron.
     source : str
         Where the numbers were published.
     remark : str
-        What they include, and under which conditions they hold.
+        What the numbers include, and the conditions for them.
     """
 
     name: str
@@ -42,16 +42,16 @@ class EnergyCosts:
 
 @dataclass(frozen=True)
 class EnergyEstimate:
-    """An estimate of the energy of an inference: no measurement.
+    """An estimate of the energy of an inference, not a measurement.
 
     Attributes
     ----------
     costs : EnergyCosts
         Energy of single operations.
     joules : float
-        Their sum over the operations of an inference, in joules.
+        Energy of all operations of an inference, in joules.
     left_out : tuple of str
-        Kinds of operations that it does not include, since their energy is not known.
+        Kinds of operations that are not included, since their energy is not known.
     """
 
     costs: EnergyCosts

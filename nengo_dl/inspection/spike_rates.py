@@ -31,7 +31,7 @@ class EnsembleRates:
     ensemble : Ensemble
         The ensemble.
     name : str
-        Its label, or its place in the network.
+        Its label, or its position in the network.
     rates : (n_neurons,) ndarray
         Mean rate of each probed neuron, over time and the items of a minibatch, in Hz.
     limit : float or None
@@ -67,7 +67,7 @@ class EnsembleRates:
 
 @dataclass(frozen=True, eq=False)
 class SpikeRates(Sequence):
-    """Firing rates of ensembles; printed, or shown in a notebook, a table.
+    """Firing rates of ensembles, shown as a table.
 
     Made by `nengo_dl.Simulator.spike_rates`.
 
@@ -78,7 +78,7 @@ class SpikeRates(Sequence):
     unprobed : list of str
         Names of the others.
     seconds : float
-        Length of the time that was looked at.
+        Length of the analyzed part of the simulation, in seconds.
     """
 
     ensembles: list[EnsembleRates]
@@ -158,8 +158,8 @@ class SpikeRates(Sequence):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
-            One for each ensemble, side by side. Dead neurons are a bar of their own at
-            zero; a dashed line marks the largest rate that is possible.
+            One for each ensemble, side by side. Dead neurons have a separate bar at
+            zero; a dashed line marks the largest possible rate.
 
         Raises
         ------

@@ -46,9 +46,9 @@ class ParameterRow:
     Attributes
     ----------
     name : str
-        Its name in files of parameters.
+        Its name in parameter files.
     obj : object
-        Whose it is.
+        The object that it belongs to.
     shape : tuple of int
         Its shape; ``(n_values,)`` for sparse weights.
     n_bytes : int
@@ -69,7 +69,7 @@ class ParameterRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a simulator made of a network; printed, or shown in a notebook, tables.
+    """How a network is simulated, shown as tables.
 
     Made by `nengo_dl.Simulator.summary`.
 
@@ -88,10 +88,10 @@ class Summary:
     state_bytes : int
         Memory that the state takes, for all items of the minibatch.
     seconds : dict of {str: float}
-        How long the stages of the compilation took; ``"loop"``, tracing and compiling
-        the loop, is there when that was done.
+        Duration of the stages of compilation. ``"loop"``, tracing and compiling the
+        loop, is missing before the loop was compiled.
     obstacles : list of str
-        What keeps the loop from being compiled as a whole.
+        Reasons why the loop is not compiled as a whole.
     notes : list of str
         How runs are executed.
     """

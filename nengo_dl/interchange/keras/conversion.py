@@ -56,7 +56,7 @@ class Conversion:
     net : Network
         The network.
     report : ConversionReport
-        What became of the layers.
+        What the layers became.
     objects : dict of {Tensor: object}
         The Nengo object that holds each tensor.
     """

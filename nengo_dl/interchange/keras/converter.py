@@ -22,48 +22,48 @@ __all__ = ["Converter"]
 
 
 class Converter:
-    """Make a Nengo network of a Keras model, with spiking neurons if they are wanted.
+    """Convert a Keras model to a Nengo network, optionally with spiking neurons.
 
     Parameters
     ----------
     model : keras.Model
         A functional model, or a sequential one that was built. It is not changed.
     swap_activations : dict, optional
-        Neuron types that take the place of activations, by activation
+        Neuron types that replace activations, by activation
         (``keras.activations.relu``, ``tf.nn.relu``, ``"relu"`` or
         ``keras.layers.ReLU``) or by the neuron type that computes it
         (``nengo.RectifiedLinear()``). By default neurons compute exactly what the
         activations do.
     scale_firing_rates : float or dict, optional
-        Rate in Hz that stands for an activation of 1; a dict has one for each layer
+        Firing rate for an activation of 1, in Hz; a dict has a rate for each layer
         (or its name), for which `firing_rate_scales
         <nengo_dl.interchange.keras.firing_rate_scales>` finds values. Gains are
-        multiplied, and amplitudes divided by it, so that rectified units compute the
-        same, with more spikes.
+        multiplied by it, and amplitudes divided by it, so that rectified units compute
+        the same, with more spikes.
     synapse : float or nengo.synapses.Synapse, optional
-        Synapse of connections that come from neurons, and of probes of neurons. Where
-        branches meet that have passed different numbers of them, the shorter ones get
-        more, so that they stay in step.
+        Synapse of connections from neurons, and of probes of neurons. Where branches
+        with different numbers of synapses meet, synapses are added to the shorter
+        ones, so that all have the same delay.
     inference_only : bool
-        Promise that the network will not be trained. Layers that are shared may then
-        be converted several times.
+        Promise that the network will not be trained. Shared layers are then converted
+        once for each call.
     max_to_avg_pool : bool
         Replace max pooling, which neurons do not compute, by average pooling.
     allow_fallback : bool
-        Whether layers that do not become Nengo objects are TensorNodes. Otherwise they
-        are an error.
+        Whether layers that cannot become Nengo objects become TensorNodes. Otherwise,
+        they are an error.
     split_shared_weights : bool
-        Give each call of a layer that is shared weights of its own. By default such
-        layers are TensorNodes, which share weights.
+        Give each call of a shared layer its own weights. By default, such layers become
+        TensorNodes, which share weights.
     temporal_model : bool
-        Take the first axis of the model's inputs as time, so that a time step of the
+        Use the first axis of the model's inputs as time, so that each time step of the
         simulation computes one element of it.
     initial_voltage : float or nengo.dists.Distribution, optional
-        Initial voltage of spiking neurons, relative to their threshold. Half of it
-        makes the first spikes come early enough [1]_. By default Nengo draws them.
+        Initial voltage of spiking neurons, relative to their threshold. With 0.5, the
+        first spikes come early enough [1]_. By default, Nengo draws random voltages.
     product_neurons : int, optional
         Number of neurons for each product in layers that multiply their inputs. By
-        default a TensorNode multiplies.
+        default, such layers become TensorNodes.
 
     Attributes
     ----------
@@ -77,10 +77,9 @@ class Converter:
         Its Probes, by output tensor or layer of the model, name, or position.
     layers : Mapping
         Its Nodes, Neurons and TensorNodes, by layer, output tensor of a layer, name, or
-        position. A layer that is computed along with the one before it is the same
-        object.
+        position. A layer that is folded into the one before has the same object.
     report : ConversionReport
-        What became of each layer; ``print(converter.report)`` shows it, and
+        What each layer became; ``print(converter.report)`` shows it, and
         ``converter.report.plot()`` draws it.
 
     Raises
@@ -91,10 +90,10 @@ class Converter:
 
     Notes
     -----
-    Batch normalization is computed with its moving averages, and where it follows a
-    layer with weights, along with it: training the network trains the product. Biases
-    are those of neurons, where neurons follow: one for each neuron, also in
-    convolutions. Layers that only do something in training (dropout) are left out.
+    Batch normalization uses its moving averages. If it follows a layer with weights, it
+    is folded into these weights, and training the network trains the product. Before
+    neurons, biases become biases of the neurons: one for each neuron, also in
+    convolutions. Layers that only act in training (dropout) are left out.
 
     References
     ----------
@@ -191,7 +190,7 @@ class Converter:
 
     @property
     def report(self) -> ConversionReport:
-        """What became of each layer."""
+        """What each layer became."""
         return self._conversion.report
 
     @staticmethod
@@ -201,7 +200,7 @@ class Converter:
         Parameters
         ----------
         *layer_types : type
-            Subclasses of `keras.Layer`. Subclasses of theirs are not converted by it.
+            Subclasses of `keras.Layer`. Their own subclasses are not converted by it.
 
         Returns
         -------
@@ -212,7 +211,7 @@ class Converter:
         Raises
         ------
         ValidationError
-            If one is no type of layers, or has a converter already.
+            If one is not a layer type, or already has a converter.
         """
         return register(*layer_types)
 
@@ -244,8 +243,8 @@ class Converter:
         Raises
         ------
         ValidationError
-            If outputs differ more; it names the first layer that does, and says by how
-            much.
+            If outputs differ more. The message names the first layer that differs, and
+            says by how much.
 
         Examples
         --------

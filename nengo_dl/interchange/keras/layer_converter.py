@@ -30,15 +30,15 @@ class LayerConverter:
     layer : keras.Layer
         The layer.
     converter : Converter
-        Who asks for it.
+        The converter that uses this object.
 
     Attributes
     ----------
     step_by_step : bool
-        Whether the layer computes each time step of a sequence for itself, so that it
-        can be part of a model that is converted with ``temporal_model``.
+        Whether the layer computes each time step of a sequence independently, so that
+        it can be part of a model that is converted with ``temporal_model``.
     distributes : bool
-        Whether the layer has another in it, which sees single time steps.
+        Whether the layer contains another layer, which is applied to single time steps.
     takes_fold : str
         What of the calls that follow `convert` computes along, as it is in
         ``self.fold(node_id)``: ``"nothing"``, an ``"activation"``, or

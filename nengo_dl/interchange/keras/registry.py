@@ -29,7 +29,7 @@ def register(*layer_types: type) -> Callable[[Row], Row]:
     Raises
     ------
     ValidationError
-        If one is no type of layers, or has a converter already.
+        If one is not a layer type, or already has a converter.
     """
     for layer_type in layer_types:
         if not isinstance(layer_type, type) or not issubclass(layer_type, keras.Layer):

@@ -1,4 +1,4 @@
-"""What became of each layer: a table and a picture."""
+"""What each layer became: a table and a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ConversionReport", "LayerReport"]
 
 @dataclass
 class LayerReport:
-    """What became of a call of a layer.
+    """The result of converting one call of a layer.
 
     Attributes
     ----------
@@ -30,16 +30,16 @@ class LayerReport:
     neurons : str
         Their type.
     folded_into : str or None
-        The layer that it is computed along with.
+        The layer into which it is folded.
     fallback : str or None
         Why it is a TensorNode.
     n_delays : int
-        Number of synapses that keep inputs in step.
+        Number of synapses that were added so that inputs have the same delay.
     rate_error : float or None
         Largest difference between the neurons' rates and the activation, for inputs
         between -1 and 1; None if there are no neurons.
     spike : float or None
-        How much one spike more in a step changes the output of a neuron in that step;
+        How much one more spike in a step changes the output of a neuron in that step;
         the error after ``n`` steps is about ``spike / n``. None if there are no spikes.
     """
 
@@ -56,7 +56,7 @@ class LayerReport:
 
     @property
     def outcome(self) -> str:
-        """What became of it, in words."""
+        """What the layer became, in words."""
         if self.fallback is not None:
             return f"TensorNode: {self.fallback}"
         if self.folded_into is not None:
@@ -65,7 +65,7 @@ class LayerReport:
 
     @property
     def error(self) -> str:
-        """The error to be expected, in words."""
+        """The expected error, in words."""
         if self.rate_error is None:
             return "-" if self.fallback is None else "none"
         rates = "none" if self.rate_error < 1e-6 else f"{self.rate_error:.2g}"
@@ -77,7 +77,7 @@ class LayerReport:
 
 @dataclass
 class ConversionReport(Sequence):
-    """What a conversion made of a model; printed, or shown in a notebook, a table.
+    """The result of converting a model, shown as a table.
 
     Attributes
     ----------
@@ -162,8 +162,8 @@ class ConversionReport(Sequence):
         Returns
         -------
         matplotlib.axes.Axes
-            A bar for each layer: its number of neurons, and in colours whether it is
-            made of Nengo objects, computed along with another, or a TensorNode.
+            A bar for each layer with its number of neurons. Colours show whether it
+            became Nengo objects, was folded into another layer, or is a TensorNode.
 
         Raises
         ------

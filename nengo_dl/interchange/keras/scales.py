@@ -19,23 +19,22 @@ __all__ = ["firing_rate_scales"]
 def firing_rate_scales(
     model: keras.Model, inputs: Any, rate: float = 200.0, percentile: float = 99.9
 ) -> dict[keras.Layer, float]:
-    r"""Return factors with which the strongest activations of layers fire at one rate.
+    r"""Return factors with which the strongest activations of all layers have one rate.
 
-    Layers differ in how large their activations are. One factor for all makes some of
-    them fire too little to say anything within a few steps, or others more often than
-    is needed.
+    The size of activations differs between layers. With a single factor, some layers
+    fire too little for an answer within a few steps, or others more than necessary.
 
     Parameters
     ----------
     model : keras.Model
         A model.
     inputs : (n_samples, ...) array_like, or list of them
-        Typical inputs, such as a few hundred images of those for training. A list for
-        models with several inputs.
+        Typical inputs, such as a few hundred training images. A list for models with
+        several inputs.
     rate : float
-        Rate that the strongest activations are to have, in Hz.
+        Firing rate of the strongest activations, in Hz.
     percentile : float
-        Which activations count as strongest: a few outliers should not decide.
+        Percentile that defines the strongest activations, so that outliers are ignored.
 
     Returns
     -------

@@ -29,21 +29,21 @@ def from_nir(
     method: str | None = None,
     max_bytes: int = 2**30,
 ) -> tuple[nengo.Network, dict[str, nengo.Node], dict[str, nengo.Probe]]:
-    """Make a network of a NIR graph, spike for spike.
+    """Convert a NIR graph to a network, spike for spike.
 
     Parameters
     ----------
     path_or_graph : str, Path or nir.NIRGraph
-        The graph, or a file with one.
+        The graph, or a file that contains it.
     dt : float, optional
-        Length of the steps with which the network will be simulated, in seconds. A
-        spike is the number 1 only then. Default: what `to_nir` wrote.
+        Length of the time steps of the simulation, in seconds. Spikes are the number 1
+        only with this length. Default: the value that `to_nir` wrote.
     method : "euler" or "exact", optional
         How the differential equations of NIR are solved: with Euler's method, as most
-        readers do, or exactly for inputs that are constant within a step. Default: what
-        `to_nir` wrote, else Euler's method.
+        readers do, or exactly for inputs that are constant within a step. Default: the
+        method that `to_nir` wrote, else Euler's method.
     max_bytes : int
-        How much memory the contents of a file may take.
+        Largest allowed size of the contents of a file, in bytes.
 
     Returns
     -------
@@ -63,9 +63,9 @@ def from_nir(
 
     Notes
     -----
-    An edge takes no time, except for those that close a cycle, which take a step; see
-    the page on exchange for which these are. States start at zero. Delays are rounded
-    to whole steps, with a warning if that changes them.
+    Edges have no delay, except for those that close a cycle, which delay by one step.
+    The page on exporting networks says which ones these are. States start at zero.
+    Delays are rounded to whole steps, with a warning if that changes them.
 
     References
     ----------

@@ -14,7 +14,7 @@ _COLUMNS = ("place", "kind", "what")
 
 @dataclass(frozen=True)
 class Loss:
-    """One thing that the other side will not do as this network does.
+    """One difference between the copy and the network.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class ExchangeReport:
     >>> len(report), [loss.kind for loss in report]
     (1, ['left out'])
     >>> print(report)
-    What the copy does not do as the network does
+    Differences between the copy and the network
       place         kind      what
       <Ensemble a>  left out  the refractory period of 0.002 s
     """
@@ -95,4 +95,4 @@ class ExchangeReport:
 
     def _table(self) -> Table:
         rows = [(loss.place, loss.kind, loss.what) for loss in self.losses]
-        return Table("What the copy does not do as the network does", _COLUMNS, rows)
+        return Table("Differences between the copy and the network", _COLUMNS, rows)

@@ -33,27 +33,27 @@ def to_nir(
     inputs: Sequence[nengo.Node] | None = None,
     strict: bool = False,
 ) -> tuple[Any, ExchangeReport]:
-    """Make a NIR graph of a network.
+    """Convert a network to a NIR graph.
 
     Parameters
     ----------
     sim_or_network : Simulator or nengo.Network
-        A simulator, whose parameters are written as they are now (of this package, or
-        Nengo's), or a network, which is built.
+        A simulator of this package or of Nengo, whose current parameters are written,
+        or a network, which is built.
     path : str or Path, optional
-        File to write, too.
+        File to write. Default: no file.
     dt : float, optional
-        Length of the steps in which the graph is to be simulated, in seconds. A spike
-        of Nengo is ``amplitude / dt``, and 1 in NIR; weights make up for it. Default:
-        that of the simulator, or 0.001.
+        Length of the time steps for simulations of the graph, in seconds. A spike is
+        ``amplitude / dt`` in Nengo, and 1 in NIR, so weights are scaled. Default: that
+        of the simulator, or 0.001.
     method : "euler" or "exact"
-        How readers solve differential equations. Time constants of what the network
-        solves in another way are changed, so that steps of this length are the same.
+        How readers solve differential equations. Time constants of equations that the
+        network solves in another way are adjusted, so that steps of this length agree.
     dtype : dtype-like
         Type of the numbers in the graph.
     inputs : sequence of Node, optional
-        Nodes with a constant output that are inputs nevertheless. By default, those are
-        whose output is zero; others are made part of the biases.
+        Nodes with a constant output that become inputs. By default, Nodes with an
+        output of zero become inputs; the output of others is added to the biases.
     strict : bool
         Whether to raise an error if anything is approximated or left out.
 
@@ -67,7 +67,7 @@ def to_nir(
     Raises
     ------
     ValidationError
-        If NIR has no node for something (such as neurons that give rates), or with
+        If NIR has no node for a part of the network (such as rate neurons), or, with
         ``strict``, if the report is not empty.
     SimulatorClosed
         If the simulator was closed.
