@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nengo_dl.builders.base import OpBuilder
+from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.compiler.blocks import Block, WritePlan
 from nengo_dl.compiler.layout import Layout
+from nengo_dl.support import tuning
 
-__all__ = ["find_state_shapes", "find_twins"]
+__all__ = ["find_overwritten", "find_state_shapes", "find_twins"]
 
 
 def find_twins(
@@ -67,6 +69,59 @@ def find_state_shapes(
             if block is not None and not operand.flat and len(operand.shape) > 2:
                 shapes[block.number] = operand.shape
     return [shapes[block.number] for block in state_blocks]
+
+
+def find_overwritten(
+    layout: Layout,
+    state_blocks: Sequence[Block],
+    shapes: Sequence[tuple[int, ...]],
+    config: BuildConfig,
+) -> dict[int, int]:
+    """Return which matrices of the state are best computed late in a step.
+
+    XLA copies what it overwrites, and the result, unless it knows that nobody reads the
+    old values any more: that what is computed from them comes before. Weight changes of
+    learning rules are such matrices. They are added to the weights in the next step.
+
+    Parameters
+    ----------
+    layout : Layout
+        Groups and blocks.
+    state_blocks : sequence of Block
+        The state.
+    shapes : sequence of tuple of int
+        Shapes of the state, see `find_state_shapes`.
+    config : BuildConfig
+        Properties of the simulation.
+
+    Returns
+    -------
+    dict of {int: int}
+        Positions of state that one group reads, and the number of a block that this
+        group computes.
+    """
+    found: dict[int, int] = {}
+    if config.processor != "CPU" or config.portable or config.training is not None:
+        return found
+    for position, (block, shape) in enumerate(zip(state_blocks, shapes, strict=True)):
+        is_small = config.minibatch_size * block.size <= tuning.SMALL_OVERWRITTEN
+        if len(shape) == 1 or is_small or block.kind != "f":
+            continue
+        readers = [
+            bound
+            for bound in layout.groups
+            if any(p.block == block.number for plan in bound.reads for p in plan.pieces)
+        ]
+        if len(readers) != 1:
+            continue
+        (reader,) = readers
+        targets = {t.block for p in (*reader.sets, *reader.incs) for t in p.transfers}
+        targets = {
+            n for n in targets if layout.blocks[n].kind == "f" and layout.blocks[n].size
+        }
+        if targets:
+            found[position] = min(targets)
+    return found
 
 
 def _block_filled_by(layout: Layout, plan: WritePlan) -> Block | None:

@@ -11,15 +11,17 @@ import numpy as np
 
 from nengo_dl.builders.base import OpBuilder
 from nengo_dl.builders.build_config import BuildConfig
+from nengo_dl.builders.kernels import computed_after
 from nengo_dl.builders.shapes import broadcast
 from nengo_dl.builders.value_store import ValueStore, block_dtype, read_constant
 from nengo_dl.compiler.blocks import ReadPlan
-from nengo_dl.compiler.layout import BoundGroup, Layout
+from nengo_dl.compiler.layout import Layout
 from nengo_dl.compiler.signature import Signature, sign_plan
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
 from nengo_dl.program.graph_key import encode_tensor
-from nengo_dl.program.state_forms import find_state_shapes, find_twins
+from nengo_dl.program.segments import split_at_callbacks
+from nengo_dl.program.state_forms import find_overwritten, find_state_shapes, find_twins
 from nengo_dl.support import tuning
 from nengo_dl.support.lazy_imports import tf
 
@@ -63,7 +65,7 @@ class StepProgram:
             if labels is None
             else list(labels)
         )
-        self.segments = _split_at_callbacks(layout.groups)
+        self.segments = split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
         #: for each group, the numbers of its operands that are constant
         self._constant_reads = [
@@ -121,6 +123,13 @@ class StepProgram:
     def state_shapes(self) -> list[tuple[int, ...]]:
         """Shapes, without the batch axis, in which a loop is best given the state."""
         return find_state_shapes(self.layout, self.state_blocks)
+
+    @functools.cached_property
+    def _overwritten(self) -> dict[int, int]:
+        """See `find_overwritten`."""
+        return find_overwritten(
+            self.layout, self.state_blocks, self.state_shapes, self.config
+        )
 
     @property
     def shared_variables(self) -> list[tf.Variable]:
@@ -304,7 +313,10 @@ class StepProgram:
                     )
                 ]
             with tf.name_scope("next_state"):
-                return store.next_state(numbers), outputs
+                state = store.next_state(numbers)
+                for i, block in self._overwritten.items():
+                    state[i] = computed_after(state[i], store.value_of(block))
+                return state, outputs
 
         last = len(self.segments) - 1
         for number, (segment, is_callback) in enumerate(self.segments):
@@ -385,16 +397,3 @@ class StepProgram:
             return inner.export() if finish is None else finish(inner)
 
         return piece(store.start, store.export(), used)
-
-
-def _split_at_callbacks(
-    groups: Sequence[BoundGroup],
-) -> list[tuple[list[int], bool]]:
-    """Return runs of group numbers that all call Python, or all do not."""
-    segments: list[tuple[list[int], bool]] = []
-    for number, bound in enumerate(groups):
-        if segments and segments[-1][1] == bound.group.is_callback:
-            segments[-1][0].append(number)
-        else:
-            segments.append(([number], bound.group.is_callback))
-    return segments
