@@ -93,4 +93,5 @@ class FastBuilder(Builder):
 
 def _is_nengos(function: Any) -> bool:
     """Return whether a build function is one of Nengo's own."""
-    return getattr(function, "__module__", "").startswith("nengo.builder.")
+    # the module of a function that was defined in a console or by exec can be None
+    return (getattr(function, "__module__", None) or "").startswith("nengo.builder.")

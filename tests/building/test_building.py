@@ -566,6 +566,25 @@ def test_nothing_is_kept_after_the_last_connection_and_after_the_build():
     assert len(pickle.dumps(builder)) < 1000
 
 
+def test_build_functions_without_a_module_are_called(monkeypatch):
+    class Rule(nengo.learning_rules.LearningRuleType):
+        modifies, probeable = "weights", ()
+
+    rules = []
+
+    def build_rule(model, rule_type, rule):
+        rules.append(rule_type)
+
+    build_rule.__module__ = None  # as of code that was run by exec
+    monkeypatch.setitem(Builder.builders, Rule, build_rule)
+    rule = Rule(1e-3, size_in=0)
+    with nengo.Network(seed=0) as net:
+        a = nengo.Ensemble(5, 1)
+        nengo.Connection(a, a, solver=LstsqL2(weights=True), learning_rule_type=rule)
+    built(net, builder=FastBuilder())
+    assert rules == [rule]
+
+
 # -- garbage
 
 
