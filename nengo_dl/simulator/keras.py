@@ -25,10 +25,10 @@ class KerasFace(TrainingFace):
 
     @property
     def keras_model(self) -> SimulatorModel:
-        """The trained parameters as a Keras model, for whatever works on one.
+        """The trained parameters as a Keras model, for callbacks and other models.
 
-        It has a layer for each object of the network that is trained, named after the
-        object. What is assigned to its weights is what the simulator uses next.
+        It has a layer for each trained object of the network, named after the object.
+        The simulator uses the values that you assign to its weights.
 
         Examples
         --------
@@ -65,11 +65,10 @@ class KerasFace(TrainingFace):
         loss_weights : float or dict or list, optional
             Factors of the losses in their sum.
         metrics : list or dict, optional
-            What to measure besides: names, functions ``f(y_true, y_pred)``, or Keras
-            metrics, which count over all minibatches of an epoch.
+            Further measures: names, functions ``f(y_true, y_pred)``, or Keras metrics,
+            which are computed over all minibatches of an epoch.
         weighted_metrics : list or dict, optional
-            The same, for which items count by their weights (``sample_weight``,
-            ``class_weight``).
+            The same, weighted by ``sample_weight`` or ``class_weight``.
         run_eagerly : bool
             Must be False.
         jit_compile : bool or "auto"
@@ -141,9 +140,9 @@ class KerasFace(TrainingFace):
     ) -> keras.callbacks.History:
         """Train, with the arguments of `keras.Model.fit`.
 
-        It is the training of `train`: each minibatch starts from the initial state,
-        and the state of the simulation stays as it is, unless it is ``stateful``. See
-        `compile` for an example.
+        Training is the same as with `train`: each minibatch starts from the initial
+        state, and the state of the simulation does not change, unless ``stateful`` is
+        True. See `compile` for an example.
 
         Parameters
         ----------
@@ -165,36 +164,36 @@ class KerasFace(TrainingFace):
         callbacks : list of keras.callbacks.Callback, optional
             Objects to call.
         validation_split : float
-            Share of the items, at the end, with which to evaluate after each epoch.
+            Fraction of the items, at the end, to evaluate after each epoch.
         validation_data : tuple or iterable, optional
-            Data with which to evaluate after each epoch: ``(x, y)``, ``(x, y,
-            sample_weight)``, or minibatches of them.
+            Data to evaluate after each epoch: ``(x, y)``, ``(x, y, sample_weight)``, or
+            minibatches of these.
         shuffle : bool
-            Whether items are divided into different minibatches in each epoch; those
-            of a `keras.utils.PyDataset` change places as a whole.
+            Whether items are divided into different minibatches in each epoch. Whole
+            minibatches of a `keras.utils.PyDataset` are shuffled.
         class_weight : dict of {int: float}, optional
-            How much items count in the loss, by the number of their class; 1 for
-            classes that are left out. Targets are numbers of classes, or one-hot.
+            Weights of items in the loss, by the number of their class; 1 for classes
+            that are not given. Targets are class numbers, or one-hot.
         sample_weight : ndarray or dict or list, optional
-            How much items count in the loss, shape ``(n_items,)``, or their steps,
-            ``(n_items, n_steps)``; for all targets, or by Probe, label or name.
+            Weights of items in the loss, shape ``(n_items,)``, or of their time steps,
+            shape ``(n_items, n_steps)``; for all targets, or by Probe, label or name.
         initial_epoch : int
             Number of epochs that were trained before.
         steps_per_epoch : int, optional
-            Minibatches in each epoch; the next epoch goes on behind them.
+            Minibatches in each epoch; the next epoch continues after them.
         validation_steps : int, optional
             Minibatches to evaluate: the same ones, the first, after each epoch.
         validation_batch_size : int, optional
             As ``batch_size``.
         validation_freq : int or list of int
-            After how many epochs, or after which ones, to evaluate.
+            Evaluate after every such number of epochs, or after these epochs.
         n_steps : int, optional
             Number of time steps, if nothing is fed.
         stateful : bool
-            Whether this is a part of the simulation: it begins with its state, each
-            minibatch goes on where the one before ended, and the simulation afterwards
-            is where the last one ended, in state and time. Probes record nothing, and
-            random inputs are those of training. All minibatches must be whole.
+            Whether this is part of the simulation: it starts from the current state,
+            each minibatch continues where the previous one ended, and the simulation
+            continues from there, in state and time. Probes record nothing, and random
+            inputs are those of training. All minibatches must be complete.
         truncation, recompute, validation_rates, workers : optional
             As for `train`.
 
@@ -259,7 +258,7 @@ class KerasFace(TrainingFace):
     ) -> dict[str, float]:
         """Measure loss and metrics, as the network is simulated (with spikes).
 
-        With ``stateful=True``, it is a part of the simulation, as in `fit`. See
+        With ``stateful=True``, this is part of the simulation, as in `fit`. See
         `compile` for an example.
 
         Parameters
@@ -269,12 +268,13 @@ class KerasFace(TrainingFace):
         steps : int, optional
             Number of minibatches.
         rates : bool, optional
-            Whether spiking neurons show the rates that training uses, or spikes. By
-            default, rates for data of one time step, in which spikes would say nothing
-            (a message says so), else spikes.
+            Whether spiking neurons output the rates that training uses, or spikes.
+            Default: rates for data of one time step, in which spikes say nothing (a
+            message says so), else spikes.
         workers : Workers, optional
-            Processes that evaluate together, each its items; all return the means over
-            all items. Parameters and callbacks are those of the first one.
+            Processes that evaluate together, each with some of the items. All return
+            the means over all items. Parameters and callbacks are those of the first
+            process.
 
         Returns
         -------
@@ -300,10 +300,10 @@ class KerasFace(TrainingFace):
         rates: bool | None = None,
         workers: Any = None,
     ) -> dict[nengo.Probe, np.ndarray]:
-        """Return what probes show for any number of items, each from the initial state.
+        """Return the data of probes for any number of items, from the initial state.
 
-        Nothing is changed: neither the state of the simulation nor probe data. With
-        ``stateful=True``, it is a part of the simulation, as in `fit`, with spikes.
+        Neither the state of the simulation nor probe data changes. With
+        ``stateful=True``, this is part of the simulation, as in `fit`, with spikes.
 
         Parameters
         ----------
@@ -314,8 +314,8 @@ class KerasFace(TrainingFace):
         rates : bool, optional
             As for `evaluate`.
         workers : Workers, optional
-            Processes that predict together, each its items; all return those of all, in
-            the order of the data.
+            Processes that predict together, each for some of the items. All return the
+            outputs for all items, in the order of the data.
 
         Returns
         -------

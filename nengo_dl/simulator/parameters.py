@@ -39,20 +39,19 @@ class ParametersFace(KerasFace):
         Parameters
         ----------
         path : str or os.PathLike
-            File name; ``.npz`` is appended if it is missing. A file that exists is
-            replaced as a whole, or not at all if something goes wrong.
+            File name; ``.npz`` is appended if it is missing. An existing file is
+            replaced completely, or not at all if there is an error.
         include_global : bool
-            Save parameters: encoders, gains, biases and weights, those that learning
-            rules changed too (for each item of the minibatch), and what an optimizer
-            needs to continue.
+            Save parameters: encoders, gains, biases and weights (including learned
+            weights, for each item of the minibatch), and the state of the optimizer.
         include_local : bool
             Save the state of the simulation, for each item of the minibatch: voltages,
-            filters and the like, the time and the random streams. A simulation that
-            loads parameters and state goes on as if it had not been interrupted.
-            Probe data is not saved, nor what functions of Nodes keep.
+            filters and so on, the time and the random streams. A simulation that loads
+            parameters and state continues as if it had not been interrupted. Probe data
+            is not saved, nor are Python variables of functions in Nodes.
         all_optimizers : bool
-            Of the optimizers, save all that can still be used: those known by name and
-            those that the script has. Otherwise, the one that was used last is saved.
+            Save the state of all optimizers that can still be used: those given by
+            name, and those that still exist. Otherwise, only the last one is saved.
         include_state : bool, optional
             Another name of ``include_local``.
 
@@ -66,7 +65,7 @@ class ParametersFace(KerasFace):
         SimulatorClosed
             If the simulator was closed.
         ValidationError
-            If there is nothing to save, or the path is none.
+            If there is nothing to save, or the path is invalid.
         OSError
             If the file cannot be written.
 
@@ -104,7 +103,7 @@ class ParametersFace(KerasFace):
         only_finite: bool = False,
         include_state: bool | None = None,
     ) -> LoadReport:
-        """Load what `save_params` saved: all that is asked for, or nothing.
+        """Load a file of `save_params`: everything that you ask for, or nothing.
 
         Parameters
         ----------
@@ -113,17 +112,18 @@ class ParametersFace(KerasFace):
         include_global : bool
             Load parameters.
         include_local : bool
-            Load the state of the simulation, saved with the same minibatch size, and
-            go on from the time at which it was saved.
+            Load the state of the simulation, which must have the same minibatch size,
+            and continue from the time at which it was saved.
         objects : list of objects, or dict of {object: str}, optional
             Load only the parameters of these Ensembles, Connections, Probes and
-            Networks; the rest of the file does not matter then. A dict gives the names
-            that they have in the file, such as ``{ens: "net.ensembles[3]"}``.
+            Networks, and ignore the rest of the file. A dict gives their names in the
+            file, such as ``{ens: "net.ensembles[3]"}``.
         item : int, optional
-            Use what the file says for this item of its minibatch, for all items here.
+            Load the values of this item of the saved minibatch, for all items.
         only_finite : bool
-            Refuse a file with NaN or infinite numbers, or such that become infinite in
-            the precision of this simulator. By default, a warning names them.
+            Raise an error if the file has NaN or infinite numbers, or numbers that
+            become infinite in the precision of this simulator. By default, a warning
+            names them.
         include_state : bool, optional
             Another name of ``include_local``.
 

@@ -43,13 +43,13 @@ class ReportsFace(SimulatorBase):
         return self._in_short().html()
 
     def summary(self) -> Summary:
-        """Describe what became of the network; print the result to read it.
+        """Describe how the network is simulated; print the result to see tables.
 
         Returns
         -------
         Summary
             Numbers of objects and of operators after each pass, groups of operators,
-            parameters and their sizes, time of compilation, and what keeps the loop
+            parameters and their sizes, time of compilation, and what prevents the loop
             from being compiled as a whole. Notebooks show it as HTML.
 
         Examples
@@ -68,17 +68,17 @@ class ReportsFace(SimulatorBase):
         start: float = 0.0,
         saturation: float = 0.9,
     ) -> SpikeRates:
-        """Measure how fast neurons fired, from what their probes recorded.
+        """Compute the firing rates of neurons from the data of their probes.
 
         Parameters
         ----------
         ensembles : Ensemble or list of Ensemble, optional
-            Which ensembles. Default: all of which ``ens.neurons`` is probed.
+            Which ensembles. Default: all with a probe of ``ens.neurons``.
         start : float
             Time to leave out at the beginning, in seconds.
         saturation : float
-            Share of the largest possible rate (the inverse of the refractory period)
-            from which on a neuron counts as saturated.
+            A neuron is saturated if its rate is at least this fraction of the largest
+            possible rate (the inverse of the refractory period).
 
         Returns
         -------
@@ -121,8 +121,8 @@ class ReportsFace(SimulatorBase):
             Time to leave out at the beginning, in seconds.
         inference_steps : int, optional
             Number of steps of an inference, such as the presentation of an image.
-            Default: each item of the minibatch is one, with all steps that are looked
-            at.
+            Default: each item of the minibatch is one inference, with all steps after
+            ``start``.
 
         Returns
         -------
@@ -132,22 +132,21 @@ class ReportsFace(SimulatorBase):
         Raises
         ------
         ValidationError
-            If nothing was recorded in that time, or an argument is unusable.
+            If nothing was recorded in that time, or an argument is invalid.
 
         Notes
         -----
         Operations are counted as by NeuroBench [1]_: a product of an input and a weight
-        is *effective* if neither is zero. It is an accumulate (AC) if inputs are
-        spikes, whose one value besides zero can be part of the weights, and a
-        multiply-accumulate (MAC) otherwise. *Dense* counts all products. Biases,
-        synapses that filter, pooling and normalization are not counted.
+        is *effective* if neither is zero. If inputs are spikes, which all have the same
+        value, it is an accumulate (AC), otherwise a multiply-accumulate (MAC). *Dense*
+        counts all products. Biases, synaptic filters, pooling and normalization are not
+        counted.
 
-        Which inputs are zero is what probes show, which have to be there when the
-        simulator is made, without synapse: of neurons, ``nengo.Probe(ens.neurons)``; of
-        Nodes, ``nengo.Probe(node)``; of the numbers that an ensemble encodes,
-        ``nengo.Probe(ens, "input", synapse=None)``. The last two count as never zero if
-        they are not probed; connections from neurons that are not probed are left out,
-        and listed.
+        Probes without synapse show which inputs are zero. Add them before you make the
+        simulator: ``nengo.Probe(ens.neurons)`` for neurons, ``nengo.Probe(node)`` for
+        Nodes, and ``nengo.Probe(ens, "input", synapse=None)`` for the inputs of
+        encoders. Nodes and encoders without a probe are assumed to be never zero.
+        Connections from neurons without a probe are left out, and listed.
 
         References
         ----------

@@ -31,19 +31,19 @@ class ResettingFace(SimulatorBase):
         seed : int, optional
             New seed of random processes; it stays the simulator's seed.
         include_trainable : bool
-            Undo what training and learning rules changed, and forget what optimizers
-            know. With False, all of it stays.
+            Undo changes by training and learning rules, and reset optimizers. With
+            False, all of this is kept.
         include_probes : bool
             Clear probe data.
         include_processes : bool
-            Start random streams again. With False, they go on.
+            Restart random streams. With False, they continue.
 
         Raises
         ------
         SimulatorClosed
             If the simulator was closed.
         ValidationError
-            If there is a seed for streams that go on.
+            If ``seed`` is given with ``include_processes=False``.
 
         Examples
         --------
@@ -90,10 +90,10 @@ class ResettingFace(SimulatorBase):
     def soft_reset(
         self, include_trainable: bool = False, include_probes: bool = False
     ) -> None:
-        """Reset the internal state and the time; random streams and parameters go on.
+        """Reset the state and the time, but not random streams and parameters.
 
-        Weights that learning rules changed are part of the state; to keep them, too,
-        there is ``reset(include_trainable=False, include_processes=False)``.
+        Weights that learning rules changed are part of the state. To keep them, too,
+        use ``reset(include_trainable=False, include_processes=False)``.
 
         Parameters
         ----------

@@ -171,33 +171,33 @@ class RunningFace(SimulatorBase):
         stateful: bool | None = None,
         data: Mapping[nengo.Node | str, np.ndarray] | None = None,
     ) -> None:
-        """Simulate some time steps: exactly as many as asked for.
+        """Simulate exactly this number of time steps.
 
         Parameters
         ----------
         n_steps : int
             Number of time steps.
         input_feeds : dict of {Node or str: ndarray}, optional
-            Values that replace the output of Nodes to which nothing is connected, by
-            Node or label, of shape ``(minibatch_size, n_steps, node.size_out)``. A
-            first axis of length 1 stands for all items of the minibatch.
+            Values that replace the output of Nodes without incoming connections, by
+            Node or label, of shape ``(minibatch_size, n_steps, node.size_out)``. If the
+            first axis has length 1, all items of the minibatch get the same values.
         profile : bool or dict
-            Record what the run does and how long it takes, in a Chrome trace named
-            ``nengo_dl_profile.json_-1``, or ``profile["path"]``; with ``"table"``:
-            True, also print where the time went. Other entries are options of
-            `tf.profiler.experimental.ProfilerOptions`. The compiled loop is used, also
-            for few steps, and runs slower while it is recorded.
+            Record how long each part of the run takes, in a Chrome trace named
+            ``nengo_dl_profile.json_-1``, or ``profile["path"]``. With ``"table"``:
+            True, also print a table. Other entries are options of
+            `tf.profiler.experimental.ProfilerOptions`. The compiled loop is used even
+            for few steps, and runs more slowly while it is recorded.
         progress_bar : bool or nengo.utils.progress.ProgressBar, optional
             Whether to show progress. Default: as given to the simulator.
         extra_feeds : dict of {reference of tf.Variable: ndarray}, optional
             Values that variables have during this run only; the keys are
             ``variable.ref()``, since variables cannot be keys of a dict.
         stateful : bool, optional
-            Whether to go on from where the simulation is. With False, the run begins at
-            time 0 in the initial state, and leaves time and state as they were; until
-            something else is done, the time and the data of probes are those of this
-            run. Random streams go on, and weights that learning rules changed are those
-            of the simulation. Default: the setting ``stateful`` of the network.
+            Whether to continue from the current state. With False, the run begins at
+            time 0 in the initial state, and leaves time and state as they were. Until
+            the next call, the time and the data of probes are those of this run. Random
+            streams continue, and weights that learning rules changed are those of the
+            simulation. Default: the setting ``stateful`` of the network.
         data : dict of {Node or str: ndarray}, optional
             Another name of ``input_feeds``.
 
@@ -208,9 +208,9 @@ class RunningFace(SimulatorBase):
         ValidationError
             If an argument is of the wrong kind or shape.
         SimulationError
-            If a function of the model fails or returns something unusable. The
-            simulator then is at the end of the last chunk of steps that went well, and
-            can be used further.
+            If a function of the model fails or returns an invalid value. The simulator
+            is then at the end of the last chunk of steps that succeeded, and can still
+            be used.
 
         Examples
         --------

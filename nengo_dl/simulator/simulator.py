@@ -30,26 +30,26 @@ class Simulator(DividingFace, ResettingFace, ExportingFace, ReportsFace):
         ``"mixed_bfloat16"`` (or ``keras.DTypePolicy("mixed_bfloat16")``), training
         multiplies large matrices and convolves in bfloat16; parameters, state and
         simulations stay float32. Data is shown in the precision in which Nengo built
-        the model (see ``nengo.rc``). Default: what the network is configured with (see
+        the model (see ``nengo.rc``). Default: the setting of the network (see
         `nengo_dl.configure_settings`), else ``tf.float32``.
     device : str, optional
         TensorFlow device, such as ``"/cpu:0"`` or ``"/gpu:0"``. Default: TensorFlow's
         choice.
     unroll_simulation : int, optional
         Number of time steps in the body of the simulation loop. Never changes results.
-        It pays only without XLA (``jit_compile=False``); XLA's loops are unrolled four
-        times at most, since more would take minutes to compile. Default: what the
-        network is configured with, else 1.
+        It helps only without XLA (``jit_compile=False``). XLA's loops are unrolled four
+        times at most, since more would take minutes to compile. Default: the setting of
+        the network, else 1.
     minibatch_size : int, optional
-        Number of inputs that are simulated in parallel. Default: one, and no batch axis
-        in the data.
+        Number of inputs that are simulated in parallel. Default: one input, and data
+        without a batch axis.
     tensorboard : str or os.PathLike, optional
-        Folder for data that TensorBoard can show; each simulator writes to its own
-        ``run_N`` in it: the graph of a time step, and what `train` is asked to record.
+        Folder for TensorBoard. Each simulator writes to its own subfolder ``run_N``:
+        the graph of a time step, and what `train` records.
     progress_bar : bool or nengo.utils.progress.ProgressBar
         Whether to show progress of building and running.
     jit_compile : bool, optional
-        Whether to compile with XLA. By default, the simulator compiles whatever it
+        Whether to compile with XLA. By default, the simulator compiles everything it
         can, but uses NumPy where that is faster: for single steps, for runs that end
         before the compiler would, and for small networks that call Python in each
         step. NumPy computes in the precision in which Nengo built the model. On CPUs,

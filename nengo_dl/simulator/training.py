@@ -68,7 +68,7 @@ class TrainingFace(SimulatorBase):
             a generator, gives pairs of inputs and targets, one minibatch at a time.
         targets : dict of {Probe: ndarray}, or ndarray
             Target outputs, shape ``(n_items, n_steps, size)``; for objectives other
-            than ``"mse"`` and None, whatever they expect after the axis of items. One
+            than ``"mse"`` and None, the axes after the axis of items may differ. One
             array is enough if there is one Probe.
         optimizer : keras.optimizers.Optimizer or tf.compat.v1.train.Optimizer or str
             Optimizer, or the name of one in Keras. Its state is kept for further calls
@@ -76,17 +76,18 @@ class TrainingFace(SimulatorBase):
         n_epochs : int
             Number of passes through the data.
         objective : "mse" or callable or None or str or dict
-            What is minimized: ``"mse"``, the mean squared error without targets that
-            are NaN; a function ``f(output, target)`` of tensors of shape ``(minibatch,
-            n_steps, size)``; a Keras loss or the name of one; None, where targets are
-            the gradients of the loss with respect to outputs. A dict gives one for each
-            Probe, or tuple of Probes (whose function gets tuples of tensors). Values
-            that are not scalar are averaged; those of several Probes are summed.
+            What to minimize: ``"mse"``, the mean squared error, which is zero where
+            targets are NaN; a function ``f(output, target)`` of tensors of shape
+            ``(minibatch, n_steps, size)``; a Keras loss or the name of one; or None if
+            targets are the gradients of the loss with respect to outputs. A dict gives
+            one for each Probe, or tuple of Probes (whose function gets tuples of
+            tensors). Values that are not scalar are averaged; those of several Probes
+            are summed.
         shuffle : bool
             Whether items are divided into different minibatches in each epoch.
         truncation : int, optional
             Backpropagate through this many time steps only, and update parameters after
-            each such part of a minibatch; state is handed on from part to part.
+            each such part of a minibatch; state is carried over from part to part.
         summaries : list, optional
             What to record for TensorBoard after each update: histograms of the weights
             of a Connection, the encoders of an Ensemble, the biases of Neurons;
@@ -100,7 +101,7 @@ class TrainingFace(SimulatorBase):
         validation : tuple of (inputs, targets), or iterable, optional
             Data to evaluate after each epoch.
         metrics : dict of {str: callable}, optional
-            What else to measure, in the forms of objectives.
+            Further measures, in the same forms as objectives.
         callbacks : list of keras.callbacks.Callback, optional
             Objects to call between minibatches and epochs. Their ``model`` is
             `keras_model`, so `keras.callbacks.ModelCheckpoint` saves weights
@@ -112,13 +113,14 @@ class TrainingFace(SimulatorBase):
             Whether to show progress. Default: as given to the simulator.
         validation_rates : bool, optional
             Whether validation uses the rates that neurons are trained with, or their
-            spikes; layers always are as in simulations. Default: rates if the data has
-            one time step, in which spikes would say nothing, else spikes.
+            spikes; layers always behave as in simulations. Default: rates if the data
+            has one time step, in which spikes say nothing, else spikes.
         workers : Workers, optional
             Processes that train together, each with ``minibatch_size`` items of every
             minibatch; see `nengo_dl.Workers`. All of them call this.
         **unknown
-            Other arguments raise; the message knows those of Keras.
+            Other arguments are an error. For arguments of Keras, the message says what
+            to use instead.
 
         Returns
         -------
@@ -132,15 +134,15 @@ class TrainingFace(SimulatorBase):
         ValidationError
             If an argument is of the wrong kind or shape, or nothing can be trained.
         SimulationError
-            If no objective has a gradient; if a loss or gradient is not finite
-            (parameters then are those before the bad update); inside of a graph or of
-            the scope of a strategy.
+            If no objective has a gradient; if a loss or gradient is not finite (the
+            parameters are then those before this update); or inside of a graph or the
+            scope of a strategy.
 
         Notes
         -----
-        Probes show every time step here, whatever their ``sample_every``. A last
-        minibatch of arrays that is not full is left out, with a warning; of an
-        iterable, it counts with the items that it has.
+        Probes show every time step here, whatever their ``sample_every``. If the last
+        minibatch of arrays is not full, it is left out, with a warning. If the last
+        minibatch of an iterable is not full, it is used.
 
         Examples
         --------
@@ -208,7 +210,7 @@ class TrainingFace(SimulatorBase):
         workers : Workers, optional
             Processes that compute it together, as in `train`. All return the same.
         **unknown
-            Other arguments raise, as in `train`.
+            Other arguments are an error, as in `train`.
 
         Returns
         -------
@@ -259,8 +261,8 @@ class TrainingFace(SimulatorBase):
             ``atol`` and ``rtol`` by position. Inputs may come first, too:
             ``check_gradients(inputs, outputs)``.
         atol, rtol : float, optional
-            Tolerated is ``atol + rtol * abs(numeric)`` for each entry, and what the
-            rounding of outputs may cause. Default: 1e-5 and 1e-3.
+            Tolerance for each entry: ``atol + rtol * abs(numeric)``, plus the possible
+            effect of rounding of the outputs. Default: 1e-5 and 1e-3.
         inputs : dict of {Node: ndarray} or int, optional
             Values of input Nodes, as for `train`, or a number of time steps for random
             values. Default: five steps.
@@ -268,13 +270,13 @@ class TrainingFace(SimulatorBase):
         Returns
         -------
         GradientReport
-            The entry with the largest error, in multiples of what is tolerated.
+            The entry with the largest error, in multiples of the tolerance.
 
         Raises
         ------
         SimulationError
-            If an entry differs more; the worst one is named. If an output or a gradient
-            is not finite.
+            If an entry differs more (the message names the worst one), or if an output
+            or gradient is not finite.
 
         Examples
         --------
@@ -298,8 +300,8 @@ class TrainingFace(SimulatorBase):
     def trainable_variables(self) -> list[keras.Variable]:
         """What `train` changes, as Keras variables: one for each parameter.
 
-        They have the shapes and names of `trainable_parameters`. What is assigned to
-        them is used from the next run, training or reading of data on.
+        They have the shapes and names of `trainable_parameters`. Assigned values are
+        used from the next run, training or access to data on.
         """
         return list(self._get_training().trainer.parameters.variables)
 
