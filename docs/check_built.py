@@ -84,6 +84,8 @@ class Page(HTMLParser):
         attrs = dict(attrs)
         if tag == "img" and len(attrs.get("alt") or "") < 4:
             self.problems.append(f"a picture without alt text: {attrs.get('src')}")
+        if "contents" in (attrs.get("class") or "").split():
+            self.problems.append("a table of contents, which the theme has beside the page")
         source = attrs.get("src")
         if tag == "link" and attrs.get("rel") in ("stylesheet", "preload", "icon"):
             source = attrs.get("href")
