@@ -85,7 +85,7 @@ class Page(HTMLParser):
         if tag == "img" and len(attrs.get("alt") or "") < 4:
             self.problems.append(f"a picture without alt text: {attrs.get('src')}")
         if "contents" in (attrs.get("class") or "").split():
-            self.problems.append("a table of contents, which the theme has beside the page")
+            self.problems.append("a table of contents; the theme shows one anyway")
         source = attrs.get("src")
         if tag == "link" and attrs.get("rel") in ("stylesheet", "preload", "icon"):
             source = attrs.get("href")
