@@ -18,6 +18,7 @@ from nengo.exceptions import ConfigError, NetworkContextError, ValidationError
 from nengo.params import Parameter
 
 from nengo_dl.setting_kinds import (
+    INSTEAD,
     KINDS,
     SIMPLIFICATIONS,
     SURROGATE_SHAPES,
@@ -34,15 +35,6 @@ __all__ = [
     "get_setting",
 ]
 
-
-#: What took the place of settings of the older library.
-_INSTEAD = {
-    "use_loop": "leave it out, a single step is compiled without a loop",
-    "learning_phase": "leave it out, train and fit use the training behaviour, run, "
-    "predict and evaluate that of inference, and loss(..., training=True) the former",
-    "sorter": "planner decides the order of operators, too",
-    "session_config": "there are no sessions in TensorFlow 2",
-}
 
 _SINGLE = np.dtype(np.float32)
 
@@ -131,6 +123,10 @@ def configure_settings(**settings: Any) -> None:
         Whether each run continues where the last one ended (None: True). With False,
         each call of ``run``, ``run_steps`` or ``step`` starts at time 0 from the
         initial state, and leaves the state as it was; probes show the last call only.
+    training_memory : int or None
+        Bytes of memory that training of one minibatch may take, as they are estimated;
+        where it would take more, it keeps less and computes it again. None: half of the
+        computer's memory, on CPUs.
     shared_parameters : bool or None
         Whether time constants, amplitudes, learning rates and similar numbers are
         inputs of compiled programs (None: False). Simulators that differ only in these
@@ -172,7 +168,7 @@ def configure_settings(**settings: Any) -> None:
     """
     unknown = sorted(set(settings) - set(KINDS))
     if unknown:
-        hints = [f"{name}: {_INSTEAD[name]}" for name in unknown if name in _INSTEAD]
+        hints = [f"{name}: {INSTEAD[name]}" for name in unknown if name in INSTEAD]
         raise ConfigError(
             f"There is no setting {', '.join(map(repr, unknown))}; "
             + ("; ".join(hints) or f"the settings are {', '.join(KINDS)}")
@@ -268,6 +264,8 @@ class NetworkSettings:
         Default of the simulator's argument.
     unroll_simulation : int
         Default of the simulator's argument.
+    training_memory : int or None
+        Bytes that training may take.
     """
 
     planner: str | Callable[..., Any] = "greedy"
@@ -279,6 +277,7 @@ class NetworkSettings:
     shared_parameters: bool = False
     jit_compile: bool | None = None
     unroll_simulation: int = 1
+    training_memory: int | None = None
 
     @classmethod
     def of(cls, network: nengo.Network | None) -> NetworkSettings:

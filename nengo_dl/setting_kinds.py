@@ -13,6 +13,7 @@ from nengo.exceptions import ValidationError
 from nengo.utils.numpy import is_integer, is_number
 
 __all__ = [
+    "INSTEAD",
     "KINDS",
     "MIXED",
     "MOST_UNROLLED",
@@ -46,6 +47,16 @@ SURROGATE_SHAPES = (
     "gaussian",
     "straight_through",
 )
+
+
+#: What took the place of settings of the older library.
+INSTEAD = {
+    "use_loop": "leave it out, a single step is compiled without a loop",
+    "learning_phase": "leave it out, train and fit use the training behaviour, run, "
+    "predict and evaluate that of inference, and loss(..., training=True) the former",
+    "sorter": "planner decides the order of operators, too",
+    "session_config": "there are no sessions in TensorFlow 2",
+}
 
 
 @dataclass(frozen=True)
@@ -265,6 +276,18 @@ def _check_dtype(value: Any) -> np.dtype | str | None:
     return found
 
 
+def _check_memory(value: Any) -> int | None:
+    if value is None:
+        return None
+    if not is_integer(value) or isinstance(value, bool) or value < 1:
+        raise ValidationError(
+            "Must be a positive number of bytes, such as 2**30, or None "
+            f"(got {value!r})",
+            attr="training_memory",
+        )
+    return int(value)
+
+
 def _check_unroll(value: Any) -> int | None:
     if value is None:
         return None
@@ -320,6 +343,7 @@ KINDS: dict[str, Kind] = {
     "dtype": Kind((nengo.Network,), _check_dtype),
     "inference_only": Kind((nengo.Network,), _flag("inference_only")),
     "stateful": Kind((nengo.Network,), _flag("stateful")),
+    "training_memory": Kind((nengo.Network,), _check_memory),
     "shared_parameters": Kind((nengo.Network,), _flag("shared_parameters")),
     "jit_compile": Kind((nengo.Network,), _flag("jit_compile")),
     "unroll_simulation": Kind((nengo.Network,), _check_unroll),

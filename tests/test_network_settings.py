@@ -68,6 +68,7 @@ def test_settings_of_a_simulation_are_those_of_its_network(name):
         "simplifications": ("remove_unread",),
         "dtype": np.dtype("float64"),
         "unroll_simulation": 3,
+        "training_memory": 2**20,
     }.get(name, False)
     with nengo.Network() as net:
         configure_settings(**{name: value})

@@ -72,8 +72,8 @@ def run_segments(
     schedule, constants, state, frames, n_steps, outputs
         As in `run_schedule`.
     length : int
-        Number of steps of a segment; it divides ``n_steps``. A derivative computes
-        each segment once more, and needs memory for one segment at a time.
+        Number of steps of a segment. A derivative computes each segment once more, and
+        needs memory for one segment at a time. Steps that are left over come first.
 
     Returns
     -------
@@ -82,7 +82,17 @@ def run_segments(
     """
     program = schedule.program
     minibatch = program.config.minibatch_size
-    count = n_steps // length
+    count, rest = divmod(n_steps, length)
+    if rest:
+        pairs = list(zip(frames, schedule.moving, strict=True))
+        parts = [[f[:rest] if moves else f for f, moves in pairs]]
+        parts += [[f[rest:] if moves else f for f, moves in pairs]]
+        given = (schedule, constants)
+        state, first = run_schedule(*given, state, parts[0], rest, outputs)
+        state, later = run_segments(
+            *given, state, parts[1], n_steps - rest, outputs, length
+        )
+        return state, [tf.concat(p, axis=0) for p in zip(first, later, strict=True)]
     moving = [f for f, moves in zip(frames, schedule.moving, strict=True) if moves]
     still = [f for f, moves in zip(frames, schedule.moving, strict=True) if not moves]
 

@@ -27,6 +27,7 @@ from nengo_dl.support.arguments import (
     check_seconds,
     check_seed,
 )
+from nengo_dl.support.memory import memory_limit
 from nengo_dl.tensorboard.board import check_folder
 
 __all__ = ["SimulatorOptions", "check_memory", "check_options", "choose_seed"]
@@ -188,7 +189,7 @@ def check_memory(
         if not signal.sparse
     }
     needed = sum(signal.size for signal in written) * minibatch_size * dtype.itemsize
-    existing = _memory()
+    existing = memory_limit()
     if existing is not None and needed > existing:
         raise ValidationError(
             f"{minibatch_size} items need about {needed / 2**30:.4g} GiB of memory for "
@@ -196,11 +197,3 @@ def check_memory(
             "at once",
             attr="minibatch_size",
         )
-
-
-def _memory() -> int | None:
-    """Return the size of the computer's memory in bytes, if it is known."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on all systems
-        return None

@@ -108,7 +108,9 @@ class TrainingFace(SimulatorBase):
             (``save_weights_only=True``) in Keras's files.
         recompute : int, optional
             Keep intermediate results for this many time steps only, and compute the
-            rest again for the gradients: less memory, the same result.
+            rest again for the gradients: less memory, the same result. Default: keep
+            all, or as many as fit into the memory (see ``training_memory`` in
+            `nengo_dl.configure_settings`).
         progress_bar : bool or nengo.utils.progress.ProgressBar, optional
             Whether to show progress. Default: as given to the simulator.
         validation_rates : bool, optional

@@ -35,6 +35,7 @@ from nengo_dl.training.joined_team import team_of
 from nengo_dl.training.keras_data import names_of
 from nengo_dl.training.keras_layer import SimulatorFunction
 from nengo_dl.training.keras_model import SimulatorModel
+from nengo_dl.training.memory import check_segment
 from nengo_dl.training.metrics import find_metrics
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.summaries import TrainingSummaries
@@ -138,7 +139,7 @@ class Training:
             n_epochs,
             check_flag(shuffle, "shuffle"),
             truncation,
-            self.segment(recipe.recompute, data, truncation),
+            check_segment(recipe.recompute),
             self.metrics(recipe.metrics, data, terms),
             summaries=summaries,
             validation_rates=check_flag(
@@ -336,19 +337,6 @@ class Training:
                     attr="truncation",
                 )
         return truncation
-
-    def segment(self, segment, data, truncation) -> int | None:
-        """Return a number of steps whose results are kept, if it is possible."""
-        if segment is None:
-            return None
-        segment = check_positive(segment, "recompute")
-        n_steps = truncation or getattr(data, "n_steps", None)
-        if n_steps is not None and n_steps % segment:
-            raise ValidationError(
-                f"Must divide the number of time steps, {n_steps} (got {segment})",
-                attr="recompute",
-            )
-        return segment
 
     def metrics(self, metrics, data, terms) -> dict[str, Term]:
         """Return the terms of metrics by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from nengo_dl.training.function_signatures import (
 from nengo_dl.training.halves import HalfMakers, Halves
 from nengo_dl.training.inputs import Part
 from nengo_dl.training.loss_gradients import differentiate
+from nengo_dl.training.memory import choose_segment, measure_step, training_limit
 from nengo_dl.training.messages import N_FLAGS
 from nengo_dl.training.programs import TrainingPrograms
 from nengo_dl.training.updates import Update
@@ -163,11 +165,29 @@ class TrainingFunctions:
         if key not in self._functions:
             while len(self._functions) >= _MOST_FUNCTIONS:
                 self._functions.pop(next(iter(self._functions))).lease.close()
+            computation = self._with_segment(computation, minibatch, moving)
             make = self._lease if not _is_shared(computation) else self._halves
             with tf.device(self.session.placement.device):
                 lease = make(computation, minibatch, moving, key, starts, given)
             self._functions[key] = _Function(lease, computation.update)
         return self._functions[key].lease
+
+    def _with_segment(self, computation, minibatch, moving) -> Computation:
+        """Return a computation whose gradients fit into the memory that there is."""
+        if computation.update is None or computation.segment is not None:
+            return computation
+        placement, settings = self.session.placement, self.session.plan.settings
+        program = self.programs.step(computation.training, computation.layers_train)
+        terms = (*computation.terms, *computation.metrics.values())
+        probes = {probe for term in terms for probe in term.probes}
+        segment = choose_segment(
+            minibatch.n_steps,
+            measure_step(
+                Schedule(program, moving), [self.probes.index(p) for p in probes]
+            ),
+            training_limit(settings.training_memory, placement),
+        )
+        return dataclasses.replace(computation, segment=segment)
 
     def _lease(self, computation, minibatch, moving, key, starts, given) -> Lease:
         """Return the function of a computation."""

@@ -23,6 +23,7 @@ from nengo_dl.training.keras_data import (
     frequency,
 )
 from nengo_dl.training.keras_objectives import make_recipe
+from nengo_dl.training.memory import check_segment
 from nengo_dl.training.recipe import TrainingRecipe
 from nengo_dl.training.result_names import Results
 from nengo_dl.training.team import Team
@@ -112,7 +113,7 @@ class KerasTraining:
             epochs,
             check_flag(shuffle, "shuffle"),
             training.check_truncation(truncation, data),
-            training.segment(recompute, data, truncation),
+            check_segment(recompute),
             metrics,
             first_epoch=initial_epoch,
             stateful=stateful,
