@@ -300,10 +300,11 @@ class ParametersFace(KerasFace):
     def __getstate__(self) -> dict[str, Any]:
         if self._board is not None:
             self._board.flush()
+        mixed = self._session.plan.settings.product_dtype
         return {
             "arguments": {
                 "model": self.model,
-                "dtype": self.dtype.name,
+                "dtype": self.dtype.name if mixed is None else f"mixed_{mixed}",
                 "device": self.device,
                 "unroll_simulation": self.unroll_simulation,
                 "minibatch_size": self.minibatch_size,

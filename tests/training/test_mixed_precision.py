@@ -1,5 +1,7 @@
 """Training with products in bfloat16."""
 
+import pickle
+
 import keras
 import nengo
 import numpy as np
@@ -166,6 +168,7 @@ def test_simulations_stay_in_single_precision():
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.filterwarnings("ignore:.*is being overwritten")  # of copied Nodes
 @pytest.mark.parametrize("way", ["argument", "policy", "setting"])
 def test_ways_to_ask_for_it(way):
     net, dtype = classifier(), None
@@ -177,6 +180,12 @@ def test_ways_to_ask_for_it(way):
         dtype = keras.DTypePolicy(dtype) if way == "policy" else dtype
     with nengo_dl.Simulator(net, dtype=dtype, progress_bar=False) as sim:
         assert sim._session.plan.settings.product_dtype == "bfloat16"
+        with pickle.loads(pickle.dumps(sim)) as copied:
+            assert copied._session.plan.settings.product_dtype == "bfloat16"
+    with nengo_dl.Simulator(net, dtype="float32", progress_bar=False) as sim:
+        assert sim._session.plan.settings.product_dtype is None
+        with pickle.loads(pickle.dumps(sim)) as copied:
+            assert copied._session.plan.settings.product_dtype is None
 
 
 @pytest.mark.parametrize("dtype", ["mixed_float16", "bfloat16", "mixed"])
