@@ -307,8 +307,8 @@ class NetworkSettings:
                     ignored.append(name)
             if ignored:
                 warn_user(
-                    f"The settings {', '.join(ignored)} of {inner} are not used: those "
-                    f"of the simulated network, {network}, count",
+                    f"The settings {', '.join(ignored)} of {inner} are not used: only "
+                    f"those of the simulated network, {network}, are",
                 )
         return cls(**{k: value for k, value in found.items() if value is not None})
 

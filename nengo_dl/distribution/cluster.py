@@ -109,7 +109,7 @@ class Cluster:
         try:
             config = json.loads(text)
         except json.JSONDecodeError as error:
-            raise _malformed(f"is no JSON ({error})") from error
+            raise _malformed(f"is not valid JSON ({error})") from error
         cluster = _part(config, "cluster")
         if not cluster:
             return cls()

@@ -61,7 +61,7 @@ def export_network(
     functions = _check_functions(format, function)
     if check_flag(jit_compile, "jit_compile") and format != "tf_saved_model":
         raise ValidationError(
-            f"The format {format!r} does not know XLA; leave out jit_compile",
+            f"The format {format!r} does not use XLA; leave out jit_compile",
             attr="jit_compile",
         )
     n_steps = _check_steps(n_steps, functions)

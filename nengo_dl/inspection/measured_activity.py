@@ -67,8 +67,8 @@ def measure_activity(
     model = values.model
     if model.toplevel is None:
         raise ValidationError(
-            "The simulator was made of a model without a network, whose connections "
-            "could be counted",
+            "The simulator was made from a model without a network, so there are no "
+            "connections to count",
             attr="network",
         )
     first = first_step(start, model.dt, n_steps)

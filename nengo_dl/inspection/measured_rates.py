@@ -84,7 +84,7 @@ def measure_rates(
         raise ValidationError(
             "Firing rates are measured from probes of neurons that show all spikes: "
             "without synapse or sample_every, and with their history. Add them before "
-            "the simulator is made, nengo.Probe(ensemble.neurons). None is there for "
+            "the simulator is made, nengo.Probe(ensemble.neurons). There is none for "
             f"{without}",
             attr="ensembles",
         )

@@ -264,7 +264,7 @@ class _Copier:
         receiver = self.receives[node]
         try:
             if not isinstance(code, keras.Layer) or node.shape_in is None:
-                raise ValueError("it is no Keras layer with an input")
+                raise ValueError("it is not a Keras layer with an input")
             start = keras.Input(node.shape_in)
             model = keras.Model(start, code(start))
             with nengo.Network(add_to_container=False):

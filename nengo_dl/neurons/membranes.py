@@ -142,7 +142,7 @@ class ResetLIF(_Membrane):
             ) from error
         if not np.all(span > 0):
             raise ValidationError(
-                "must be below the threshold, or neurons would not stop to spike",
+                "must be below the threshold, or neurons would never stop spiking",
                 attr="reset",
                 obj=self,
             )

@@ -95,8 +95,8 @@ def cache_compiled(folder: str | os.PathLike | None = None) -> Path:
     place = _place(folder)
     if "tensorflow" in sys.modules and where_kept() != place:
         raise ValidationError(
-            "TensorFlow was imported before, and reads only then where to keep what it "
-            "compiles. Call nengo_dl.cache_compiled right after 'import nengo_dl', "
+            "TensorFlow was already imported, and chooses its cache folder when it is "
+            "imported. Call nengo_dl.cache_compiled right after 'import nengo_dl', "
             "before TensorFlow or Keras is imported and before any simulator is made; "
             f"or start Python with {_VARIABLE}={_FLAG}=FOLDER",
             attr="folder",

@@ -64,8 +64,8 @@ class ResettingFace(SimulatorBase):
             if seed is not None:
                 if not include_processes:
                     raise ValidationError(
-                        "Random streams that go on have no new seed; leave out seed or "
-                        "include_processes=False",
+                        "Random streams that continue cannot get a new seed; leave out "
+                        "seed or include_processes=False",
                         attr="seed",
                         obj=self,
                     )

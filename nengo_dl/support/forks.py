@@ -45,7 +45,7 @@ def check_not_forked() -> None:
     if PROCESS.lost_threads:
         raise SimulationError(
             "This process was forked from one in which TensorFlow had run, and "
-            "TensorFlow would wait for its threads for ever. Start processes with "
+            "TensorFlow would wait forever for its threads. Start processes with "
             "multiprocessing.get_context('spawn') (or "
             "multiprocessing.set_start_method('spawn')), or make the first simulator "
             "after the fork"

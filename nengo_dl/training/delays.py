@@ -234,9 +234,8 @@ def delay_warning(
     else:
         what = f"{list_names(late)} will not be trained with {steps}"
     return (
-        f"{what}: there are delays of {synapses}. Cure: data of {needed} steps or "
-        "more (and truncation, if given), or synapse=None in the network that is "
-        "trained"
+        f"{what}: there are delays of {synapses}. Use data of {needed} steps or "
+        "more (and such a truncation, if given), or synapse=None during training"
     )
 
 

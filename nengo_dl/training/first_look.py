@@ -152,14 +152,14 @@ def idle_neurons(
     if silent:
         said.append(
             f"Most neurons of {', '.join(silent)} are silent for the whole first "
-            "minibatch. Cure: max_rates and intercepts (or gain and bias) with which "
-            "the inputs make them fire, larger inputs or weights, or lif_smoothing for "
-            "LIF neurons"
+            "minibatch. Choose max_rates and intercepts (or gain and bias) with which "
+            "the inputs make them fire, or larger inputs or weights; lif_smoothing "
+            "helps LIF neurons"
         )
     if saturated:
         said.append(
             f"Most neurons of {', '.join(saturated)} are at a bound of their rates for "
-            "the whole first minibatch. Cure: smaller gains, weights or inputs"
+            "the whole first minibatch. Choose smaller gains, weights or inputs"
         )
     if not said:
         return None

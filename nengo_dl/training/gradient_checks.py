@@ -160,8 +160,8 @@ class _Comparison:
                 if not np.isfinite(analytic):
                     raise SimulationError(
                         f"The gradient for {self._name(owner, index)} is {analytic}, "
-                        "although the outputs are finite: a derivative at a point "
-                        "where there is none"
+                        "although the outputs are finite: the derivative does "
+                        "not exist at this point"
                     )
                 excess, numeric = self._compare(
                     values, index, float(exact[index]), atol, rtol
@@ -181,7 +181,7 @@ class _Comparison:
             raise SimulationError(
                 f"Gradients differ most for {report.name}: {report.analytic:.6g} by "
                 f"differentiation, {report.numeric:.6g} by differences "
-                f"({report.excess:.3g} times what is tolerated; atol={atol:g}, "
+                f"({report.excess:.3g} times the tolerance; atol={atol:g}, "
                 f"rtol={rtol:g}; {count} entries were compared). Spikes with surrogate "
                 "derivatives, functions in Python, and jumps of outputs cause such "
                 "differences"

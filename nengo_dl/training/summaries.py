@@ -208,7 +208,7 @@ def _writer(summary: Any) -> Callable[[], Any]:
         return partial(_record_variable, summary)
     if tf.is_tensor(summary) or isinstance(summary, keras.KerasTensor):
         raise ValidationError(
-            "A tensor has one value for ever, with TensorFlow 2: pass a variable, "
+            "A tensor of TensorFlow 2 never changes its value: pass a variable, "
             "which is recorded after each update, or a function without arguments "
             "that computes something and calls tf.summary.scalar or histogram",
             attr="summaries",

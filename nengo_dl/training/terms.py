@@ -137,7 +137,7 @@ class Term:
             if not (
                 value.dtype.is_floating or value.dtype.is_integer or value.dtype.is_bool
             ):
-                raise TypeError(f"{value.dtype.name} is no type of numbers")
+                raise TypeError(f"{value.dtype.name} is not a numeric type")
             value = tf.cast(value, outputs[0].dtype)
         except (TypeError, ValueError) as error:
             raise SimulationError(

@@ -37,7 +37,7 @@ def test_chief_comes_first():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("{", "TF_CONFIG is no JSON"),
+        ("{", "TF_CONFIG is not valid JSON"),
         ("[1]", "TF_CONFIG must be like .* 'worker'|must be like"),
         ('{"cluster": 3}', "must be like"),
         ('{"cluster": {"worker": ["a:1"]}, "task": []}', "must be like"),

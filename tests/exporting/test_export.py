@@ -251,7 +251,7 @@ def test_closed_simulator(tmp_path):
         ({"n_steps": 5, "function": "step"}, "A step has no number of steps"),
         ({"state": "last"}, "state: Must be 'initial' or 'current'; got 'last'"),
         ({"jit_compile": 3}, "jit_compile"),
-        ({"jit_compile": True, "format": "litert"}, "'litert' does not know XLA"),
+        ({"jit_compile": True, "format": "litert"}, "'litert' does not use XLA"),
         ({"inputs": "x"}, "inputs: Must be a list of Nodes; got 'x'"),
         ({"inputs": [nengo.Node([0], add_to_container=False)]}, "no input of this"),
         ({"path": 3}, "path: Must be a string or a path; got int"),

@@ -288,7 +288,7 @@ def test_it_is_said_what_to_probe(probe_of):
         ({"start": -1}, "not negative"),
         ({"saturation": 0}, "above 0"),
         ({"saturation": "high"}, "above 0"),
-        ({"ensembles": ["a"]}, "None is there for 'a'"),
+        ({"ensembles": ["a"]}, "There is none for 'a'"),
     ],
 )
 def test_wrong_arguments_are_refused(kwargs, message):

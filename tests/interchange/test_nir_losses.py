@@ -43,7 +43,7 @@ def test_what_neurons_lose_is_in_the_report(neurons, kind, what):
     _, report = nengo_dl.to_nir(net)
     assert any(k == kind and what in text for k, text in of(report))
     assert what in str(report) and what in report._repr_html_()
-    with pytest.raises(ValidationError, match="strict=True, and not everything"):
+    with pytest.raises(ValidationError, match="strict=True, but NIR cannot express"):
         nengo_dl.to_nir(net, strict=True)
 
 
@@ -260,7 +260,7 @@ def test_settings_of_from_nir_are_checked():
 
 def test_rounded_delays_are_warned_of():
     graph = chain(IN, nir.Delay(np.array([0.001, 0.0024])), OUT)
-    with pytest.warns(UserWarning, match=r"\['n1'\] are no whole number of steps"):
+    with pytest.warns(UserWarning, match=r"\['n1'\] are not a whole number of steps"):
         nengo_dl.from_nir(graph, dt=0.001)
 
 

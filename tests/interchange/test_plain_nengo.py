@@ -256,7 +256,7 @@ def test_chains_of_layers_become_transforms_and_neurons(tmp_path):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (tf.tanh, "'code'.* cannot become Nengo objects.*it is no Keras layer"),
+        (tf.tanh, "'code'.* cannot become Nengo objects.*it is not a Keras layer"),
         (
             keras.layers.Dense(3, activation="softmax"),
             "cannot become Nengo objects.*softmax.*strict=False leaves",

@@ -118,7 +118,7 @@ def test_wrong_arguments_of_reset():
     with nengo.Network() as net:
         nengo.Probe(nengo.Node([0]))
     with simulator(net) as sim:
-        with pytest.raises(ValidationError, match="seed: Random streams that go on"):
+        with pytest.raises(ValidationError, match="seed: Random streams that continue"):
             sim.reset(seed=1, include_processes=False)
         assert sim.seed == 3
         for name in ("trainable", "probes", "processes"):

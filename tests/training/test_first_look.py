@@ -66,7 +66,7 @@ def test_silent_and_saturated_neurons_are_named_once(name):
         (message,) = messages
         assert '<Ensemble "hidden"> (10 of 10)' in message.replace("'", '"')
         assert expected in message
-        assert "Cure" in message
+        assert "Choose" in message
 
 
 @pytest.mark.parametrize("setting", [{"lif_smoothing": 0.1}, {"surrogate": "arctan"}])

@@ -134,7 +134,7 @@ def test_gradients_of_a_label_are_those_of_its_probe():
 def test_tensors_cannot_be_recorded(summary, tmp_path):
     with (
         simulator(network(), tensorboard=tmp_path) as sim,
-        pytest.raises(ValidationError, match=r"one value for ever.*pass a variable"),
+        pytest.raises(ValidationError, match=r"never changes its value.*a variable"),
     ):
         sim.train(X, X, "sgd", summaries=summary)
 

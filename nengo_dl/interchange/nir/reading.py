@@ -170,8 +170,8 @@ def _network(
         _connect(flat, shapes, places, list(inputs), reading)
     if reading.rounded:
         warn_user(
-            f"the delays of {reading.rounded} are no whole number of steps of {dt} s, "
-            "and were rounded"
+            f"the delays of {reading.rounded} are not a whole number of steps of {dt} "
+            "s, and were rounded"
         )
     return network, inputs, outputs
 

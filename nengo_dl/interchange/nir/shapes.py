@@ -148,7 +148,7 @@ def _compare(graph: FlatGraph, found: dict[str, Shapes]) -> None:
         if given != taken:
             raise ValidationError(
                 f"{pre!r} gives {_text(given)} and {post!r} takes {_text(taken)}; a "
-                "Flatten node between them would change the form, nothing the number",
+                "Flatten node between them changes the shape, not the number of values",
                 attr="edges",
             )
 

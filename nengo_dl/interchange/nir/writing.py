@@ -106,7 +106,7 @@ def to_nir(
     )
     if strict and report:
         raise ValidationError(
-            f"strict=True, and not everything can be said in NIR:\n{report}",
+            f"strict=True, but NIR cannot express everything:\n{report}",
             attr="strict",
         )
     draft.dissolve_junctions()
