@@ -306,7 +306,8 @@ def _read(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
 
 def _read_piece(piece: Piece, value: tf.Tensor) -> tf.Tensor:
     if piece.index is not None:
-        rows = reshape(value, (value.shape[0], -1, piece.row))
+        part = columns(value, piece.start, piece.length)
+        rows = reshape(part, (value.shape[0], -1, piece.row))
         rows = _elements(rows, piece.index)
         return reshape(rows, (value.shape[0], piece.row * len(piece.index)))
     if piece.step == 1:

@@ -76,7 +76,7 @@ class Binder:
             )
             if len(b)
         ]
-        if len(parts) <= tuning.MOST_PIECES:
+        if len(parts) <= tuning.MOST_PIECES or _are_whole(parts):
             pieces = tuple(self._piece(part) for part in parts)
             return ReadPlan(pieces, None, operand.shape)
         # many switches between blocks: read each block's elements once, then reorder
@@ -101,13 +101,15 @@ class Binder:
         if single and len(steps) == 1 and steps[0] > 0:
             start, step = int(runs.starts[0]), int(steps[0])
             return Piece(number, start, len(runs.starts), step)
-        # rows: the longest length that divides all runs, their starts and the block
-        row = int(np.gcd.reduce(np.concatenate([runs.lengths, runs.starts])))
-        row = int(np.gcd(row, self.blocks[number].size))
-        positions = runs.positions()
-        if row > 1:
-            return Piece(number, row=row, index=positions[::row] // row)
-        return Piece(number, index=positions)
+        # rows: the longest length that divides all runs and their distances
+        start, end = int(runs.starts.min()), int((runs.starts + runs.lengths).max())
+        row = int(np.gcd.reduce(np.concatenate([runs.lengths, runs.starts - start])))
+        # of the whole block, if they are as long; it need not be cut
+        size = self.blocks[number].size
+        if start % row == 0 and size % row == 0:
+            start, end = 0, size
+        positions = runs.positions() - start
+        return Piece(number, start, end - start, row=row, index=positions[::row] // row)
 
     def write(self, operand: Operand) -> WritePlan:
         """Return how to distribute a result over blocks."""
@@ -160,3 +162,9 @@ class Binder:
         column = np.arange(len(target)) - np.repeat(np.cumsum(counts) - counts, counts)
         table[target[by_target], column] = source[by_target]
         return [Transfer(block.number, index=table, mask=mask)]
+
+
+def _are_whole(parts: Sequence[Runs]) -> bool:
+    """Return whether parts are one slice of each of their blocks."""
+    numbers = {int(part.bases[0]) for part in parts}
+    return len(numbers) == len(parts) and all(len(part.starts) == 1 for part in parts)

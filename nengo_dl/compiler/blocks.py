@@ -59,7 +59,8 @@ class Piece:
     block : int
         Block number.
     start, length, step : int
-        The slice, if ``index`` is None.
+        The slice, if ``index`` is None; else ``start`` and ``length`` say which part of
+        the block is divided into rows.
     row : int
         Length of the rows that ``index`` counts (1: single elements).
     index : (n,) ndarray or None
@@ -72,6 +73,14 @@ class Piece:
     step: int = 1
     row: int = 1
     index: np.ndarray | None = None
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Elements of the block, in the order in which they are read."""
+        if self.index is None:
+            return self.start + self.step * np.arange(self.length)
+        rows = self.index[:, None] * self.row + np.arange(self.row)
+        return self.start + rows.ravel()
 
 
 @dataclass(frozen=True, eq=False)

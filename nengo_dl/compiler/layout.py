@@ -8,7 +8,7 @@ are slices of one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nengo.builder.signal import Signal
@@ -17,8 +17,9 @@ from nengo_dl.compiler.alias import Aliases
 from nengo_dl.compiler.binding import Binder
 from nengo_dl.compiler.blocks import Block, ReadPlan, WritePlan
 from nengo_dl.compiler.dependencies import bases_written
-from nengo_dl.compiler.ir import Group, Operand
+from nengo_dl.compiler.ir import Group, Operand, n_values
 from nengo_dl.compiler.traits import Role
+from nengo_dl.support import tuning
 
 __all__ = ["BoundGroup", "Layout", "lay_out"]
 
@@ -126,7 +127,7 @@ def lay_out(
     writers = bases_written(groups)
     ordered = []
     for number, group in enumerate(groups):
-        group = _order_members(group, placer, aliases)
+        group = _order_members(group, placer, aliases, writers)
         ordered.append(group)
         for kind in ("sets", "incs", "updates"):
             for operand in getattr(group, kind):
@@ -186,23 +187,35 @@ def _bases(operand: Operand, aliases: Aliases) -> list[Signal]:
     return found
 
 
-def _order_members(group: Group, placer: _Placer, aliases: Aliases) -> Group:
+def _order_members(
+    group: Group,
+    placer: _Placer,
+    aliases: Aliases,
+    writers: Mapping[Signal, Collection[Hashable]],
+) -> Group:
     """Sort a group's operators by where their largest placed operand lies.
 
     The order of the stack is free; this one turns the most expensive read or write
-    into a slice.
+    into a slice. If there are a few sizes, each of many operators, they are sorted by
+    size before: others then read the results as rows of equal length.
     """
     if group.is_callback or len(group.ops) == 1:
         return group
     operands = (*group.reads, *group.sets, *group.incs, *group.updates)
-    best: tuple[int, list[tuple[int, int]]] | None = None
+    best: tuple[Operand, Sequence[tuple[int, int]]] | None = None
     for operand in operands:
         keys = _positions(operand, placer, aliases)
-        if keys is not None and (best is None or operand.size > best[0]):
-            best = (operand.size, keys)
+        if keys is not None and (best is None or operand.size > best[0].size):
+            best = (operand, keys)
     if best is None:
-        return group
-    order = sorted(range(len(group.ops)), key=best[1].__getitem__)
+        best = (operands[-1], _by_writers(operands[-1], writers))
+        if not _has_few_sizes(operands[-1]):
+            return group
+    operand, places = best
+    sizes = [0] * len(places)
+    if _has_few_sizes(operand):
+        sizes = [n_values(signal) for signal in operand.signals]
+    order = sorted(range(len(group.ops)), key=lambda i: (sizes[i], *places[i]))
 
     def sort(kind: tuple[Operand, ...]) -> tuple[Operand, ...]:
         return tuple(
@@ -219,6 +232,25 @@ def _order_members(group: Group, placer: _Placer, aliases: Aliases) -> Group:
         sort(group.incs),
         sort(group.updates),
     )
+
+
+def _has_few_sizes(operand: Operand) -> bool:
+    """Return whether signals are of a few different sizes, many of each."""
+    if not operand.flat or len(operand.signals) <= tuning.MOST_ALIKE:
+        return False
+    n_sizes = len({n_values(signal) for signal in operand.signals})
+    return 1 < n_sizes <= len(operand.signals) / tuning.MOST_ALIKE
+
+
+def _by_writers(
+    operand: Operand, writers: Mapping[Signal, Collection[Hashable]]
+) -> list[tuple[int, int]]:
+    """Return a number for each signal, the same for those that will share a block."""
+    ranks: dict[Hashable, int] = {}
+    return [
+        (ranks.setdefault(frozenset(writers.get(s.base, ())), len(ranks)), 0)
+        for s in operand.signals
+    ]
 
 
 def _positions(

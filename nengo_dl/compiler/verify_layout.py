@@ -100,8 +100,8 @@ def _extent(piece: Piece) -> tuple[int, int, int]:
         return piece.start, last, piece.length
     if not len(piece.index):
         return 0, -1, 0
-    first = int(piece.index.min()) * piece.row
-    last = (int(piece.index.max()) + 1) * piece.row - 1
+    first = piece.start + int(piece.index.min()) * piece.row
+    last = piece.start + (int(piece.index.max()) + 1) * piece.row - 1
     return first, last, len(piece.index) * piece.row
 
 

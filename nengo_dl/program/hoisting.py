@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from nengo.builder.signal import Signal
 
-from nengo_dl.compiler.blocks import Piece
 from nengo_dl.program.schedule import Kind, Schedule
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
@@ -100,14 +99,8 @@ def _columns_read(program: StepProgram, groups: Sequence[int]) -> dict[int, np.n
             for piece in plan.pieces:
                 if piece.block in positions:
                     columns = found.setdefault(positions[piece.block], [])
-                    columns.append(_columns_of(piece))
+                    columns.append(piece.positions)
     return {i: np.unique(np.concatenate(parts)) for i, parts in found.items()}
-
-
-def _columns_of(piece: Piece) -> np.ndarray:
-    if piece.index is None:
-        return piece.start + piece.step * np.arange(piece.length)
-    return (piece.index[:, None] * piece.row + np.arange(piece.row)).ravel()
 
 
 def segment_ends(

@@ -282,12 +282,7 @@ class NumpyStore:
         parts = []
         for piece in plan.pieces:
             block = values[piece.block]
-            if piece.index is None:
-                positions = piece.start + piece.step * np.arange(piece.length)
-            else:
-                positions = (
-                    piece.index[:, None] * piece.row + np.arange(piece.row)
-                ).ravel()
+            positions = piece.positions
             assert (positions >= 0).all()
             parts.append(block[positions])
         flat = np.concatenate(parts) if parts else np.zeros(0)

@@ -131,6 +131,33 @@ def test_members_of_a_group_follow_the_order_of_their_largest_operand():
     assert (piece.start, piece.length, piece.step) == (0, 12, 1)
 
 
+def test_many_operators_of_a_few_sizes_are_sorted_by_size(monkeypatch):
+    monkeypatch.setattr(tuning, "MOST_ALIKE", 2)
+    sizes = [3, 2, 3, 2, 3, 2, 2, 2]
+    x, y = ([signal(n, name=f"{name}{n}") for n in sizes] for name in "xy")
+    operators = [Delay(a, b) for a, b in zip(x, y, strict=True)]
+    matrices = [signal(2, n) for n in (3, 3, 2, 2)]
+    results = [signal(2) for _ in matrices]
+    for matrix, number, result in zip(matrices, (4, 0, 5, 1), results, strict=True):
+        operators += [Reset(result), DotInc(matrix, y[number], result)]
+    layout = laid_out(operators, results)
+    assert [s.size for s in layout.block_of[y[0]].signals] == [2] * 5 + [3] * 3
+    rows = [
+        plan.pieces[0]
+        for bound in layout.groups
+        if type(bound.group.ops[0]) is DotInc
+        for plan in bound.reads[1:]
+    ]
+    assert {(piece.start, piece.row) for piece in rows} == {(0, 2), (10, 3)}
+
+
+def test_operators_of_many_sizes_keep_their_order():
+    sizes = [*range(20, 0, -1)] * 2
+    x, y = ([signal(n) for n in sizes] for _ in "xy")
+    layout = laid_out([Delay(a, b) for a, b in zip(x, y, strict=True)])
+    assert layout.block_of[y[0]].signals == y
+
+
 # -- reading
 
 
@@ -182,19 +209,19 @@ def test_pieces_of_equal_length_are_read_as_rows():
     np.testing.assert_array_equal(piece.index, [1, 4, 7, 10, 13])
 
 
-def test_rows_divide_the_block():
-    # rows of three would not tile ten elements
+def test_rows_need_not_divide_the_block():
     x = signal(10)
     y = signal(6)
     operators = [
         Callback(signal(10), x),
-        Copy(x[6:9], y[:3]),
-        Copy(x[0:3], y[3:]),
+        Copy(x[7:10], y[:3]),
+        Copy(x[1:4], y[3:]),
     ]
     _, plan = read_of([y], operators)
     (piece,) = plan.pieces
-    assert piece.row == 1
-    np.testing.assert_array_equal(piece.index, [6, 7, 8, 0, 1, 2])
+    # of elements 1 to 9
+    assert (piece.start, piece.length, piece.row) == (1, 9, 3)
+    np.testing.assert_array_equal(piece.index, [2, 0])
 
 
 def test_views_that_continue_each_other_are_one_slice():
@@ -227,6 +254,17 @@ def test_many_switches_between_blocks_become_one_reordering(monkeypatch):
     assert sorted(p.length for p in plan.pieces) == [5, 5]
     assert sorted(plan.order.tolist()) == [0, 2, 4, 5, 7, 9]
     assert plan.shape == (6,)
+
+
+def test_many_whole_blocks_are_read_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(tuning, "MOST_PIECES", 2)
+    parts = [signal(n, name=f"part{n}") for n in (1, 2, 3)]
+    y = signal(6)
+    operators = [Callback(signal(s.size), s) for s in parts]
+    operators += [Copy(parts[1], y[:2]), Copy(parts[0], y[2:3]), Copy(parts[2], y[3:])]
+    _, plan = read_of([y], operators)
+    assert plan.order is None
+    assert [piece.length for piece in plan.pieces] == [2, 1, 3]
 
 
 def test_operands_without_elements_have_no_pieces():
