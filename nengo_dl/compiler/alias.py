@@ -149,6 +149,13 @@ class Aliases:
             self._resolved[signal] = self._resolve(signal)
         return self._resolved[signal]
 
+    def forget_resolved(self) -> None:
+        """Free what `resolve` keeps: half a kilobyte for each signal.
+
+        To be called when the passes of the compiler have asked for all of them.
+        """
+        self._resolved.clear()
+
     def _resolve(self, signal: Signal) -> Runs:
         base = signal.base
         if base in self._sources:

@@ -105,6 +105,7 @@ def compile_model(
     states = [base for base in roles if base not in aliases]
     layout = lay_out(groups, roles, aliases, outputs, states, trained)
     verify_layout(layout)
+    aliases.forget_resolved()
 
     return Plan(
         dt=model.dt,

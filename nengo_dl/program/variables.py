@@ -43,13 +43,14 @@ class Variables:
         minibatch = step.config.minibatch_size
         names = {p.signal: variable_name(p) for p in plan.trainable}
         with tf.device(device):
+            # one after the other: two copies of one block, not of all
             self.constants = [
-                tf.Variable(values, trainable=block.trainable, name=_name(block, names))
-                for block, values in zip(
-                    step.constant_blocks,
-                    step.initial_values(step.constant_blocks),
-                    strict=True,
+                tf.Variable(
+                    step.initial_values([block])[0],
+                    trainable=block.trainable,
+                    name=_name(block, names),
                 )
+                for block in step.constant_blocks
             ]
             self.state = [
                 tf.Variable(np.repeat(values, minibatch, axis=0), trainable=False)

@@ -47,6 +47,15 @@ def test_reset_signal_with_one_copy_is_its_source():
     assert places(aliases, y[1:]) == [(x, 1), (x, 2)]
 
 
+def test_places_are_found_again_after_they_were_forgotten():
+    x, y = signal(3), signal(3)
+    _, aliases = aliases_of([Copy(x, y)])
+    before = places(aliases, y[1:])
+    aliases.forget_resolved()
+    assert not aliases._resolved
+    assert places(aliases, y[1:]) == before == [(x, 1), (x, 2)]
+
+
 def test_set_copy_without_reset_is_its_source():
     x, y = signal(3), signal(3)
     left, aliases = aliases_of([Copy(x, y)])
