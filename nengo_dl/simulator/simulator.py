@@ -36,10 +36,10 @@ class Simulator(DividingFace, ResettingFace, ExportingFace, ReportsFace):
         TensorFlow device, such as ``"/cpu:0"`` or ``"/gpu:0"``. Default: TensorFlow's
         choice.
     unroll_simulation : int, optional
-        Number of time steps in the body of the simulation loop. Never changes results.
-        It helps only without XLA (``jit_compile=False``). XLA's loops are unrolled four
-        times at most, since more would take minutes to compile. Default: the setting of
-        the network, else 1.
+        Number of time steps in the body of the simulation loop. Results stay the same,
+        up to rounding. It helps only without XLA (``jit_compile=False``). XLA's loops
+        are unrolled four times at most, since more would take minutes to compile.
+        Default: the setting of the network, else 1.
     minibatch_size : int, optional
         Number of inputs that are simulated in parallel. Default: one input, and data
         without a batch axis.
