@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import nengo
 import numpy as np
 
 import nengo_dl
+from nengo_dl.support.lazy_imports import keras
 
 __all__ = ["Growth", "add_pool", "measure_growth"]
 
