@@ -51,11 +51,7 @@ class Filters:
             A filter of Nengo, not of a subclass.
         """
         key = (
-            type(process),
-            process.num.tobytes(),
-            process.den.tobytes(),
-            process.analog,
-            process.method,
+            FilterSystems.kind(process),
             repr(getattr(process, "tau", None)),
             process.default_size_in,
             process.default_size_out,

@@ -46,6 +46,12 @@ class FilterSystems:
         """Return whether a process is one of Nengo's filters, not of a subclass."""
         return type(process) in _KNOWN
 
+    @staticmethod
+    def kind(process: LinearFilter) -> Hashable:
+        """Return what filters of one system have in common, if it `knows` them."""
+        numerator, denominator = process.num.tobytes(), process.den.tobytes()
+        return type(process), numerator, denominator, process.analog, process.method
+
     def find(self, process: LinearFilter) -> LinearFilter.Step:
         """Return a step function with the coefficients of a filter.
 
@@ -67,13 +73,7 @@ class FilterSystems:
         """
         if not self.knows(process):
             return self._discretize(process)
-        key = (
-            type(process),
-            process.num.tobytes(),
-            process.den.tobytes(),
-            process.analog,
-            process.method,
-        )
+        key = self.kind(process)
         found = self._found.get(key)
         if found is None:
             found = self._found[key] = self._discretize(process)
