@@ -7,10 +7,12 @@ from typing import Any
 import nengo
 from nengo.builder import Builder, Model
 from nengo.builder.connection import build_solver
+from nengo.builder.ensemble import build_ensemble as nengos_ensemble
 from nengo.builder.processes import build_process
 from nengo.params import FrozenObject
 
 from nengo_dl.building.decoders import DecoderSolver
+from nengo_dl.building.ensembles import build_ensemble
 from nengo_dl.building.filters import Filters, build_filter
 from nengo_dl.compiler.filters import FilterSystems
 
@@ -21,8 +23,8 @@ class FastBuilder(Builder):
     """Builds objects with the functions registered with Nengo, but faster.
 
     Decoders are solved for by `DecoderSolver`, where Nengo would call its own
-    ``build_solver``, and filters are discretized once for all of a kind. Functions that
-    users register come first, as ever.
+    ``build_solver``. Filters are discretized once for all of a kind, and ensembles
+    shuffle random numbers fast. Functions that users register come first, as ever.
 
     Parameters
     ----------
@@ -71,6 +73,8 @@ class FastBuilder(Builder):
                 self._decoders = DecoderSolver(None, self._compiled)
                 self._filters = None
         function = self._function(obj)
+        if function is nengos_ensemble and not (args or kwargs or model.has_built(obj)):
+            return build_ensemble(model, obj)
         if not isinstance(obj, FrozenObject) or not _is_nengos(function):
             return super().build(model, obj, *args, **kwargs)
         # Nengo builds these as often as it is asked to: whether it has done so already,
