@@ -118,7 +118,8 @@ def _add_run(commands: Any) -> None:
         nargs="*",
         type=parse_benchmark,
         metavar="NAME[:SIZE=VALUE,...]",
-        help="networks, with sizes that differ from the defaults; all if none is given",
+        help="networks, with sizes that differ from the defaults; if none is given, "
+        "all but those for which Nengo needs minutes (large_brain)",
     )
     add_simulators(run)
     add_common(run)
@@ -183,7 +184,11 @@ def _effort(options: argparse.Namespace) -> Effort:
 
 
 def _run(options: argparse.Namespace) -> int:
-    jobs = options.benchmarks or [(name, {}) for name in NETWORKS]
+    jobs = options.benchmarks or [
+        (name, {})
+        for name, network in NETWORKS.items()
+        if options.quick or not network.takes_minutes
+    ]
     if options.quick:
         jobs = [(name, {**NETWORKS[name].small, **sizes}) for name, sizes in jobs]
     results = _measure_all(jobs, options)

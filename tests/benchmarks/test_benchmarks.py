@@ -327,6 +327,23 @@ def test_compiled_programs_are_kept_in_a_folder(tmp_path, monkeypatch):
     assert list(folder.glob("*/*.pb"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "has_large"),
+    [([], False), (["--quick"], True), (["large_brain"], True)],
+    ids=["default", "quick", "by name"],
+)
+def test_what_takes_minutes_is_measured_by_its_name(arguments, has_large, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        command_line, "_measure_all", lambda jobs, options: seen.extend(jobs) or []
+    )
+    monkeypatch.setattr(command_line.report, "table", lambda results: "")
+    assert main(["run", *arguments]) == 0
+    names = [name for name, _ in seen]
+    assert ("large_brain" in names) == has_large
+    assert ("integrator" in names) == ("large_brain" not in arguments)
+
+
 def test_options_belong_to_the_simulator_before_them(tmp_path, capsys):
     lines = tmp_path / "results.jsonl"
     arguments = f"run integrator:n_neurons=10,seed=3 --quick --json {lines}".split()

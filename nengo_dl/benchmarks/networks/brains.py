@@ -29,7 +29,10 @@ def unlike(n_ensembles=160, n_sizes=40, seed=0):
     return net
 
 
-@benchmark("large_brain", "a brain of random parts", {"n_ensembles": 70, "n_sizes": 2})
+@benchmark(
+    *("large_brain", "a brain of random parts", {"n_ensembles": 70, "n_sizes": 2}),
+    takes_minutes=True,
+)
 def large_brain(
     n_ensembles=300, n_connections=4.5, n_sizes=10, dimensions=4, gain=0.002, seed=0
 ):
