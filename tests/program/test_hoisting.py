@@ -6,8 +6,6 @@ import pytest
 import tensorflow as tf
 
 import nengo_dl
-from nengo_dl.compiler.blocks import Piece
-from nengo_dl.program import hoisting
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.support import tuning
 from tests.execution.sessions import core_data, make_session, run
@@ -149,19 +147,6 @@ def test_only_columns_that_are_read_count(hoist_all):
         for signal in step.input_blocks[i].signals
         if signal.size == N_IN
     ] == [(number[0], [2, 3, 4])]
-
-
-@pytest.mark.parametrize(
-    "piece, columns",
-    [
-        (Piece(0, start=2, length=3), [2, 3, 4]),
-        (Piece(0, start=1, length=3, step=2), [1, 3, 5]),
-        (Piece(0, index=np.array([4, 0])), [4, 0]),
-        (Piece(0, row=2, index=np.array([3, 1])), [6, 7, 2, 3]),
-    ],
-)
-def test_columns_of_a_piece(piece, columns):
-    assert list(hoisting._columns_of(piece)) == columns
 
 
 # -- for how long

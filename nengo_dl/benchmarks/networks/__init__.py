@@ -8,12 +8,12 @@ Every network is seeded: two processes build the same one. It has one probe.
 import numpy as np
 
 from . import (  # noqa: F401 (they add themselves to the table)
-    brains,
     ensembles,
     layered,
     python,
     recurrent,
     semantic,
+    unlike,
 )
 from .layered import legendre_delay
 from .registry import NETWORKS, Benchmark
