@@ -30,6 +30,9 @@ __all__ = [
     "measure",
 ]
 
+#: How much longer than a timed run the simulation before all of them is.
+_WARM_UP = 12
+
 #: Steps of a simulated second.
 _STEPS_PER_SECOND = 1000
 
@@ -309,6 +312,10 @@ def _prepare(
     answer.update(process.ask("first", n_steps=effort.first_steps))
     for name, value in answer.items():
         setattr(result, name, value)
+    # whatever compiles only long simulations has done so before something is timed
+    warm_up = _WARM_UP * effort.seconds / max(answer["first_seconds"], 1e-9)
+    n_steps = int(min(warm_up * effort.first_steps, 10 * _MOST_STEPS))
+    process.ask("run", n_steps=max(n_steps, 1))
     n_steps = 10
     while True:
         # the faster of two: one that was held up would make all runs too short
