@@ -109,8 +109,8 @@ def test_padded_products_have_the_derivatives_of_products():
 @pytest.fixture
 def always_by_events(monkeypatch):
     """Multiply small matrices by columns, too."""
-    for name in ("FEWEST_EVENT_ROWS", "FEWEST_EVENT_WEIGHTS"):
-        monkeypatch.setattr(tuning, name, 1)
+    for name in ("ROWS", "COLUMNS", "WEIGHTS"):
+        monkeypatch.setattr(tuning, f"FEWEST_EVENT_{name}", 1)
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])
@@ -129,8 +129,8 @@ def test_products_with_spikes_equal_nengo(always_by_events, constant, jit_compil
 
 
 def test_spikes_are_only_counted_for_large_constant_matrices():
-    def by_events(n_rows=1000, n_ops=1, constant_reads=(0,), **config):
-        ops = products(n_ops, n_rows, 300, constant=True)
+    def by_events(n_rows=1000, n=300, n_ops=1, constant_reads=(0,), **config):
+        ops = products(n_ops, n_rows, n, constant=True)
         builder = find_builder(ops[0])(ops, BuildConfig(0.001, np.float64, **config))
         builder.constant_reads = set(constant_reads)
         return builder.by_events
@@ -138,6 +138,7 @@ def test_spikes_are_only_counted_for_large_constant_matrices():
     assert by_events()
     assert not by_events(n_rows=100)
     assert not by_events(n_rows=800)
+    assert not by_events(n_rows=10000, n=64)
     assert not by_events(n_ops=2)
     assert not by_events(constant_reads=())
     assert not by_events(minibatch_size=2)

@@ -13,8 +13,8 @@ N_ITEMS, N_STEPS, N_NEURONS, N_OUT = 3, 12, 40, 30
 
 @pytest.fixture
 def always_by_events(monkeypatch):
-    for name in ("FEWEST_EVENT_ROWS", "FEWEST_EVENT_WEIGHTS"):
-        monkeypatch.setattr(tuning, name, 1)
+    for name in ("ROWS", "COLUMNS", "WEIGHTS"):
+        monkeypatch.setattr(tuning, f"FEWEST_EVENT_{name}", 1)
     for name in ("EVENT_SIZE", "EVENT_ENTRIES"):
         monkeypatch.setattr(SparseDotIncBuilder, name, 1)
 

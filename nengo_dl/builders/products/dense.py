@@ -217,6 +217,7 @@ class DotIncBuilder(OpBuilder):
             and ops[0].A.ndim == 2
             and ops[0].X.ndim == 1
             and ops[0].A.shape[0] >= tuning.FEWEST_EVENT_ROWS
+            and ops[0].A.shape[1] >= tuning.FEWEST_EVENT_COLUMNS
             and ops[0].A.size >= tuning.FEWEST_EVENT_WEIGHTS
             and config.minibatch_size == 1
             and config.training is None
