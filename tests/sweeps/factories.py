@@ -1,7 +1,11 @@
 """What the sweeps of these tests call, in other processes, too."""
 
+import atexit
+import gc
 import os
 import signal
+import sys
+import time
 
 import nengo
 import numpy as np
@@ -37,6 +41,12 @@ def die_sometimes(number):
     return {"square": number**2}
 
 
+def wait(number):
+    print("pid", os.getpid(), flush=True)
+    time.sleep(60 if number else 0)
+    return {}
+
+
 def count_cores(number):
     return {"cores": sorted(os.sched_getaffinity(0)), "pid": os.getpid()}
 
@@ -55,3 +65,10 @@ def shadow(number):
 
 def call(function):
     return {"found": function()}
+
+
+def import_tensorflow():
+    """Import it, without what Keras imports if it is there, which takes long."""
+    sys.modules.update(dict.fromkeys(["sklearn", "matplotlib"]))
+    atexit.register(gc.freeze)  # nor should its end take long
+    import keras  # noqa: F401

@@ -10,6 +10,7 @@ import pytest
 from nengo.exceptions import SimulationError, ValidationError
 
 import nengo_dl
+from tests.sweeps import factories
 
 N_ITEMS, N_STEPS = 5, 12
 
@@ -39,33 +40,35 @@ def noisy_network():
 
 @pytest.fixture(scope="module")
 def divided():
-    """One simulation in two parts in another process, and one in one piece."""
+    """One simulation in one piece, and one in two parts in another process."""
     net = noisy_network()
     x = np.random.RandomState(0).uniform(-1, 1, (N_ITEMS, N_STEPS, 2))
     found = []
-    for divides in (True, False):
-        # one process for both parts: starting is what takes long
-        spawn = multiprocessing.get_context("spawn")
-        with (
-            concurrent.futures.ProcessPoolExecutor(1, spawn) as pool,
-            nengo_dl.Simulator(
+    # one process for both parts: starting is what takes long, and this one compiles
+    # meanwhile
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        1, spawn, initializer=factories.import_tensorflow
+    ) as pool:
+        pool.submit(int)
+        for divides in (False, True):
+            with nengo_dl.Simulator(
                 net, minibatch_size=N_ITEMS, seed=1, progress_bar=False
-            ) as sim,
-        ):
-            sim.run_steps(4)
-            if divides:
-                nengo_dl.run_items(sim, N_STEPS, {net.x: x}, 2, pool)
-            else:
-                sim.run_steps(N_STEPS, {net.x: x})
-            sim.run_steps(3)
-            found.append([np.array(sim.data[probe]) for probe in net.shown])
-            assert sim.n_steps == N_STEPS + 7
+            ) as sim:
+                sim.run_steps(4)
+                if divides:
+                    nengo_dl.run_items(sim, N_STEPS, {net.x: x}, 2, pool)
+                else:
+                    sim.run_steps(N_STEPS, {net.x: x})
+                sim.run_steps(3)
+                found.append([np.array(sim.data[probe]) for probe in net.shown])
+                assert sim.n_steps == N_STEPS + 7
     return found
 
 
 @pytest.mark.parametrize("number", range(3), ids=["spikes", "noise", "weights"])
 def test_divided_run_gives_the_same_data(divided, number):
-    ours, theirs = (data[number] for data in divided)
+    theirs, ours = (data[number] for data in divided)
     assert len(np.unique(theirs, axis=0)) > 1
     assert np.array_equal(ours, theirs)
 

@@ -20,22 +20,32 @@ from tests.training import team_scenarios
 N_WORKERS = 2
 
 
-def launch(folder, mode):
-    """Start the scenarios in several processes, and return how that ended."""
-    process = subprocess.Popen(
+#: Options that halve the time in which XLA compiles what is run a few times.
+QUICK = "--xla_backend_optimization_level=0"
+
+
+@contextlib.contextmanager
+def start(folder, mode):
+    """Start the scenarios in several processes, which end with this context."""
+    with subprocess.Popen(
         [
             *(sys.executable, "-m", "nengo_dl.launch", "--workers", str(N_WORKERS)),
             *("--local", team_scenarios.__file__, str(folder), mode),
         ],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"},
         stdout=subprocess.PIPE,
         text=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=600)
-    finally:
-        process.terminate()  # and with it, those that it has started
-    assert not processes_of(folder)
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()  # and with it, those that it has started
+
+
+def ended(process):
+    """Return with which code a process ended, and what it said."""
+    output, _ = process.communicate(timeout=600)
     return process.returncode, output
 
 
@@ -58,41 +68,44 @@ def folder(tmp_path_factory):
     return folder
 
 
-def made_once(folder, mode, make):
-    """Return what a function returns, which is called in one of these processes."""
-    made, begun = folder / f"{mode}.made", folder / f"{mode}.begun"
+@pytest.fixture(scope="module")
+def launched(folder):
+    """How two trainings ended that ran at the same time, in one of these processes.
+
+    In "crash", a worker is killed in the third epoch; "all" resumes that.
+    """
+    made, begun = folder / "launched.json", folder / "begun"
     try:
         begun.mkdir()
-    except FileExistsError:
-        while not made.exists():
-            time.sleep(0.2)
+    except FileExistsError:  # another process that runs tests has started them
+        team_scenarios.wait_for(made, 600)
     else:
-        found = None
+        found = {}
         try:
-            found = make()
+            with start(folder, "crash") as crash, start(folder, "all") as others:
+                found["crash"] = [*ended(crash), time.time()]
+                (folder / "crashed").touch()
+                found["all"] = [*ended(others), time.time()]
+            assert not processes_of(folder)
         finally:
             begun.joinpath("found").write_text(json.dumps(found))
             begun.joinpath("found").rename(made)
     found = json.loads(made.read_text())
-    assert found is not None, "another process that runs tests says why"
+    assert len(found) == 2, "another process that runs tests says why"
     return found
 
 
 @pytest.fixture(scope="module")
-def crash(folder):
+def crash(launched, folder):
     """A training of which one worker was killed in the third epoch, and how long."""
-
-    def make():
-        code, output = launch(folder, "crash")
-        return code, output, time.time() - float((folder / "killed").read_text())
-
-    return made_once(folder, "crash", make)
+    code, output, end = launched["crash"]
+    return code, output, end - float((folder / "killed").read_text())
 
 
 @pytest.fixture(scope="module")
-def results(folder, crash):
+def results(launched, folder):
     """What each worker found."""
-    code, output = made_once(folder, "all", lambda: launch(folder, "all"))
+    code, output, _ = launched["all"]
     assert code == 0, output[-3000:]
     return [
         json.loads((folder / f"{rank}.json").read_text()) for rank in range(N_WORKERS)
