@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from nengo.exceptions import ValidationError
 
 from nengo_dl.distribution.cluster import VARIABLE, Cluster, check_port
+from nengo_dl.launch.orphans import OrphanWatch
 
 __all__ = ["launch_local", "reserved_ports"]
 
@@ -77,15 +78,16 @@ def launch_local(
         )
     given = None if port is None else range(port, port + n_workers)
     cores = _cores(n_workers) if shares_cores else []
-    crew = _Crew(sys.stdout if output is None else output)
-    with _ports(n_workers, given) as ports, crew.handling_signals():
+    with _ports(n_workers, given) as ports, OrphanWatch() as watch:
+        crew = _Crew(sys.stdout if output is None else output, watch)
         addresses = [f"127.0.0.1:{number}" for number in ports]
-        for rank in range(n_workers):
-            variables = {VARIABLE: Cluster(tuple(addresses), rank).config}
-            if gpus:
-                variables["CUDA_VISIBLE_DEVICES"] = gpus[rank]
-            crew.start(command, variables, cores[rank] if cores else None)
-        return crew.wait(grace)
+        with crew.handling_signals():
+            for rank in range(n_workers):
+                variables = {VARIABLE: Cluster(tuple(addresses), rank).config}
+                if gpus:
+                    variables["CUDA_VISIBLE_DEVICES"] = gpus[rank]
+                crew.start(command, variables, cores[rank] if cores else None)
+            return crew.wait(grace)
 
 
 class _Crew:
@@ -95,11 +97,15 @@ class _Crew:
     ----------
     output : file
         Where it appears.
+    watch : OrphanWatch
+        Ends those that run if this process is killed.
     """
 
-    def __init__(self, output: TextIO):
+    def __init__(self, output: TextIO, watch: OrphanWatch):
         self.output = output
+        self.watch = watch
         self.processes: list[subprocess.Popen] = []
+        self._watched: set[int] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._interrupted = False
@@ -137,6 +143,8 @@ class _Crew:
         finally:
             if before is not None:
                 os.sched_setaffinity(0, before)
+        self.watch.add(process.pid)
+        self._watched.add(process.pid)
         rank = len(self.processes)
         self.processes.append(process)
         thread = threading.Thread(target=self._show, args=(rank, process), daemon=True)
@@ -158,7 +166,7 @@ class _Crew:
         """Wait until all have ended, and end them if one fails; return an exit code."""
         code = 0
         try:
-            while any(process.poll() is None for process in self.processes):
+            while self._any_runs():
                 code = self._failed()
                 if code:
                     self._wait_for_all(grace)
@@ -190,10 +198,16 @@ class _Crew:
 
     def _wait_for_all(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and any(
-            process.poll() is None for process in self.processes
-        ):
+        while time.monotonic() < until and self._any_runs():
             time.sleep(_PAUSE)
+
+    def _any_runs(self) -> bool:
+        """Return whether a process still runs; those that do not are forgotten."""
+        for process in self.processes:
+            if process.pid in self._watched and process.poll() is not None:
+                self._watched.discard(process.pid)
+                self.watch.discard(process.pid)
+        return bool(self._watched)
 
     def _end(self) -> None:
         """End what still runs."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
 import contextlib
 import functools
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -306,6 +309,9 @@ def _outcome_of(result: Callable[[], Outcome]) -> Outcome:
 def _begin(counter: Any, n_workers: int) -> None:
     """Let a new process have its share of the cores, and leave Ctrl-C to the first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # else Python looks for garbage for a second at the end, if TensorFlow was imported
+    atexit.register(gc.freeze)
     # of several processes, one keeps decoders that Nengo has solved for
     warnings.filterwarnings("ignore", message="Decoder cache could not acquire lock")
     if not hasattr(os, "sched_setaffinity"):  # not on all systems
@@ -317,6 +323,17 @@ def _begin(counter: Any, n_workers: int) -> None:
     size = len(cores) // n_workers
     if size:
         os.sched_setaffinity(0, cores[number * size :][:size])
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that started this one has ended, and end, too.
+
+    Otherwise, a process would wait for its next call forever if the first was killed.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this is a new process"
+    parent.join()
+    os._exit(1)
 
 
 def _end(pool: concurrent.futures.ProcessPoolExecutor, others: set[Any]) -> None:

@@ -17,6 +17,7 @@ from nengo.exceptions import ValidationError
 from nengo_dl.distribution.cluster import check_port
 from nengo_dl.launch.command_line import main
 from nengo_dl.launch.local import launch_local, reserved_ports
+from tests.processes import wait_for_end
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +142,7 @@ def test_interrupt_reaches_all(tmp_path):
 @pytest.mark.parametrize("ignored", [False, True], ids=["terminal", "nohup"])
 def test_terminal_that_closes_ends_all_unless_that_is_ignored(ignored, tmp_path):
     script = tmp_path / "wait.py"
-    script.write_text("import time; print('ready'); time.sleep(1); print('done')\n")
+    script.write_text("import time; print('ready'); time.sleep(0.4); print('done')\n")
     command = [*(sys.executable, "-m", "nengo_dl.launch", "-n", "2", "--local"), script]
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if ignored else None
     try:
@@ -157,6 +158,22 @@ def test_terminal_that_closes_ends_all_unless_that_is_ignored(ignored, tmp_path)
     rest, _ = process.communicate(timeout=30)
     assert rest.count("done") == (2 if ignored else 0)
     assert process.returncode == (0 if ignored else 128 + signal.SIGHUP)
+
+
+def test_launcher_that_is_killed_takes_all_along(tmp_path):
+    script = tmp_path / "wait.py"
+    script.write_text(
+        "import os, subprocess, sys, time\n"
+        "wait = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "print('pids', os.getpid(), subprocess.Popen(wait).pid); time.sleep(60)\n"
+    )
+    command = [*(sys.executable, "-m", "nengo_dl.launch", "-n", "2", "--local"), script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.kill()
+    pids = [int(pid) for line in lines for pid in line.split()[2:]]
+    assert len(set(pids)) == 4
+    wait_for_end(pids)
 
 
 @pytest.mark.parametrize(

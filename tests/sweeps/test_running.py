@@ -1,6 +1,7 @@
 """Many networks that differ in their parameters."""
 
 import concurrent.futures
+import subprocess
 import sys
 import threading
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from nengo.exceptions import SimulationError, ValidationError
 import nengo_dl
 from nengo_dl.sweeps import executors, jobs
 from nengo_dl.sweeps.parameters import combinations
+from tests.processes import wait_for_end
 from tests.sweeps import factories
 
 
@@ -72,6 +74,21 @@ def test_process_that_dies_takes_one_call_along():
     (failure,) = found.failures
     assert failure.parameters == {"number": 2}
     assert "ended without an error of Python" in failure.error
+
+
+def test_processes_end_with_the_one_that_started_them():
+    script = (
+        "import nengo_dl; from tests.sweeps import factories\n"
+        # one is busy when that happens, the other one waits for a call
+        "nengo_dl.sweep(factories.wait, {'number': [0, 1]}, n_workers=2)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
+        words = (line.split() for line in process.stdout)
+        pids = {int(next(w for w in words if w[:1] == ["pid"])[1]) for _ in range(2)}
+        process.kill()
+    wait_for_end(pids)
 
 
 @pytest.mark.skipif(executors.n_cores() < 2, reason="there is one core")
