@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -144,9 +145,26 @@ class JoinedTeam(Team):
         if not variables:
             return
         arrays = [np.array(variable.numpy()) for variable in variables]
-        for variable, value in zip(variables, self._first(arrays), strict=True):
-            variable.assign(value)
+        if not self._have_all(arrays):
+            for variable, value in zip(variables, self._first(arrays), strict=True):
+                variable.assign(value)
         self.session.store.publish_trained()
+
+    def _have_all(self, arrays: list[np.ndarray]) -> bool:
+        """Return whether all have these arrays, as they usually do.
+
+        This takes a tenth of the time in which they are sent.
+        """
+        checksum = self._checksum(arrays)
+        return bool((self.workers.gather(checksum) == checksum).all())
+
+    @staticmethod
+    def _checksum(arrays: list[np.ndarray]) -> np.ndarray:
+        """Return a number for arrays, shape (1,), that others have only by chance."""
+        found = hashlib.blake2b(digest_size=8)
+        for array in arrays:
+            found.update(array.tobytes())
+        return np.frombuffer(found.digest(), np.int64)
 
     def _first(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Return arrays of the first worker, given those of this one."""

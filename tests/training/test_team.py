@@ -7,14 +7,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from nengo.exceptions import ValidationError
 
 import nengo_dl
 from nengo_dl.training.data import ArrayData, Share
-from nengo_dl.training.joined_team import team_of
+from nengo_dl.training.joined_team import JoinedTeam, team_of
 from tests.training import team_scenarios
 
 N_WORKERS = 2
@@ -256,6 +258,31 @@ def test_one_worker_trains_alone(monkeypatch):
 def test_number_of_workers_is_not_chosen_by_train():
     with pytest.raises(ValidationError, match=r"nengo_dl\.launch --workers 2"):
         team_of(2, None)
+
+
+@pytest.mark.parametrize("differ", [False, True], ids=["equal", "different"])
+def test_parameters_are_sent_only_if_they_differ(differ):
+    first = [np.array([[1.0, 2.0]], np.float32), np.array(3)]
+    own = [first[0] + np.float32(1e-6 if differ else 0), first[1]]
+    sent = []
+
+    def broadcast(values):
+        sent.append(values)
+        return np.concatenate([array.reshape(-1) for array in first])
+
+    def gather(values):
+        theirs = JoinedTeam._checksum(first)
+        return np.stack([theirs, values])
+
+    variables = [tf.Variable(array) for array in own]
+    session = SimpleNamespace(
+        store=SimpleNamespace(trained_variables=variables, publish_trained=list)
+    )
+    workers = SimpleNamespace(rank=1, count=2, gather=gather, broadcast=broadcast)
+    JoinedTeam(workers, session)._take_parameters()
+    assert len(sent) == differ
+    for variable, value in zip(variables, first, strict=True):
+        assert np.array_equal(variable.numpy(), value)
 
 
 @pytest.mark.parametrize("keeps_rest", [True, False], ids=["rest", "full"])
