@@ -8,9 +8,8 @@ the decoding is that of protobuf.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 __all__ = ["Kernel", "read_kernels", "read_space"]
 
@@ -47,7 +46,11 @@ _MESSAGES = {
 }
 
 
+@functools.cache
 def _message_classes() -> dict[str, Any]:
+    # here, since few processes read profiles
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
     field_type = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(
         name="nengo_dl/xplane.proto", package="nengo_dl", syntax="proto3"
@@ -78,8 +81,6 @@ def _message_classes() -> dict[str, Any]:
     }
 
 
-_CLASSES = _message_classes()
-
 #: Instructions that compute nothing: what they belong to says nothing about a kernel.
 _FREE = frozenset(
     "bitcast broadcast constant get-tuple-element iota parameter reshape tuple".split()
@@ -104,7 +105,7 @@ def read_space(data: bytes) -> Any:
     google.protobuf.message.DecodeError
         If it is no such file.
     """
-    return _CLASSES["XSpace"].FromString(data)
+    return _message_classes()["XSpace"].FromString(data)
 
 
 class Kernel:
@@ -141,7 +142,8 @@ def read_kernels(space: Any) -> dict[str, dict[int, Kernel]]:
         for entry in plane.events:
             for stat in entry.value.stats:
                 if stat.bytes_value and plane.name.startswith("/host:metadata"):
-                    program = _CLASSES["HloProto"].FromString(stat.bytes_value)
+                    decode = _message_classes()["HloProto"].FromString
+                    program = decode(stat.bytes_value)
                     for name, kernel in _kernels(program.module):
                         found.setdefault(name, {})[entry.value.id] = kernel
     return found

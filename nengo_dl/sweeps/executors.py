@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import concurrent.futures
-import contextlib
 import functools
-import gc
 import multiprocessing
-import os
-import signal
 import sys
-import tempfile
-import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +13,6 @@ from typing import Any, Protocol
 
 from nengo.exceptions import SimulationError, ValidationError
 
-from nengo_dl.program.compile_cache import CACHE_VARIABLE, programs_folder
 from nengo_dl.sweeps.jobs import (
     Job,
     Outcome,
@@ -30,23 +21,14 @@ from nengo_dl.sweeps.jobs import (
     run_job,
     run_packed,
 )
+from nengo_dl.sweeps.new_processes import begin, n_cores, shared_cores, shared_programs
 
-__all__ = ["Runner", "choose_runner", "n_cores"]
+__all__ = ["Runner", "choose_runner"]
 
 Parameters = Mapping[str, Any]
 
 #: Number of a call, and its parameters in a form that travels.
 Call = tuple[int, Parameters | bytes]
-
-#: What libraries of linear algebra, and TensorFlow, read the number of threads from.
-_THREADS = (
-    "MKL_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 class Runner(Protocol):
@@ -97,13 +79,6 @@ def choose_runner(client: Any, n_workers: int | None, count: int) -> Runner:
     )
 
 
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on all systems
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Here:
     """Runs everything in this process, one after the other."""
 
@@ -139,7 +114,7 @@ class Processes:
         calls, failed = _packed(parameters)
         yield from failed
         waiting = deque(calls)
-        with _shared_programs(), _shared_cores(self.n_workers):
+        with shared_programs(), shared_cores(self.n_workers):
             while waiting:
                 # a process that dies takes its pool along; the rest runs in a new one
                 yield from self._until_broken(packed, waiting, self.n_workers)
@@ -153,26 +128,36 @@ class Processes:
         pool = concurrent.futures.ProcessPoolExecutor(
             n_workers,
             mp_context=context,
-            initializer=_begin,
+            initializer=begin,
             initargs=(context.Value("i", 0), self.n_workers),
         )
         running: dict[concurrent.futures.Future, Call] = {}
         suspects: list[Call] = []
+
+        def fill() -> None:
+            # no more than there are processes: these are what may have killed one
+            while waiting and len(running) < n_workers:
+                try:
+                    future = pool.submit(run_packed, packed, waiting[0][1])
+                except BrokenProcessPool:
+                    return  # what runs will say so
+                running[future] = waiting.popleft()
+
         try:
-            while (waiting or running) and not suspects:
-                # no more than there are processes: these are what may have killed one
-                while waiting and len(running) < n_workers:
-                    call = waiting.popleft()
-                    running[pool.submit(run_packed, packed, call[1])] = call
+            fill()
+            while running and not suspects:
                 done, _ = concurrent.futures.wait(
                     running, return_when=concurrent.futures.FIRST_COMPLETED
                 )
+                found = []
                 for future in done:
                     call = running.pop(future)
                     try:
-                        yield call[0], future.result()
+                        found.append((call[0], future.result()))
                     except BrokenProcessPool:
                         suspects.append(call)
+                fill()  # first, since what is done with results may take long
+                yield from found
             suspects += running.values()
         finally:
             _end(pool, others)
@@ -306,36 +291,6 @@ def _outcome_of(result: Callable[[], Outcome]) -> Outcome:
         return Outcome({}, f"{type(error).__name__}: {error}")
 
 
-def _begin(counter: Any, n_workers: int) -> None:
-    """Let a new process have its share of the cores, and leave Ctrl-C to the first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # else Python looks for garbage for a second at the end, if TensorFlow was imported
-    atexit.register(gc.freeze)
-    # of several processes, one keeps decoders that Nengo has solved for
-    warnings.filterwarnings("ignore", message="Decoder cache could not acquire lock")
-    if not hasattr(os, "sched_setaffinity"):  # not on all systems
-        return
-    with counter.get_lock():
-        number = counter.value % n_workers
-        counter.value += 1
-    cores = sorted(os.sched_getaffinity(0))
-    size = len(cores) // n_workers
-    if size:
-        os.sched_setaffinity(0, cores[number * size :][:size])
-
-
-def _end_with_parent() -> None:
-    """Wait until the process that started this one has ended, and end, too.
-
-    Otherwise, a process would wait for its next call forever if the first was killed.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "this is a new process"
-    parent.join()
-    os._exit(1)
-
-
 def _end(pool: concurrent.futures.ProcessPoolExecutor, others: set[Any]) -> None:
     """End the processes of a pool; if it was left early, at once.
 
@@ -350,39 +305,6 @@ def _end(pool: concurrent.futures.ProcessPoolExecutor, others: set[Any]) -> None
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
     pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _shared_programs() -> Iterator[None]:
-    """Let new processes share compiled programs, for as long as they are needed."""
-    if programs_folder() is not None or os.environ.get(CACHE_VARIABLE):
-        yield
-        return
-    with tempfile.TemporaryDirectory(prefix="nengo_dl_sweep_") as folder:
-        os.environ[CACHE_VARIABLE] = folder
-        try:
-            yield
-        finally:
-            del os.environ[CACHE_VARIABLE]
-
-
-@contextlib.contextmanager
-def _shared_cores(n_workers: int) -> Iterator[None]:
-    """Let new processes have one thread for each core, unless told otherwise.
-
-    Linear algebra starts its threads when NumPy is imported, before a process can know
-    its share, and threads that wait for each other on one core are slow.
-    """
-    known = getattr(os, "sched_getaffinity", None)
-    n_cores = len(known(0)) if known is not None else os.cpu_count() or 1
-    n_threads = str(max(n_cores // n_workers, 1))
-    names = [name for name in _THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(names, n_threads))
-    try:
-        yield
-    finally:
-        for name in names:
-            del os.environ[name]
 
 
 def _check_parent() -> None:

@@ -233,7 +233,7 @@ def make_space(events, programs=()):
             event.stats.add(metadata_id=1, int64_value=number)
     metadata = space.planes.add(name="/host:metadata")
     for number, instructions in programs:
-        program = xplane._CLASSES["HloProto"]()
+        program = xplane._message_classes()["HloProto"]()
         computation = program.module.computations.add(name="main", id=1)
         for name, opcode, scope in instructions:
             instruction = computation.instructions.add(name=name, opcode=opcode)

@@ -12,7 +12,7 @@ import pytest
 from nengo.exceptions import SimulationError, ValidationError
 
 import nengo_dl
-from nengo_dl.sweeps import executors, jobs
+from nengo_dl.sweeps import executors, jobs, new_processes
 from nengo_dl.sweeps.parameters import combinations
 from tests.processes import wait_for_end
 from tests.sweeps import factories
@@ -91,7 +91,7 @@ def test_processes_end_with_the_one_that_started_them():
     wait_for_end(pids)
 
 
-@pytest.mark.skipif(executors.n_cores() < 2, reason="there is one core")
+@pytest.mark.skipif(new_processes.n_cores() < 2, reason="there is one core")
 def test_processes_are_reused_and_share_cores():
     found = sweep(factories.count_cores, {"number": range(6)}, n_workers=2)
     cores = {record["pid"]: tuple(record["cores"]) for record in found}
@@ -350,15 +350,15 @@ def test_without_pandas_the_message_names_it(monkeypatch):
 
 def test_processes_have_as_many_threads_as_cores(monkeypatch):
     monkeypatch.setattr(
-        executors.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False
+        new_processes.os, "sched_getaffinity", lambda pid: set(range(6)), raising=False
     )
-    for name in executors._THREADS:
+    for name in new_processes._THREADS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    before = dict(executors.os.environ)
-    with executors._shared_cores(2):
-        assert executors.os.environ["OPENBLAS_NUM_THREADS"] == "3"
-        assert executors.os.environ["OMP_NUM_THREADS"] == "5"
-    with executors._shared_cores(7):
-        assert executors.os.environ["OPENBLAS_NUM_THREADS"] == "1"
-    assert dict(executors.os.environ) == before
+    before = dict(new_processes.os.environ)
+    with new_processes.shared_cores(2):
+        assert new_processes.os.environ["OPENBLAS_NUM_THREADS"] == "3"
+        assert new_processes.os.environ["OMP_NUM_THREADS"] == "5"
+    with new_processes.shared_cores(7):
+        assert new_processes.os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    assert dict(new_processes.os.environ) == before
