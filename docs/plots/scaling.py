@@ -73,8 +73,8 @@ def measured():
             label = f"{row['title']}, {many(int(count), 'process')}"
             right.plot(t, n, style, color=colour, label=label)
     right.set(title="sweeps: results after seconds", xlabel="seconds", ylim=(0, None))
-    right.set_xlim(0, None)
-    right.legend(frameon=False, fontsize=7)
+    right.set_xlim(0, 1.6 * right.get_xlim()[1])  # with room for the legend
+    right.legend(frameon=False, fontsize=7, loc="lower right")
     for ax, kind in ((left, "training"), (right, "sweep")):
         ax.annotate(
             *(where(found[kind]), (0, 0)),

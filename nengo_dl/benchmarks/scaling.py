@@ -149,6 +149,8 @@ def _training(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         title = f"processes: {found['processes']} on {found['cores']} cores"
         if found["processes"] > 1:
             title += ", together" if found["together"] else ", each on its own"
+            if not found["together"]:
+                title += f" ({found['in_step'] / first:.2f} x the slowest)"
         print(
             f"{title}: {found['items_per_second']:.0f} items/s "
             f"({found['items_per_second'] / first:.2f} x), "
@@ -164,7 +166,8 @@ def _training(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _launched(given, n_workers, parts) -> dict[str, Any]:
     """Return what processes measure: some that are joined, on each part of the cores.
 
-    Of several parts at once, it is the sum of items, and the mean of all else.
+    Of several parts at once, it is the sum of items, and the mean of all else;
+    "in_step" is what remains if all wait for the slowest, as those that are joined do.
     """
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
         started = [pool.submit(_launch, given, n_workers, part) for part in parts]
@@ -178,6 +181,7 @@ def _launched(given, n_workers, parts) -> dict[str, Any]:
         "together": n_workers > 1,
         **result,
         "items_per_second": sum(one["items_per_second"] for one in found),
+        "in_step": len(found) * min(one["items_per_second"] for one in found),
     }
 
 
