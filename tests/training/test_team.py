@@ -32,6 +32,8 @@ def start(folder, mode):
     with subprocess.Popen(
         [
             *(sys.executable, "-m", "nengo_dl.launch", "--workers", str(N_WORKERS)),
+            # of four processes on two cores, none waits while a core is free
+            *("--cores", "all"),
             *("--local", team_scenarios.__file__, str(folder), mode),
         ],
         cwd=Path(__file__).parents[2],
