@@ -9,21 +9,23 @@ from nengo.builder import ensemble as nengos
 from nengo.builder.operator import Copy, DotInc, Reset
 from nengo.builder.signal import Signal
 from nengo.dists import Distribution, get_samples
-from nengo.rc import rc
 from nengo.utils.numpy import norm
 
 from nengo_dl.building.randomness import FastRandom
+from nengo_dl.building.workshop import Workshop
 
 __all__ = ["build_ensemble"]
 
 
-def build_ensemble(model: Model, ens: nengo.Ensemble) -> None:
+def build_ensemble(shop: Workshop, model: Model, ens: nengo.Ensemble) -> None:
     """Build an ensemble into a model, in the place of Nengo's ``build_ensemble``.
 
     What is drawn is the same to the last bit. Operators are added in the same order.
 
     Parameters
     ----------
+    shop : Workshop
+        What the functions that build a model share.
     model : nengo.builder.Model
         The model.
     ens : nengo.Ensemble
@@ -34,9 +36,10 @@ def build_ensemble(model: Model, ens: nengo.Ensemble) -> None:
     BuildError
         If the encoders or the intercepts cannot be used (Nengo's errors).
     """
-    dtype = rc.float_dtype
-    rng = FastRandom(model.seeds[ens])
-    eval_points = nengos.gen_eval_points(ens, ens.eval_points, rng=rng, dtype=dtype)
+    dtype = shop.dtype
+    seed = model.seeds[ens]
+    rng = shop.streams.seeded(seed)
+    points = nengos.gen_eval_points(ens, ens.eval_points, rng=rng, dtype=dtype)
     is_direct = isinstance(ens.neuron_type, nengo.Direct)
     encoders = np.identity(ens.dimensions) if is_direct else _encoders(ens, rng)
     encoders = encoders.astype(dtype, copy=False)
@@ -48,9 +51,9 @@ def build_ensemble(model: Model, ens: nengo.Ensemble) -> None:
     scaled = encoders
     if not is_direct:
         scaled = encoders * (gain / ens.radius)[:, np.newaxis]
-    _add(model, ens, scaled, bias, is_direct)
+    _add(shop, model, ens, scaled, bias, is_direct)
     model.params[ens] = nengos.BuiltEnsemble(
-        eval_points=eval_points,
+        eval_points=points,
         encoders=encoders,
         intercepts=intercepts,
         max_rates=max_rates,
@@ -70,6 +73,7 @@ def _encoders(ens: nengo.Ensemble, rng: FastRandom) -> np.ndarray:
 
 
 def _add(
+    shop: Workshop,
     model: Model,
     ens: nengo.Ensemble,
     encoders: np.ndarray,
@@ -78,24 +82,25 @@ def _add(
 ) -> None:
     """Add the signals and operators of an ensemble."""
     of_ens, of_neurons = model.sig[ens], model.sig[ens.neurons]
-    of_ens["in"] = Signal(shape=ens.dimensions, name=f"{ens}.signal")
+    name = str(ens)
+    of_ens["in"] = shop.zeros(ens.dimensions, f"{name}.signal")
     model.add_op(Reset(of_ens["in"]))
     size = ens.dimensions if is_direct else ens.n_neurons
-    of_neurons["in"] = Signal(shape=size, name=f"{ens}.neuron_in")
+    of_neurons["in"] = shop.zeros(size, f"{name}.neuron_in")
     if is_direct:
         of_neurons["out"] = of_neurons["in"]
         model.add_op(Reset(of_neurons["in"]))
     else:
-        of_neurons["out"] = Signal(shape=size, name=f"{ens}.neuron_out")
-        of_neurons["bias"] = Signal(bias, name=f"{ens}.bias", readonly=True)
+        of_neurons["out"] = shop.zeros(size, f"{name}.neuron_out")
+        of_neurons["bias"] = Signal(bias, name=f"{name}.bias", readonly=True)
         model.add_op(Copy(of_neurons["bias"], of_neurons["in"]))
         model.build(ens.neuron_type, ens.neurons)
-    of_ens["encoders"] = Signal(encoders, name=f"{ens}.scaled_encoders", readonly=True)
+    of_ens["encoders"] = Signal(encoders, name=f"{name}.scaled_encoders", readonly=True)
     if ens.noise is not None:
         model.build(ens.noise, sig_out=of_neurons["in"], mode="inc")
     model.add_op(
         DotInc(
-            of_ens["encoders"], of_ens["in"], of_neurons["in"], tag=f"{ens} encoding"
+            of_ens["encoders"], of_ens["in"], of_neurons["in"], tag=f"{name} encoding"
         )
     )
     of_ens["out"] = of_neurons["out"]

@@ -42,7 +42,7 @@ def assert_same_model(model, expected):
     pairs = zip(model.params.items(), expected.params.items(), strict=True)
     for (obj, ours), (counterpart, theirs) in pairs:
         assert plain(obj) == plain(counterpart)
-        assert type(ours) is type(theirs)
+        assert isinstance(ours, type(theirs))
         for name in getattr(theirs, "_fields", ()):
             assert_same(getattr(ours, name), getattr(theirs, name))
     assert [type(op) for op in model.operators] == [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nengo_dl.building.randomness import FastRandom
+from nengo_dl.building.randomness import N_STREAMS, FastRandom, Streams
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,38 @@ def test_other_sequences_are_left_to_numpy(kind):
         random.shuffle(given[kind])
         found.append(np.array(given[kind]).tolist())
     assert found[0] == found[1]
+
+
+def test_streams_begin_as_new_ones():
+    streams = Streams()
+    for seed in (0, 5, 5, 2**32 - 1):
+        stream, expected = streams.seeded(seed), np.random.RandomState(seed)
+        assert stream.standard_normal() == expected.standard_normal()
+        # half of a pair of normal numbers is left over, for nobody
+        assert stream.randint(2**31, size=3).tolist() == (
+            expected.randint(2**31, size=3).tolist()
+        )
+
+
+def test_a_stream_is_used_again_only_if_nobody_has_it():
+    streams = Streams()
+    kept = [streams.seeded(seed) for seed in range(2 * N_STREAMS)]
+    assert len({id(stream) for stream in kept}) == len(kept)
+    expected = [np.random.RandomState(seed).rand() for seed in range(len(kept))]
+    assert [stream.rand() for stream in kept] == expected
+    last = id(kept[-1])
+    kept.clear()
+    assert id(streams.seeded(1)) == last
+
+
+def test_a_stream_that_only_a_method_refers_to_is_not_used_again():
+    streams = Streams()
+    draw = streams.seeded(1).rand
+    streams.seeded(2)
+    assert draw() == np.random.RandomState(1).rand()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_that_cannot_be_are_numpys_error(seed):
+    with pytest.raises(ValueError, match="Seed must be between"):
+        Streams().seeded(seed)
