@@ -11,6 +11,7 @@ from nengo.builder.signal import Signal
 from nengo.dists import Distribution, get_samples
 from nengo.utils.numpy import norm
 
+from nengo_dl.building.points import LateEnsemble, later
 from nengo_dl.building.randomness import FastRandom
 from nengo_dl.building.workshop import Workshop
 
@@ -39,7 +40,11 @@ def build_ensemble(shop: Workshop, model: Model, ens: nengo.Ensemble) -> None:
     dtype = shop.dtype
     seed = model.seeds[ens]
     rng = shop.streams.seeded(seed)
-    points = nengos.gen_eval_points(ens, ens.eval_points, rng=rng, dtype=dtype)
+    points = later(ens, seed, dtype)
+    if points is None:
+        points = nengos.gen_eval_points(ens, ens.eval_points, rng=rng, dtype=dtype)
+    else:
+        points.skip(rng)
     is_direct = isinstance(ens.neuron_type, nengo.Direct)
     encoders = np.identity(ens.dimensions) if is_direct else _encoders(ens, rng)
     encoders = encoders.astype(dtype, copy=False)
@@ -52,7 +57,7 @@ def build_ensemble(shop: Workshop, model: Model, ens: nengo.Ensemble) -> None:
     if not is_direct:
         scaled = encoders * (gain / ens.radius)[:, np.newaxis]
     _add(shop, model, ens, scaled, bias, is_direct)
-    model.params[ens] = nengos.BuiltEnsemble(
+    model.params[ens] = LateEnsemble(
         eval_points=points,
         encoders=encoders,
         intercepts=intercepts,
