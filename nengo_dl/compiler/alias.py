@@ -7,7 +7,7 @@ read, such a signal needs no memory: whoever reads it can read the sources.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,10 +102,11 @@ class Aliases:
 
     def index(self, base: Signal) -> int:
         """Return the number of a base signal."""
-        if base not in self._index:
-            self._index[base] = len(self.bases)
+        number = self._index.get(base)
+        if number is None:
+            number = self._index[base] = len(self.bases)
             self.bases.append(base)
-        return self._index[base]
+        return number
 
     def __contains__(self, base: Signal) -> bool:
         return base in self._sources
@@ -143,35 +144,80 @@ class Aliases:
                 base_ids[mine] = self.index(source)
         self._sources[base] = (base_ids, final)
 
+    def whole(self, signal: Signal) -> tuple[int, int, int] | None:
+        """Return where a signal lies if it is one run of its base, as nearly all are.
+
+        Parameters
+        ----------
+        signal : Signal
+            A base or a view.
+
+        Returns
+        -------
+        tuple of int or None
+            Number of the base, first position, and length. None if the signal is read
+            elsewhere, or is no single run.
+        """
+        base = signal.base
+        if base in self._sources:
+            return None
+        if signal is base:
+            return self.index(base), 0, n_values(base)
+        initial = signal.initial_value
+        if not isinstance(initial, np.ndarray) or not initial.flags.c_contiguous:
+            return None
+        return self.index(base), signal.elemoffset, initial.size
+
     def resolve(self, signal: Signal) -> Runs:
         """Return the elements that hold the values of a signal, in C order."""
+        run = self.whole(signal)
+        if run is not None:  # not kept: half a kilobyte for each signal
+            return Runs(*np.array(run, dtype=np.int64)[:, None])
         if signal not in self._resolved:
             self._resolved[signal] = self._resolve(signal)
         return self._resolved[signal]
 
+    def resolve_all(self, signals: Iterable[Signal]) -> Runs:
+        """Return the elements of signals one after the other, in the longest runs.
+
+        Parameters
+        ----------
+        signals : iterable of Signal
+            Bases or views.
+        """
+        parts: list[Runs] = []
+        runs: list[tuple[int, int, int]] = []
+        for signal in signals:
+            run = self.whole(signal)
+            if run is not None:
+                runs.append(run)
+                continue
+            parts += [_as_runs(runs), self.resolve(signal)]
+            runs = []
+        return concatenate_runs([*parts, _as_runs(runs)])
+
+    def holders(self, signal: Signal) -> list[int]:
+        """Return the numbers of the bases that hold a signal, once for each run."""
+        run = self.whole(signal)
+        return self.resolve(signal).bases.tolist() if run is None else [run[0]]
+
     def forget_resolved(self) -> None:
-        """Free what `resolve` keeps: half a kilobyte for each signal.
+        """Free what `resolve` keeps.
 
         To be called when the passes of the compiler have asked for all of them.
         """
         self._resolved.clear()
 
     def _resolve(self, signal: Signal) -> Runs:
-        base = signal.base
+        base, where = signal.base, elements(signal)
         if base in self._sources:
             base_ids, positions = self._sources[base]
-            where = elements(signal)
             return to_runs(base_ids[where], positions[where])
-        number = self.index(base)
-        if signal is base or (
-            not signal.sparse and signal.initial_value.flags.c_contiguous
-        ):
-            start = 0 if signal is base else signal.elemoffset
-            return Runs(
-                np.array([number]), np.array([start]), np.array([n_values(signal)])
-            )
-        where = elements(signal)
-        return to_runs(np.full(len(where), number), where)
+        return to_runs(np.full(len(where), self.index(base)), where)
+
+
+def _as_runs(runs: Sequence[tuple[int, int, int]]) -> Runs:
+    return Runs(*np.array(runs, dtype=np.int64).reshape(-1, 3).T)
 
 
 def copied_elements(op: Copy) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,7 @@ class Binder:
 
     def locate(self, operand: Operand) -> Runs:
         """Return runs whose "bases" are block numbers."""
-        runs = concatenate_runs([self.aliases.resolve(s) for s in operand.signals])
+        runs = self.aliases.resolve_all(operand.signals)
         located = Runs(
             self._numbers[runs.bases],
             self._starts[runs.bases] + runs.starts,

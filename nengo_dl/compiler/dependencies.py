@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from nengo.builder.operator import Operator
@@ -15,34 +15,33 @@ from nengo_dl.compiler.ir import BuilderLookup, Group, bounds
 __all__ = ["bases_written", "dependencies"]
 
 
+# Writers of one base up to which they are compared one by one.
+_FEW = 16
+
+
 class _Writers:
     """The operators that write a base, with the range of elements each may touch."""
 
     def __init__(self) -> None:
-        self.ops: list[int] = []
-        self.low: list[int] = []
-        self.high: list[int] = []
+        self.ops: list[tuple[int, int, int]] = []
         self._sorted: tuple[np.ndarray, ...] | None = None
 
     def add(self, op: int, signal: Signal) -> None:
-        low, high = bounds(signal)
-        self.ops.append(op)
-        self.low.append(low)
-        self.high.append(high)
+        self.ops.append((op, *bounds(signal)))
 
-    def overlapping(self, low: int, high: int) -> np.ndarray:
+    def overlapping(self, low: int, high: int) -> list[int]:
         """Return the operators that may touch a range, without looking at all."""
+        if len(self.ops) <= _FEW:
+            return [op for op, first, end in self.ops if first < high and end > low]
         if self._sorted is None:
-            order = np.argsort(self.low, kind="stable")
-            ops, lows, highs = (
-                np.array(column)[order] for column in (self.ops, self.low, self.high)
-            )
+            ops, lows, highs = np.array(sorted(self.ops, key=lambda op: op[1])).T
             self._sorted = (ops, lows, highs, np.maximum.accumulate(highs))
         ops, lows, highs, reached = self._sorted
         # nothing before the first of these reaches the range
         first = np.searchsorted(reached, low, side="right")
         end = np.searchsorted(lows, high, side="left")
-        return ops[first:end][highs[first:end] > low]
+        found: list[int] = ops[first:end][highs[first:end] > low].tolist()
+        return found
 
 
 def dependencies(
@@ -82,25 +81,29 @@ def dependencies(
     for number, op in enumerate(operators):
         found: set[int] = set()
         for signal in op.incs:
-            low, high = bounds(signal)
             base = aliases.index(signal.base)
             if base in sets:
-                found.update(sets[base].overlapping(low, high).tolist())
-        for read in builder_of(op).used_reads(op):
-            runs = aliases.resolve(op.reads[read])
-            for base, start, length in zip(
-                runs.bases.tolist(),
-                runs.starts.tolist(),
-                runs.lengths.tolist(),
-                strict=True,
-            ):
-                if base in writes:
-                    found.update(
-                        writes[base].overlapping(start, start + length).tolist()
-                    )
+                found.update(sets[base].overlapping(*bounds(signal)))
+        used = builder_of(op).used_reads(op)
+        if used:
+            reads = op.reads
+            for read in used:
+                for base, start, length in _runs(reads[read], aliases):
+                    if base in writes:
+                        found.update(writes[base].overlapping(start, start + length))
         found.discard(number)
         before.append(found)
     return before
+
+
+def _runs(signal: Signal, aliases: Aliases) -> Iterable[tuple[int, int, int]]:
+    """Return where a signal lies: numbers of bases, first positions, and lengths."""
+    run = aliases.whole(signal)
+    if run is not None:
+        return (run,)
+    runs = aliases.resolve(signal)
+    columns = (runs.bases.tolist(), runs.starts.tolist(), runs.lengths.tolist())
+    return zip(*columns, strict=True)
 
 
 def bases_written(

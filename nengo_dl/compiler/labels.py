@@ -162,6 +162,7 @@ class ObjectNames:
             self._add_network(model.toplevel, ())
         self._by_signal: dict[Signal, Any] = {}
         self._by_name: dict[str, Any] = {}
+        self._named_before: dict[str, Any] = {}
         for obj, signals in model.sig.items():
             self._by_name.setdefault(str(obj), obj)
             for key, signal in signals.items():
@@ -234,8 +235,10 @@ class ObjectNames:
 
     def _named(self, name: str | None) -> NengoObject | None:
         """Return the object whose name another one starts with."""
-        while name:
-            if name in self._by_name:
-                return self._by_name[name]
-            name = name[: max(name.rfind("."), name.rfind(" "), 0)]
-        return None
+        asked = name or ""
+        if asked not in self._named_before:
+            name = asked
+            while name and name not in self._by_name:
+                name = name[: max(name.rfind("."), name.rfind(" "), 0)]
+            self._named_before[asked] = self._by_name.get(name) if name else None
+        return self._named_before[asked]

@@ -180,8 +180,7 @@ def _bases(operand: Operand, aliases: Aliases) -> list[Signal]:
     found: list[Signal] = []
     for signal in operand.signals:
         if signal.base in aliases:
-            numbers = aliases.resolve(signal).bases
-            found.extend(aliases.bases[n] for n in numbers.tolist())
+            found.extend(aliases.bases[n] for n in aliases.holders(signal))
         else:
             found.append(signal.base)
     return found
@@ -258,12 +257,15 @@ def _positions(
 ) -> list[tuple[int, int]] | None:
     keys = []
     for signal in operand.signals:
-        runs = aliases.resolve(signal)
-        if not len(runs.bases):
-            return None
-        base = aliases.bases[int(runs.bases[0])]
+        run = aliases.whole(signal)
+        if run is None:
+            runs = aliases.resolve(signal)
+            if not len(runs.bases):
+                return None
+            run = int(runs.bases[0]), int(runs.starts[0]), int(runs.lengths[0])
+        base = aliases.bases[run[0]]
         block = placer.block_of.get(base)
         if block is None:
             return None
-        keys.append((block.number, block.starts[base] + int(runs.starts[0])))
+        keys.append((block.number, block.starts[base] + run[1]))
     return keys

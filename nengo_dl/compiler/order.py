@@ -9,7 +9,7 @@ them.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal
@@ -20,6 +20,9 @@ __all__ = ["reference_order"]
 
 #: The operators that have each signal in one of their lists.
 _Users = defaultdict[Signal, list[int]]
+
+#: The signals that share memory with each base.
+_Views = dict[Signal, dict[Signal, None]]
 
 
 def reference_order(operators: Sequence[Operator]) -> list[Operator]:
@@ -70,21 +73,22 @@ def _followers(operators: Sequence[Operator]) -> list[dict[int, None]]:
     sets: _Users = defaultdict(list)
     incs: _Users = defaultdict(list)
     updates: _Users = defaultdict(list)
-    # all signals that share a base, in the order in which they are met
-    set_views: defaultdict[Signal, dict[Signal, None]] = defaultdict(dict)
-    written_views: defaultdict[Signal, dict[Signal, None]] = defaultdict(dict)
-    read_views: defaultdict[Signal, dict[Signal, None]] = defaultdict(dict)
+    # signals that share a base, in the order in which they are met
+    set_views: _Views = {}
+    written_views: _Views = {}
+    read_views: _Views = {}
+    for base in _bases_of_views(operators):
+        set_views[base], written_views[base], read_views[base] = {}, {}, {}
     for number, op in enumerate(operators):
         for signal in op.sets:
             sets[signal].append(number)
-            set_views[signal.base][signal] = None
-            written_views[signal.base][signal] = None
+            _note(signal, set_views, written_views)
         for signal in op.incs:
             incs[signal].append(number)
-            written_views[signal.base][signal] = None
+            _note(signal, written_views)
         for signal in op.reads:
             reads[signal].append(number)
-            read_views[signal.base][signal] = None
+            _note(signal, read_views)
         for signal in op.updates:
             updates[signal].append(number)
     validate_ops(sets, updates, incs)
@@ -95,16 +99,36 @@ def _followers(operators: Sequence[Operator]) -> list[dict[int, None]]:
     for signal, later in reads.items():
         _add(after, _users(signal, written_views, sets, incs), later)
     for signal, later in updates.items():
-        base = signal.base
-        views = {base: {**read_views.get(base, {}), **written_views.get(base, {})}}
+        base, views = signal.base, {}
+        if base in read_views:
+            views[base] = {**read_views[base], **written_views[base]}
         _add(after, _users(signal, views, sets, incs, reads), later)
     return after
 
 
-def _users(
-    signal: Signal, views: Mapping[Signal, Iterable[Signal]], *kinds: _Users
-) -> dict[int, None]:
+def _bases_of_views(operators: Sequence[Operator]) -> set[Signal]:
+    """Return base signals of which parts are used by themselves; most are none."""
+    return {
+        signal.base
+        for op in operators
+        for signals in (op.sets, op.incs, op.reads, op.updates)
+        for signal in signals
+        if signal.is_view
+    }
+
+
+def _note(signal: Signal, *kinds: _Views) -> None:
+    """Note that a signal is used, if others may share memory with it."""
+    base = signal.base
+    if base in kinds[0]:
+        for views in kinds:
+            views[base][signal] = None
+
+
+def _users(signal: Signal, views: _Views, *kinds: _Users) -> Iterable[int]:
     """Return the operators that use a signal, or one that shares memory with it."""
+    if len(kinds) == 1 and signal.base not in views:
+        return kinds[0].get(signal, ())
     found = [user for kind in kinds for user in kind.get(signal, ())]
     for view in views.get(signal.base, ()):
         if view is not signal and signal.may_share_memory(view):

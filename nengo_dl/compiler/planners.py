@@ -68,27 +68,23 @@ def make_group(ops: Sequence[Operator], builder_of: BuilderLookup) -> Group:
         of callbacks, whose operators may differ, get one operand for each signal.
     """
     builder = builder_of(ops[0])
-
-    def lists(op: Operator) -> tuple[list[Signal], ...]:
-        info = builder_of(op)
-        reads = [op.reads[i] for i in info.used_reads(op)]
-        previous = [op.sets[i] for i in info.state_sets(op)] + list(op.updates)
-        return reads, previous, list(op.sets), list(op.incs), list(op.updates)
-
+    kinds = (
+        lambda op: [op.reads[i] for i in builder_of(op).used_reads(op)],
+        lambda op: [*(op.sets[i] for i in builder_of(op).state_sets(op)), *op.updates],
+        lambda op: op.sets,
+        lambda op: op.incs,
+        lambda op: op.updates,
+    )
     if builder.is_callback:
         columns = [
-            tuple(Operand((s,), False) for op in ops for s in lists(op)[kind])
-            for kind in range(5)
+            tuple([Operand((s,), False) for op in ops for s in kind(op)])
+            for kind in kinds
         ]
     else:
         flat = bool(builder.flat(ops[0]))
-        rows = [lists(op) for op in ops]
         columns = [
-            tuple(
-                Operand(signals, flat)
-                for signals in zip(*(row[kind] for row in rows), strict=True)
-            )
-            for kind in range(5)
+            tuple([Operand(s, flat) for s in zip(*map(kind, ops), strict=True)])
+            for kind in kinds
         ]
     return Group(builder, tuple(ops), *columns)
 
@@ -129,12 +125,18 @@ def plan(
         If operators depend on each other in a circle, or the planner fails, returns
         something else, or merges what cannot be merged.
     """
-    keys = [_merge_key(op, builder_of) for op in operators]
+    # numbers in their place, so that what is long is hashed only once
+    numbers: dict[Hashable, int] = {}
+
+    def key_of(op: Operator, builder_of: BuilderLookup) -> int:
+        return numbers.setdefault(_merge_key(op, builder_of), len(numbers))
+
+    keys: list[Hashable] = [key_of(op, builder_of) for op in operators]
     if planner == "greedy":
         alike, builder_of = builder_of, merge_unlike(operators, keys, builder_of)
         if builder_of is not alike:
             keys = [
-                key if builder_of(op) is alike(op) else _merge_key(op, builder_of)
+                key if builder_of(op) is alike(op) else key_of(op, builder_of)
                 for op, key in zip(operators, keys, strict=True)
             ]
         keys = keep_large_apart(operators, keys, builder_of, large, minibatch_size)

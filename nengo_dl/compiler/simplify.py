@@ -70,7 +70,7 @@ def remove_unread(
         return {
             aliases.bases[number]
             for signal in signals
-            for number in aliases.resolve(signal).bases
+            for number in aliases.holders(signal)
         }
 
     needed = bases(kept)

@@ -29,6 +29,9 @@ class Role(Enum):
     #: computed anew in each step before it is read
     TEMPORARY = "temporary"
 
+    # members are looked up for each signal; that of Enum hashes their names
+    __hash__ = object.__hash__
+
 
 def find_roles(
     operators: Sequence[Operator],
@@ -59,16 +62,17 @@ def find_roles(
     roles: dict[Signal, Role] = {signal.base: Role.CONSTANT for signal in outputs}
     set_views: dict[Signal, list[Signal]] = {}
     for op in operators:
-        for signal in op.all_signals:
+        sets, incs, updates = op.sets, op.incs, op.updates
+        for signal in (*op.reads, *sets, *incs, *updates):
             roles.setdefault(signal.base, Role.CONSTANT)
-        for signal in op.updates:
+        for signal in updates:
             roles[signal.base] = Role.STATE
         for index in builder_of(op).state_sets(op):
-            roles[op.sets[index].base] = Role.STATE
-        for signal in (*op.sets, *op.incs):
+            roles[sets[index].base] = Role.STATE
+        for signal in (*sets, *incs):
             if roles[signal.base] is not Role.STATE:
                 roles[signal.base] = Role.TEMPORARY
-        for signal in op.sets:
+        for signal in sets:
             set_views.setdefault(signal.base, []).append(signal)
 
     for base, role in roles.items():

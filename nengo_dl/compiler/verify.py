@@ -129,7 +129,7 @@ def verify_simplified(
         # nearly all signals are no aliases, and need not be looked up
         bases: Iterable[Signal] = (signal.base,)
         if signal.base in aliases:
-            bases = [aliases.bases[i] for i in set(aliases.resolve(signal).bases)]
+            bases = [aliases.bases[i] for i in set(aliases.holders(signal))]
         for base in bases:
             if base in aliases or base in lost:
                 by = f" by {name_of(lost[base])}" if base in lost else ""

@@ -13,7 +13,6 @@ import numpy as np
 from nengo.builder.operator import Operator
 from nengo.builder.signal import Signal, SignalDict
 
-from nengo_dl.compiler.alias import concatenate_runs
 from nengo_dl.compiler.blocks import Block
 from nengo_dl.compiler.layout import Layout
 from nengo_dl.compiler.traits import Role
@@ -98,7 +97,7 @@ class Places:
     def runs(self, signals: Sequence[Signal]) -> Iterator[tuple[Signal, int, int]]:
         """Yield the base, first element and length of what signals consist of."""
         aliases = self.layout.aliases
-        runs = concatenate_runs([aliases.resolve(signal) for signal in signals])
+        runs = aliases.resolve_all(signals)
         columns = (runs.bases, runs.starts, runs.lengths)
         for number, start, length in zip(*(c.tolist() for c in columns), strict=True):
             yield aliases.bases[number], start, length
