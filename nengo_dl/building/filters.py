@@ -9,8 +9,10 @@ import numpy as np
 from nengo.builder import Model
 from nengo.builder.processes import SimProcess, build_process
 from nengo.builder.signal import Signal
+from nengo.rc import rc
 from nengo.synapses import LinearFilter
 
+from nengo_dl.building.zeros import Zeros
 from nengo_dl.compiler.filters import FilterSystems
 
 __all__ = ["Filters", "build_filter"]
@@ -35,12 +37,26 @@ class Filters:
     ----------
     model : nengo.builder.Model
         The model.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        Nengo's type of floating point numbers.
+    zeros : Zeros
+        With which outputs and states start.
+    names : dict of {str: str}
+        Names of outputs, so that equal ones are stored once.
     """
 
     def __init__(self, model: Model):
         self.model = model
+        self.dtype = np.dtype(rc.float_dtype)
+        self.zeros = Zeros()
+        self.names: dict[str, str] = {}
         self._systems = FilterSystems(model.dt)
         self._kinds: dict[Hashable, _Kind] = {}
+        # those of one and the same object, which cannot change, without comparing it
+        self._known: dict[int, tuple[LinearFilter, _Kind]] = {}
 
     def find(self, process: LinearFilter) -> _Kind:
         """Return what a filter shares with its equals.
@@ -50,6 +66,9 @@ class Filters:
         process : LinearFilter
             A filter of Nengo, not of a subclass.
         """
+        known = self._known.get(id(process))
+        if known is not None:
+            return known[1]
         key = (
             FilterSystems.kind(process),
             repr(getattr(process, "tau", None)),
@@ -63,6 +82,7 @@ class Filters:
             order = self._systems.order(process)
             kind = _Kind(str(process), self.model.sig[process], order)
             self._kinds[key] = kind
+        self._known[id(process)] = process, kind
         return kind
 
 
@@ -103,11 +123,13 @@ def build_filter(
         return build_process(model, process, sig_in, sig_out, mode)
     kind = filters.find(process)
     if sig_out is None:
-        sig_out = Signal(shape=sig_in.shape, name=f"{sig_in.name}.{kind.name}")
+        name = f"{sig_in.name}.{kind.name}"
+        zeros = filters.zeros.of(sig_in.shape, filters.dtype)
+        sig_out = Signal(zeros, name=filters.names.setdefault(name, name))
     if sig_out.shape != sig_in.shape or sig_out.dtype.kind != "f":
         return build_process(model, process, sig_in, sig_out, mode)
     # the state of rest, as Nengo's filters begin with
-    state = Signal(np.zeros((kind.order, *sig_out.shape), dtype=sig_out.dtype))
+    state = Signal(filters.zeros.of((kind.order, *sig_out.shape), sig_out.dtype))
     kind.signals["_state_X"] = state
     model.add_op(
         SimProcess(

@@ -99,13 +99,15 @@ def _add(
     weights = matrix.astype(shop.dtype)
     if decoders is not None:
         weights = nengos.multiply(weights, decoders.astype(shop.dtype, copy=False))
-    name = shop.names.get(shape)
-    if name is None:
-        # as Nengo writes it, also where it makes a transform only for that
-        name = shop.names[shape] = f"Dense(shape={shape!r})"
-    signal = Signal(weights, readonly=True, name=f"{name}.weights")
-    weighted = shop.zeros(shape[0], f"{name}.weighted")
+    names = shop.names.get(shape)
+    if names is None:
+        # as Nengo writes them, also where it makes a transform only for that
+        name = f"Dense(shape={shape!r})"
+        names = (f"{name}.weights", f"{name}.weighted", f"{name}.apply_weights")
+        shop.names[shape] = names
+    signal = Signal(weights, readonly=True, name=names[0])
+    weighted = shop.zeros(shape[0], names[1])
     model.add_op(Reset(weighted))
     kind = ElementwiseInc if weights.ndim < 2 else DotInc
-    model.add_op(kind(signal, sig_in, weighted, tag=f"{name}.apply_weights"))
+    model.add_op(kind(signal, sig_in, weighted, tag=names[2]))
     return weighted, signal

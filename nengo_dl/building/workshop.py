@@ -11,6 +11,7 @@ from nengo.rc import rc
 from nengo_dl.building.decoders import DecoderSolver
 from nengo_dl.building.filters import Filters
 from nengo_dl.building.randomness import Streams
+from nengo_dl.building.zeros import Zeros
 
 __all__ = ["Workshop"]
 
@@ -34,15 +35,16 @@ class Workshop:
     dtype : numpy.dtype
         Nengo's type of floating point numbers. Nengo looks it up in its configuration
         for each signal, which takes 12 µs.
-    names : dict of {tuple of int: str}
-        Names of dense transforms by their shapes.
+    names : dict of {tuple of int: tuple of str}
+        Names of the signals and the operator of dense transforms, by their shapes.
     """
 
     def __init__(self, network: nengo.Network | None, compiled: bool = True):
         self.decoders = DecoderSolver(network, compiled)
         self.streams = Streams()
         self.dtype = np.dtype(rc.float_dtype)
-        self.names: dict[tuple[int, int], str] = {}
+        self.names: dict[tuple[int, int], tuple[str, str, str]] = {}
+        self._zeros = Zeros()
         self._filters: Filters | None = None
 
     def filters(self, model: Model) -> Filters:
@@ -61,4 +63,4 @@ class Workshop:
         name : str
             Its name.
         """
-        return Signal(np.zeros(size, dtype=self.dtype), name=name)
+        return Signal(self._zeros.of((size,), self.dtype), name=name)
