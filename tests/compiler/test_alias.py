@@ -56,6 +56,36 @@ def test_places_are_found_again_after_they_were_forgotten():
     assert places(aliases, y[1:]) == before == [(x, 1), (x, 2)]
 
 
+def test_signals_that_are_one_run_of_their_base_are_three_numbers():
+    x, y, z = signal(6), signal(6), signal(6)
+    _, aliases = aliases_of([Copy(x, y)])
+    number = aliases.index(x)
+    assert aliases.whole(x) == (number, 0, 6)
+    assert aliases.whole(x[2:5]) == (number, 2, 3)
+    assert aliases.whole(x.reshape(2, 3)) == (number, 0, 6)
+    assert aliases.whole(x[::2]) is None
+    assert aliases.whole(y) is None
+    assert aliases.holders(y[1:]) == aliases.holders(x) == [number]
+    assert aliases.whole(z) == (aliases.index(z), 0, 6)
+    aliases.resolve(z)
+    assert z not in aliases._resolved  # only those that take long are kept
+
+
+def test_many_signals_are_found_as_each_by_itself():
+    x, y, z = signal(6), signal(6), signal(6)
+    _, aliases = aliases_of([Copy(x, y)])
+    signals = [x[:2], x[2:4], y[4:], z, x[::-1], y[::2], z[1:3], z[3:]]
+    runs = aliases.resolve_all(signals)
+    found = list(
+        zip(runs.element_bases().tolist(), runs.positions().tolist(), strict=True)
+    )
+    assert [(aliases.bases[number], position) for number, position in found] == [
+        place for each in signals for place in places(aliases, each)
+    ]
+    assert runs.lengths[0] == 6  # those that follow each other were joined
+    assert aliases.resolve_all([]).size == 0
+
+
 def test_set_copy_without_reset_is_its_source():
     x, y = signal(3), signal(3)
     left, aliases = aliases_of([Copy(x, y)])
