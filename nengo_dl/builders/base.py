@@ -110,6 +110,10 @@ class OpBuilder(abc.ABC):
     #: Indices of the operands of `step` that are constant; set for each program.
     constant_reads: Collection[int] = frozenset()
 
+    #: Indices of the operands that hold each signal once, in the order in which they
+    #: come first, although several operators of the group read it.
+    reads_once: ClassVar[Collection[int]] = ()
+
     #: Variables for parameters that are no literals of the program.
     shared_variables: tuple[tf.Variable, ...] = ()
 
@@ -151,12 +155,19 @@ class OpBuilder(abc.ABC):
         return cls
 
     @classmethod
-    def for_unlike(cls, op: Operator) -> type[OpBuilder] | None:
-        """Return a class that merges operators which this one keeps apart, or None.
+    def for_unlike(cls, op: Operator) -> Sequence[type[OpBuilder]]:
+        """Return classes that merge operators which this one keeps apart.
 
-        It is used where there would be many groups otherwise.
+        They are used where there would be many groups otherwise, see
+        `compiler.unlike`: the last one for operators of which few are alike, those
+        before it, in order of preference, for many that are alike in part.
         """
-        return None
+        return ()
+
+    @classmethod
+    def n_zeros(cls, ops: Sequence[Operator]) -> int:
+        """Return how many weights a group fills in to make operators alike."""
+        return 0
 
     def __init__(self, ops: Sequence[Operator], config: BuildConfig):
         self.ops = tuple(ops)

@@ -7,7 +7,7 @@ The program is a list of Nengo operators up to the planning pass, and a list of
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,8 +29,13 @@ class BuilderInfo(Protocol):
     def merge_key(self, op: Operator) -> Hashable:
         """Operators merge only if their keys are equal."""
 
-    def for_unlike(self, op: Operator) -> Any:
-        """Return a builder that merges operators which this one keeps apart."""
+    reads_once: Collection[int]
+
+    def for_unlike(self, op: Operator) -> Sequence[Any]:
+        """Return builders that merge operators which this one keeps apart."""
+
+    def n_zeros(self, ops: Sequence[Operator]) -> int:
+        """Return how many weights a group fills in to make operators alike."""
 
     def flat(self, op: Operator) -> bool:
         """Whether operands are concatenated instead of stacked."""
@@ -96,6 +101,17 @@ class Group:
     sets: tuple[Operand, ...] = field(default=())
     incs: tuple[Operand, ...] = field(default=())
     updates: tuple[Operand, ...] = field(default=())
+
+    @functools.cached_property
+    def operands_read(self) -> tuple[Operand, ...]:
+        """What a step of the group is given: `reads`, and some signals only once."""
+        once = () if self.is_callback else self.builder.reads_once
+        return tuple(
+            Operand(tuple(dict.fromkeys(operand.signals)), operand.flat)
+            if index in once
+            else operand
+            for index, operand in enumerate(self.reads)
+        )
 
     @property
     def is_callback(self) -> bool:

@@ -26,7 +26,10 @@ __all__ = ["BoundGroup", "Layout", "lay_out"]
 
 @dataclass(frozen=True, eq=False)
 class BoundGroup:
-    """A group whose operands were laid out, each list in the group's order."""
+    """A group whose operands were laid out, each list in the group's order.
+
+    Its reads are those of `Group.operands_read`.
+    """
 
     group: Group
     reads: tuple[ReadPlan, ...]
@@ -157,7 +160,7 @@ def lay_out(
     bound = tuple(
         BoundGroup(
             group,
-            tuple(binder.read(operand) for operand in group.reads),
+            tuple(binder.read(operand) for operand in group.operands_read),
             tuple(binder.read(operand) for operand in group.previous),
             tuple(binder.write(operand) for operand in group.sets),
             tuple(binder.write(operand) for operand in group.incs),

@@ -107,7 +107,7 @@ def _of_block(block: Block) -> tuple[object, ...]:
 
 
 def _of_operands(group: Group) -> tuple[object, ...]:
-    kinds = (group.reads, group.previous, group.sets, group.incs, group.updates)
+    kinds = (group.operands_read, group.previous, group.sets, group.incs, group.updates)
     return tuple(tuple((o.flat, o.shape) for o in operands) for operands in kinds)
 
 

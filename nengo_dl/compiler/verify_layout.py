@@ -42,10 +42,11 @@ def verify_layout(layout: Layout) -> None:
     owners: dict[int, list[tuple[int, int, str]]] = {}
     for bound in layout.groups:
         group = bound.group
-        for kind in ("reads", "previous"):
-            for operand, plan in zip(
-                getattr(group, kind), getattr(bound, kind), strict=True
-            ):
+        for operands, plans in (
+            (group.operands_read, bound.reads),
+            (group.previous, bound.previous),
+        ):
+            for operand, plan in zip(operands, plans, strict=True):
                 _check_read(plan, operand.size, layout, group.label)
         for kind in _WRITABLE:
             for operand, write in zip(

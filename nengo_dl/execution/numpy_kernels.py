@@ -22,6 +22,7 @@ from nengo.synapses import LinearFilter
 from nengo_dl.compiler.filters import FilterSystems
 from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.padding import Padding
+from nengo_dl.compiler.tiles import Tiles
 from nengo_dl.compiler.traits import Role
 from nengo_dl.execution.live_arrays import LiveArrays, Place, gather, is_contiguous
 from nengo_dl.support import tuning
@@ -154,7 +155,8 @@ def _products(group: Group, arrays: Arrays) -> list[Step] | None:
     """Add products of matrices and vectors, ``Y += A @ X``."""
     ops = group.ops
     if len({op.A.shape for op in ops}) > 1:
-        return _padded_products(group, arrays)
+        is_stacked = 1 in group.builder.reads_once
+        return (_stacked_products if is_stacked else _padded_products)(group, arrays)
     a, x = (arrays.reader([op.reads[n] for op in ops]) for n in (0, 1))
     place = arrays.target([op.Y for op in ops])
     n_rows, n_columns = ops[0].A.shape
@@ -207,6 +209,36 @@ def _padded_products(group: Group, arrays: Arrays) -> list[Step] | None:
         flat.take(padding.result_elements, out=used, mode="clip")
 
     return [product, _adder(place, arrays, used)]
+
+
+def _stacked_products(group: Group, arrays: Arrays) -> list[Step] | None:
+    """Add products of rows of constant matrices, several of them for each vector."""
+    ops = group.ops
+    if not arrays.is_constant([op.A for op in ops]):
+        return None
+    vectors = {x: number for number, x in enumerate(dict.fromkeys(op.X for op in ops))}
+    source = arrays.reader(list(vectors))
+    place = arrays.target([op.Y for op in ops])
+    if source is None or place is None or source[0].dtype != place[0]:
+        return None
+    dtype, n_columns = place[0], ops[0].A.shape[1]
+    tiles = Tiles(
+        np.repeat([vectors[op.X] for op in ops], [op.A.shape[0] for op in ops])
+    )
+    rows = [arrays.constant(op.A).reshape(-1, n_columns) for op in ops]
+    rows.append(np.zeros((1, n_columns)))
+    matrices = np.concatenate(rows).astype(dtype)[tiles.rows]
+    values = source[0].reshape(-1, n_columns)
+    columns = np.empty((len(tiles.owners), n_columns), dtype=dtype)
+    result = np.empty((*tiles.rows.shape, 1), dtype=dtype)
+    used, flat = np.empty(len(tiles.places), dtype=dtype), result.ravel()
+
+    def product() -> None:
+        values.take(tiles.owners, axis=0, out=columns, mode="clip")
+        np.matmul(matrices, columns[..., None], out=result)
+        flat.take(tiles.places, out=used, mode="clip")
+
+    return [*source[1], product, _adder(place, arrays, used)]
 
 
 def _elementwise(group: Group, arrays: Arrays) -> list[Step] | None:

@@ -45,6 +45,7 @@ __all__ = [
     "MOST_STACKED",
     "MOST_STEPS",
     "MOST_UNROLLED",
+    "MOST_ZEROS",
     "NEURONS_SECONDS",
     "NEURON_SECONDS",
     "OPERATOR_SECONDS",
@@ -183,6 +184,11 @@ LONGEST_LITERAL = 4096
 #: fuses; beyond by gathers, which are as fast from about ten runs on and keep the
 #: number of instructions, and so the time to compile them, constant. ``run separate``
 MOST_SLICED_RUNS = 4
+
+#: Zeros for each shape that is merged with others by filling up matrices. So many take
+#: 5 µs in a step, and the kernel that they save 35 ms to compile.
+#: ``run large_brain:n_ensembles=4000``
+MOST_ZEROS = 2**15
 
 # -- The loop over steps
 

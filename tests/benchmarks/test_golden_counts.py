@@ -90,10 +90,10 @@ GOLDEN = {
         operators=47, groups=8, carried=None, operations=None, numpy_calls=24
     ),
     "unlike": Counts(
-        operators=85, groups=10, carried=785, operations=365, numpy_calls=21
+        operators=85, groups=10, carried=785, operations=359, numpy_calls=21
     ),
     "large_brain": Counts(
-        operators=1154, groups=20, carried=17980, operations=521, numpy_calls=57
+        operators=1154, groups=8, carried=17980, operations=245, numpy_calls=18
     ),
     "lmu": Counts(operators=22, groups=13, carried=11, operations=210, numpy_calls=21),
 }

@@ -84,6 +84,9 @@ class Callback(Operator):
 # --------------------------------------------------------------------------------------
 
 
+_METHODS = ("step", "flat", "merge_key", "for_unlike", "n_zeros", "state_sets")
+
+
 @dataclass
 class Kernel:
     """What the compiler and the executor need to know about a type of operators."""
@@ -91,12 +94,14 @@ class Kernel:
     step: object
     flat: object = lambda self, op: False
     merge_key: object = lambda self, op: None
-    for_unlike: object = lambda self, op: None
+    for_unlike: object = lambda self, op: ()
+    n_zeros: object = lambda self, ops: 0
     state_sets: object = lambda self, op: ()
     is_callback: bool = False
+    reads_once: tuple = ()
 
     def __post_init__(self):
-        for name in ("step", "flat", "merge_key", "for_unlike", "state_sets"):
+        for name in _METHODS:
             setattr(self, name, getattr(self, name).__get__(self))
 
     def __hash__(self):

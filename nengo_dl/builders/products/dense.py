@@ -14,7 +14,11 @@ from nengo_dl.builders.products.matvec import (
     of_one_type,
 )
 from nengo_dl.builders.products.mixed import in_product_type, routine_is_faster
-from nengo_dl.builders.products.padded import PaddedDotIncBuilder
+from nengo_dl.builders.products.padded import (
+    PaddedColumnsBuilder,
+    PaddedDotIncBuilder,
+)
+from nengo_dl.builders.products.stacked import StackedDotIncBuilder
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.support import tuning
@@ -186,9 +190,15 @@ class DotIncBuilder(OpBuilder):
 
     @classmethod
     def for_unlike(cls, op):
-        """Return the class for small matrices of many shapes."""
-        is_small = op.A.ndim == 2 and op.A.size <= tuning.MOST_PADDED
-        return PaddedDotIncBuilder if is_small and op.X.ndim > 0 else None
+        """Return classes for small matrices of many shapes."""
+        if op.A.ndim != 2 or op.X.ndim == 0 or op.A.size > tuning.MOST_PADDED:
+            return ()
+        n_rows, n_columns = op.A.shape
+        if n_columns > max(n_rows, tuning.FEW_TERMS):
+            return StackedDotIncBuilder, PaddedDotIncBuilder
+        if n_rows >= n_columns:
+            return PaddedColumnsBuilder, PaddedDotIncBuilder
+        return (PaddedDotIncBuilder,)
 
     def __init__(self, ops, config: BuildConfig):
         super().__init__(ops, config)
