@@ -116,8 +116,7 @@ MOST_EVENTS = 1 / 8
 
 #: Rows, columns and weights of a matrix that is multiplied by columns where few
 #: elements of the vector differ from zero. (2,000 x 2,000 with 52 spikes: 60 µs, all of
-#: it 330.) Vectors of few elements are those of encoders, not spikes. (Two products of
-#: 10,000 x 64 in a step: asking whether few elements differ cost 40 of 260 µs.)
+#: it 330.) Vectors of few elements are those of encoders, not spikes.
 FEWEST_EVENT_ROWS = 128
 FEWEST_EVENT_COLUMNS = 256
 FEWEST_EVENT_WEIGHTS = 2**18
