@@ -18,6 +18,7 @@ from pathlib import Path
 import nengo.utils.paths
 from nengo.exceptions import ValidationError
 
+from nengo_dl.support.processor import n_cores
 from nengo_dl.support.user_warnings import warn_user
 
 __all__ = [
@@ -221,20 +222,14 @@ def _tensorflow_version() -> str:
 
 def _machine() -> list[str]:
     """Return what compiled code depends on: processor, cores, GPUs, XLA's flags."""
-    facts = [platform.system(), platform.processor(), str(_n_cores())]
+    # XLA divides work among the cores
+    facts = [platform.system(), platform.processor(), str(n_cores())]
     facts.append(os.environ.get("XLA_FLAGS", ""))
     cpu = _lines("/proc/cpuinfo", ("vendor_id", "model name", "flags", "Features"))
     facts += dict.fromkeys(cpu) or [platform.version()]
     for card in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         facts += _lines(card, ("Model",))
     return [*facts, *_lines("/proc/driver/nvidia/version", ("NVRM",))]
-
-
-def _n_cores() -> int:
-    """Return how many cores this process may use; XLA divides work among them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _lines(path: str | Path, beginnings: tuple[str, ...]) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
-__all__ = ["multiplies_bfloat16"]
+__all__ = ["multiplies_bfloat16", "n_cores"]
 
 #: Names, in Linux's list, of instructions that multiply bfloat16 numbers.
 _BFLOAT16 = {"amx_bf16", "avx512_bf16"}
@@ -27,3 +28,10 @@ def multiplies_bfloat16(path: str = "/proc/cpuinfo") -> bool:
         return False
     lines = (line for line in text.splitlines() if line.startswith("flags"))
     return not _BFLOAT16.isdisjoint(next(lines, "").split())
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on all systems
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from nengo.exceptions import SimulationError, ValidationError
 
+from nengo_dl.support.processor import n_cores
 from nengo_dl.sweeps.jobs import (
     Job,
     Outcome,
@@ -21,7 +22,7 @@ from nengo_dl.sweeps.jobs import (
     run_job,
     run_packed,
 )
-from nengo_dl.sweeps.new_processes import begin, n_cores, shared_cores, shared_programs
+from nengo_dl.sweeps.new_processes import begin, shared_cores, shared_programs
 
 __all__ = ["Runner", "choose_runner"]
 

@@ -12,10 +12,10 @@ from nengo.exceptions import SimulationError, ValidationError
 
 from nengo_dl.simulator import Simulator
 from nengo_dl.support.arguments import check_positive
+from nengo_dl.support.processor import n_cores
 from nengo_dl.support.travel import best_pickler, explain
 from nengo_dl.sweeps.executors import choose_runner
 from nengo_dl.sweeps.jobs import Job, Outcome
-from nengo_dl.sweeps.new_processes import n_cores
 
 __all__ = ["run_items"]
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from nengo_dl.program.compile_cache import CACHE_VARIABLE, programs_folder
+from nengo_dl.support.processor import n_cores
 
-__all__ = ["begin", "n_cores", "shared_cores", "shared_programs"]
+__all__ = ["begin", "shared_cores", "shared_programs"]
 
 #: What libraries of linear algebra, and TensorFlow, read the number of threads from.
 _THREADS = (
@@ -27,13 +28,6 @@ _THREADS = (
     "TF_NUM_INTRAOP_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on all systems
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def begin(counter: Any, n_workers: int) -> None:

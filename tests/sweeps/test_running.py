@@ -12,6 +12,7 @@ import pytest
 from nengo.exceptions import SimulationError, ValidationError
 
 import nengo_dl
+from nengo_dl.support.processor import n_cores
 from nengo_dl.sweeps import executors, jobs, new_processes
 from nengo_dl.sweeps.parameters import combinations
 from tests.processes import wait_for_end
@@ -91,7 +92,7 @@ def test_processes_end_with_the_one_that_started_them():
     wait_for_end(pids)
 
 
-@pytest.mark.skipif(new_processes.n_cores() < 2, reason="there is one core")
+@pytest.mark.skipif(n_cores() < 2, reason="there is one core")
 def test_processes_are_reused_and_share_cores():
     found = sweep(factories.count_cores, {"number": range(6)}, n_workers=2)
     cores = {record["pid"]: tuple(record["cores"]) for record in found}
