@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-__all__ = ["Tiles"]
+import numpy as np
+from nengo.builder.operator import DotInc
+from nengo.builder.signal import Signal
+
+__all__ = ["Tiles", "vectors_of_rows"]
 
 #: Rows of the largest tile that is considered.
 _MOST_ROWS = 8
@@ -63,3 +67,23 @@ class Tiles:
         self.rows = rows.reshape(-1, height)
         self.places = np.empty(n_rows, dtype=np.int64)
         self.places[order] = slots
+
+
+def vectors_of_rows(ops: Sequence[DotInc]) -> tuple[list[Signal], np.ndarray]:
+    """Return the vectors that rows of matrices are multiplied with.
+
+    Parameters
+    ----------
+    ops : sequence of DotInc
+        Products of matrices and vectors.
+
+    Returns
+    -------
+    vectors : list of Signal
+        The vectors, each one once, in the order in which they come first.
+    owners : (n_rows,) ndarray of int
+        For each row of all matrices, the number of its vector.
+    """
+    numbers = {x: number for number, x in enumerate(dict.fromkeys(op.X for op in ops))}
+    n_rows = [op.A.shape[0] for op in ops]
+    return list(numbers), np.repeat([numbers[op.X] for op in ops], n_rows)

@@ -22,7 +22,7 @@ from nengo.synapses import LinearFilter
 from nengo_dl.compiler.filters import FilterSystems
 from nengo_dl.compiler.ir import Group
 from nengo_dl.compiler.padding import Padding
-from nengo_dl.compiler.tiles import Tiles
+from nengo_dl.compiler.tiles import Tiles, vectors_of_rows
 from nengo_dl.compiler.traits import Role
 from nengo_dl.execution.live_arrays import LiveArrays, Place, gather, is_contiguous
 from nengo_dl.support import tuning
@@ -216,15 +216,13 @@ def _stacked_products(group: Group, arrays: Arrays) -> list[Step] | None:
     ops = group.ops
     if not arrays.is_constant([op.A for op in ops]):
         return None
-    vectors = {x: number for number, x in enumerate(dict.fromkeys(op.X for op in ops))}
-    source = arrays.reader(list(vectors))
+    vectors, owners = vectors_of_rows(ops)
+    source = arrays.reader(vectors)
     place = arrays.target([op.Y for op in ops])
     if source is None or place is None or source[0].dtype != place[0]:
         return None
     dtype, n_columns = place[0], ops[0].A.shape[1]
-    tiles = Tiles(
-        np.repeat([vectors[op.X] for op in ops], [op.A.shape[0] for op in ops])
-    )
+    tiles = Tiles(owners)
     rows = [arrays.constant(op.A).reshape(-1, n_columns) for op in ops]
     rows.append(np.zeros((1, n_columns)))
     matrices = np.concatenate(rows).astype(dtype)[tiles.rows]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import ClassVar
 
-import numpy as np
 from nengo.builder.operator import DotInc
 
 from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.products.matvec import batched_matvec, of_one_type
 from nengo_dl.builders.shapes import reshape
-from nengo_dl.compiler.tiles import Tiles
+from nengo_dl.compiler.tiles import Tiles, vectors_of_rows
 from nengo_dl.support import tuning
 from nengo_dl.support.lazy_imports import tf
 
@@ -43,12 +42,8 @@ class StackedDotIncBuilder(OpBuilder):
         self.n_columns = ops[0].A.shape[1]
         self.n_multiplications = sum(op.A.size for op in ops)
         self.is_product = self.n_columns > tuning.FEW_TERMS
-        vectors = {x: number for number, x in enumerate(dict.fromkeys(_vectors(ops)))}
+        vectors, owners = vectors_of_rows(ops)
         self.n_vectors = len(vectors)
-        #: for each row, the vector that it is multiplied with
-        owners = np.repeat(
-            [vectors[x] for x in _vectors(ops)], [op.A.shape[0] for op in ops]
-        )
         tiles = Tiles(owners)
         with tf.init_scope():  # long literals make programs large
             self.vector_of_row = tf.constant(owners, tf.int32)
@@ -109,7 +104,3 @@ class StackedDotIncBuilder(OpBuilder):
             ones = tf.ones((self.n_columns, 1), rows.dtype)
         products = rows * tf.gather(vectors, self.vector_of_row)
         return reshape(tf.matmul(products, ones), (1, -1))
-
-
-def _vectors(ops: Sequence[DotInc]) -> list:
-    return [op.X for op in ops]
