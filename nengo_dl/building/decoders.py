@@ -19,6 +19,7 @@ from nengo.exceptions import BuildError
 from nengo.rc import rc
 from nengo.solvers import NoSolver, Solver
 
+from nengo_dl.building.decoder_cache import DecoderCache, Projection
 from nengo_dl.building.least_squares import Factors, solve, solves
 from nengo_dl.building.rates import neuron_rates
 
@@ -59,6 +60,7 @@ class DecoderSolver:
         self._compiled = compiled
         self._left = Counter() if network is None else _count_uses(network)
         self._kept: dict[nengo.Ensemble, _Activities] = {}
+        self._projections: dict[nengo.Ensemble, Projection] = {}
         self._n_bytes = 0
 
     def build(
@@ -102,7 +104,8 @@ class DecoderSolver:
         def solve_for(conn, gain, bias, x, targets, rng):
             activities = self._activities(conn, gain, bias, x)
             if activities is None:
-                return solve_for_decoders(conn, gain, bias, x, targets, rng)
+                inputs = np.asarray(x)  # the error says what is wrong
+                return solve_for_decoders(conn, gain, bias, inputs, targets, rng)
             if solves(solver):
                 return solve(solver, activities.rates, targets, activities.factors)
             # a solver of the user's may write into its argument
@@ -110,25 +113,42 @@ class DecoderSolver:
             rates = activities.rates.copy() if is_kept else activities.rates
             return solver(rates, targets, rng=rng)
 
-        seeded = model.seeded[conn]
-        wrapped = model.decoder_cache.wrap_solver(solve_for) if seeded else solve_for
-        if wrapped is solve_for and conn.eval_points is None and ens in self._kept:
-            x = None
-        else:
-            x = np.dot(eval_points, built.encoders.T / ens.radius)
+        projection = self._projection(conn, eval_points, built.encoders)
+        cache = model.decoder_cache
+        wrapped = cache.wrap_solver(solve_for) if model.seeded[conn] else solve_for
+        is_late = wrapped is solve_for or isinstance(cache, DecoderCache)
+        x = projection if is_late else np.asarray(projection)
         decoders, info = wrapped(conn, built.gain, built.bias, x, targets, rng=rng)
+        projection.free()
         self._forget_used(conn)
         return eval_points, decoders.T, info
 
+    def _projection(
+        self, conn: nengo.Connection, points: np.ndarray, encoders: np.ndarray
+    ) -> Projection:
+        """Return the projection of a connection's points, one for each ensemble."""
+        ens = conn.pre_obj
+        if ens in self._projections and conn.eval_points is None:
+            return self._projections[ens]
+        projection = Projection(points, encoders, ens.radius)
+        if conn.eval_points is None and self._left[ens] > 1:
+            self._projections[ens] = projection
+        return projection
+
     def _activities(
-        self, conn: nengo.Connection, gain: np.ndarray, bias: np.ndarray, x: np.ndarray
+        self,
+        conn: nengo.Connection,
+        gain: np.ndarray,
+        bias: np.ndarray,
+        x: np.ndarray | Projection,
     ) -> _Activities | None:
         """Return rates that were kept or are new; None if all of them are zero."""
         ens = conn.pre_obj
         shared = conn.eval_points is None
         if shared and ens in self._kept:
             return self._kept[ens]
-        rates = neuron_rates(ens.neuron_type, x, gain, bias, self._compiled)
+        inputs = np.asarray(x)
+        rates = neuron_rates(ens.neuron_type, inputs, gain, bias, self._compiled)
         if not np.count_nonzero(rates):
             return None
         activities = _Activities(rates)
@@ -143,8 +163,10 @@ class DecoderSolver:
         if conn.eval_points is None:
             ens = conn.pre_obj
             self._left[ens] -= 1
-            if self._left[ens] <= 0 and ens in self._kept:
-                self._n_bytes -= self._kept.pop(ens).n_bytes
+            if self._left[ens] <= 0:
+                self._projections.pop(ens, None)
+                if ens in self._kept:
+                    self._n_bytes -= self._kept.pop(ens).n_bytes
 
 
 def _targets(conn: nengo.Connection, eval_points: np.ndarray) -> np.ndarray:

@@ -11,12 +11,12 @@ import nengo
 import numpy as np
 from nengo.builder import Model
 from nengo.builder.operator import Operator
-from nengo.cache import get_default_decoder_cache
 from nengo.exceptions import ValidationError
 from nengo.utils.numpy import maxint
 from nengo.utils.progress import ProgressBar
 
 from nengo_dl.building.builder import FastBuilder
+from nengo_dl.building.decoder_cache import default_decoder_cache
 from nengo_dl.building.model import FastModel
 from nengo_dl.config import NetworkSettings
 from nengo_dl.setting_kinds import MOST_UNROLLED, product_dtype
@@ -120,7 +120,7 @@ def check_options(
         model = FastModel(
             dt=check_seconds(dt, "dt"),
             label=f"{network}, dt={dt:f}",
-            decoder_cache=get_default_decoder_cache(),
+            decoder_cache=default_decoder_cache(),
             builder=FastBuilder(compiled=jit_compile is not False),
         )
     return SimulatorOptions(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nengo.builder import Builder, Model
 from nengo.builder.connection import build_solver
-from nengo.cache import DecoderCache
+from nengo.cache import DecoderCache, Fingerprint
 from nengo.exceptions import BuildError
 from nengo.solvers import (
     Lstsq,
@@ -24,7 +24,7 @@ from nengo.solvers import (
 from nengo.utils.least_squares_solvers import SVD, Cholesky, Conjgrad
 
 import nengo_dl
-from nengo_dl.building import decoders, least_squares
+from nengo_dl.building import decoder_cache, decoders, least_squares
 from nengo_dl.building.builder import FastBuilder
 from nengo_dl.building.izhikevich import BLOCK
 from nengo_dl.building.rates import MIN_SIMULATED, N_CURRENTS, neuron_rates
@@ -486,17 +486,36 @@ def test_functions_return_what_nengo_takes(function):
 # -- cache of decoders
 
 
+CACHES = [DecoderCache, decoder_cache.DecoderCache]
+
+
+class Correlations(Solver):
+    """Its decoders are products with the targets."""
+
+    def __call__(self, A, Y, rng=None):
+        return A.T @ Y / len(A), {"time": 0.0}
+
+
+Fingerprint.whitelist(Correlations)
+
+
+@pytest.mark.parametrize("ours", CACHES, ids=["nengo's", "ours"])
 @pytest.mark.parametrize("ours_first", [True, False])
-def test_decoders_in_nengos_cache_are_found_by_either_builder(tmp_path, ours_first):
-    def build(builder):
-        cache = DecoderCache(cache_dir=tmp_path)
+@pytest.mark.parametrize(
+    "solver", [LstsqL2(), Correlations()], ids=["nengo's", "a user's"]
+)
+def test_decoders_in_nengos_cache_are_found_by_either_builder(
+    tmp_path, ours_first, ours, solver
+):
+    def build(builder, kind):
+        cache = kind(cache_dir=tmp_path)
         model = built(net, builder, decoder_cache=cache)
         return model, cache.get_size_in_bytes()
 
-    net = network(solver=LstsqL2())
-    builders = [FastBuilder(), None]
-    first, size = build(builders[not ours_first])
-    second, same_size = build(builders[ours_first])
+    net = network(solver=solver)
+    ways = [(FastBuilder(), ours), (None, DecoderCache)]
+    first, size = build(*ways[not ours_first])
+    second, same_size = build(*ways[ours_first])
     assert size > 0
     assert same_size == size
     for conn in net.all_connections:
@@ -504,6 +523,51 @@ def test_decoders_in_nengos_cache_are_found_by_either_builder(tmp_path, ours_fir
         np.testing.assert_array_equal(ours.weights, theirs.weights)
         # the time that the first one needed
         assert ours.solver_info["time"] == theirs.solver_info["time"]
+
+
+def test_a_cache_that_may_not_be_written_to_is_read(tmp_path):
+    net = network()
+    for readonly, is_empty in [(True, True), (False, False), (True, False)]:
+        cache = decoder_cache.DecoderCache(readonly, tmp_path)
+        model = built(net, FastBuilder(), decoder_cache=cache)
+        assert (cache.get_size_in_bytes() == 0) is is_empty
+        assert_same_model(model, built(net))
+
+
+def test_what_connections_of_an_ensemble_share_is_hashed_once(tmp_path, monkeypatch):
+    hashed = count(monkeypatch, decoder_cache, "Fingerprint")
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(20, 2)
+        for function in (None, np.sin, np.square):
+            nengo.Connection(ens, nengo.Node(size_in=2), function=function)
+        nengo.Connection(ens, nengo.Node(size_in=2), solver=LstsqL2(reg=0.5))
+        nengo.Probe(ens)
+    for _ in range(2):
+        cache = decoder_cache.DecoderCache(cache_dir=tmp_path)
+        built(net, FastBuilder(), decoder_cache=cache)
+        assert [obj for (obj,) in hashed] == [
+            nengo.Connection.solver.default,
+            ens.neuron_type,
+            LstsqL2(reg=0.5),
+        ]
+        hashed.clear()
+
+
+@pytest.mark.parametrize("enabled", ["True", "False"])
+def test_simulators_use_the_cache_that_nengos_settings_name(
+    tmp_path, monkeypatch, enabled
+):
+    settings = {"enabled": enabled, "path": str(tmp_path), "readonly": "False"}
+    for name, value in settings.items():
+        before = nengo.rc.get("decoder_cache", name)
+        monkeypatch.setitem(nengo.rc["decoder_cache"], name, before)
+        nengo.rc.set("decoder_cache", name, value)
+    net = network()
+    with nengo_dl.Simulator(net, progress_bar=False) as sim:
+        kept = isinstance(sim.model.decoder_cache, decoder_cache.DecoderCache)
+    assert kept is (enabled == "True")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert bool(files) is kept
 
 
 # -- what is computed once
