@@ -23,6 +23,7 @@ from nengo_dl.neurons import (
     ResetLIF,
     SpikingLeakyReLU,
 )
+from nengo_dl.support import tuning
 from tests.builders.harness import check_parity
 
 #: Two parameter sets of each type, and the range of its input.
@@ -150,6 +151,42 @@ def test_merged_populations_equal_nengo(neuron_type, jit_compile):
         atol=1e-12,
         jit_compile=jit_compile,
     )
+
+
+@pytest.mark.parametrize("neuron_type", [nengo.LIF, nengo.AdaptiveLIF])
+def test_steps_of_many_neurons_are_those_of_few_to_the_last_bit(
+    neuron_type, monkeypatch
+):
+    variants, (low, high) = TYPES[neuron_type]
+    ops = merged([neuron_type(**kwargs) for kwargs in variants])
+    inputs = slow_input(low, high)
+
+    def spikes_and_state():
+        builder = find_builder(ops[0])(ops, BuildConfig(dt=0.001, dtype=np.float64))
+
+        @tf.function(jit_compile=True)
+        def step(J, *state):
+            return builder.step([J], state).sets
+
+        names = builder.state_names
+        state = [
+            np.concatenate([op.state[name].initial_value for op in ops])[None]
+            for name in names
+        ]
+        rows = []
+        for number in range(200):
+            J = np.concatenate([inputs(op.J, number, 0) for op in ops])[None]
+            sets = step(J, *state)
+            state = [sets[index] for index in builder.state_sets(ops[0])]
+            rows.append(np.stack([sets[0], *state]))
+        return builder.lif.voltage_apart, np.array(rows)
+
+    is_apart, few = spikes_and_state()
+    monkeypatch.setattr(tuning, "MANY_NEURONS", sum(op.J.size for op in ops))
+    is_apart_now, many = spikes_and_state()
+    assert (is_apart, is_apart_now) == (False, True)
+    np.testing.assert_array_equal(many, few)
+    assert 0 < np.count_nonzero(few[:, 0]) < few[:, 0].size
 
 
 @pytest.mark.parametrize("neuron_type", TYPES, ids=lambda t: t.__name__)

@@ -26,6 +26,7 @@ from nengo_dl.builders.registry import register
 from nengo_dl.compiler.polynomials import atanh_series, decay_series
 from nengo_dl.config import Surrogate
 from nengo_dl.neurons import SoftLIFRate
+from nengo_dl.support import tuning
 from nengo_dl.support.lazy_imports import tf
 
 __all__ = [
@@ -168,6 +169,16 @@ class LIFBuilder(NeuronBuilder):
             tau_ref=self.parameter(lambda neurons: neurons.tau_ref),
             min_voltage=self.parameter(lambda neurons: neurons.min_voltage),
             series=self._series(),
+            voltage_apart=self._has_many_neurons(),
+        )
+
+    def _has_many_neurons(self) -> bool:
+        config = self.config
+        return (
+            config.processor == "CPU"
+            and not config.portable
+            and config.training is None
+            and config.minibatch_size * sum(self.sizes) >= tuning.MANY_NEURONS
         )
 
     def _series(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:

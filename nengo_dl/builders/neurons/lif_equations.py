@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nengo_dl.builders.kernels import kept_apart
 from nengo_dl.builders.neurons.equations import Parameter, constant, rounded_product
 from nengo_dl.compiler.polynomials import evaluate
 from nengo_dl.support.lazy_imports import tf
@@ -166,6 +167,9 @@ class LIFParameters:
         Results of `decay_series` for the largest ``dt / tau_rc``, and of `atanh_series`
         for the hyperbolic tangent of half of it. They may only be given if no voltage
         is above 1 before a step. Default: use library functions.
+    voltage_apart : bool
+        Whether a kernel of its own computes the voltages that are compared with the
+        threshold. It pays for many neurons, whose state does not stay in the cache.
     """
 
     dt: float
@@ -175,6 +179,7 @@ class LIFParameters:
     min_voltage: Parameter
     series: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     spike_function: Callable[[tf.Tensor], tf.Tensor] | None = None
+    voltage_apart: bool = False
 
 
 def lif_step(
@@ -225,6 +230,12 @@ def lif_step(
     XLA divides a kernel among threads if it has more operations than bytes to read and
     write, from some 800 neurons on, although handing out the parts then takes longer
     than the computation. The refractory time stays just below that.
+
+    What the results share, up to that division, has a kernel of its own. Each result
+    then reads the old voltage, too, of which XLA makes a copy. With ``voltage_apart``,
+    the shared kernel writes the new voltage before it is reset, and nothing else is
+    needed of the old one: 10 passes over the population instead of 14, and what spikes
+    are multiplied with reads one array instead of two.
     """
     dt, zero, one = constant(neurons.dt, J), constant(0, J), constant(1, J)
     refractory_time = refractory_time - dt
@@ -235,6 +246,8 @@ def lif_step(
     else:
         series = 0.5 * h + evaluate(neurons.series[0], h * h)
         voltage += ((J - voltage) * h) / series
+    if neurons.voltage_apart:
+        voltage = kept_apart(voltage)
 
     spiked = voltage > one
     # both branches of every selection stay finite, or gradients would not be
