@@ -254,6 +254,11 @@ class OpBuilder(abc.ABC):
             the values of signals. None: it is not known. Builders of users have to
             override this; what they inherit counts as None.
 
+        Notes
+        -----
+        Here, these are all attributes. Of the operators, there are only the first one
+        and their number: in whatever else they differ, a step uses attributes.
+
         Examples
         --------
         >>> class ScaleBuilder(nengo_dl.builders.OpBuilder):
@@ -267,7 +272,8 @@ class OpBuilder(abc.ABC):
         ...     def baked(self):
         ...         return {"factor": self.factor}
         """
-        return {name: value for name, value in vars(self).items() if name != "config"}
+        baked = {name: value for name, value in vars(self).items() if name != "config"}
+        return {**baked, "ops": (len(self.ops), self.ops[0])}
 
     def per_element(
         self, values: Sequence[Any], sizes: Sequence[int]

@@ -109,9 +109,13 @@ class PoissonSpikingBuilder(CallbackBuilder):
 class _PoissonRates(OpBuilder):
     """Rates in the place of Poisson spikes; one operand for each population."""
 
+    def __init__(self, ops, config):
+        super().__init__(ops, config)
+        self.amplitudes = [op.neurons.amplitude for op in ops]
+
     def step(self, reads, previous):
         """Return the rates."""
-        sets = [op.neurons.amplitude * rates for op, rates in zip(self.ops, reads)]
+        sets = [amplitude * rates for amplitude, rates in zip(self.amplitudes, reads)]
         return Writes(sets=tuple(sets))
 
 

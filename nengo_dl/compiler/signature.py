@@ -31,6 +31,9 @@ __all__ = ["Signature", "sign_plan"]
 #: Packages whose classes and functions mean the same in all processes.
 _KNOWN = frozenset({"nengo", "nengo_dl", "numpy", "tensorflow", "builtins"})
 
+#: Types whose values `repr` tells apart.
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
+
 #: Gives bytes for the value of an object of another library, such as a tensor; None if
 #: it does not know the object.
 Encode = Callable[[Any], bytes | None]
@@ -172,7 +175,10 @@ class _Digest:
         elif isinstance(obj, np.ndarray):
             self._add_array(obj)
         elif isinstance(obj, (list, tuple)):
-            self._add_items("sequence", obj)
+            if _PLAIN.issuperset(map(type, obj)):
+                self._put("plain", repr(obj))
+            else:
+                self._add_items("sequence", obj)
         elif isinstance(obj, (set, frozenset)):
             self._add_items("set", sorted(obj, key=repr))
         elif isinstance(obj, Mapping):

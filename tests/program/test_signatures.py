@@ -145,6 +145,28 @@ def test_generated_networks_with_equal_keys_have_equal_graphs(seed):
     assert hits == int(signed)
 
 
+class OnlyFirst(tuple):
+    """Operators of which a step uses the first and their number, as in signatures."""
+
+    def __iter__(self):
+        raise AssertionError("a step uses other operators than the first")
+
+    def __getitem__(self, index):
+        assert index == 0, "a step uses other operators than the first"
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_steps_use_the_first_operator_only(name):
+    with simulator(FIXED[name]().net, seed=1) as sim:
+        step = sim._session.step
+        if step.signature is None:
+            return
+        for kernel in step.kernels:
+            kernel.ops = OnlyFirst(kernel.ops)
+        sim.run_steps(2)
+
+
 def test_check_finds_what_a_signature_leaves_out(monkeypatch):
     from nengo_dl.builders.neurons.lif import LIFBuilder
 
