@@ -297,11 +297,50 @@ def read_constant(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
 
 
 def _read(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
-    parts = [_read_piece(piece, values[piece.block]) for piece in plan.pieces]
-    flat = _concatenate(parts)
-    if plan.order is not None:
-        flat = tf.gather(flat, _index(plan.order), axis=1)
+    if _is_chosen(plan, values):
+        flat = _choose(plan, values)
+    else:
+        parts = [_read_piece(piece, values[piece.block]) for piece in plan.pieces]
+        flat = _concatenate(parts)
+        if plan.order is not None:
+            flat = tf.gather(flat, _index(plan.order), axis=1)
     return reshape(flat, (flat.shape[0], *plan.shape))
+
+
+def _is_chosen(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> bool:
+    """Return whether to look for each element in all blocks: that is one kernel.
+
+    Otherwise each piece is a kernel, and their concatenation another.
+    """
+    pieces = plan.pieces
+    blocks = {piece.block for piece in pieces}
+    if len(pieces) == 1 or any(values[number].shape[0] != 1 for number in blocks):
+        return False
+    n_read = sum(piece.length for piece in pieces)
+    n_worth = tuning.GATHERED_ELEMENTS * len(pieces)
+    if plan.order is not None:
+        n_worth += n_read // 4  # all of that is copied before it is put in order
+    elif len(pieces) <= 2 * len(blocks) or all(p.index is None for p in pieces):
+        return False
+    # of computed blocks, the kernel computes again what it reads
+    return len(blocks) * int(np.prod(plan.shape)) <= min(n_read, n_worth)
+
+
+def _choose(plan: ReadPlan, values: Mapping[int, tf.Tensor]) -> tf.Tensor:
+    """Return elements of several blocks, one gather of each block."""
+    owners = np.repeat(
+        [piece.block for piece in plan.pieces],
+        [len(piece.positions) for piece in plan.pieces],
+    )
+    positions = np.concatenate([piece.positions for piece in plan.pieces])
+    if plan.order is not None:
+        owners, positions = owners[plan.order], positions[plan.order]
+    result = None
+    for number in dict.fromkeys(piece.block for piece in plan.pieces):
+        mine = owners == number
+        part = tf.gather(values[number], _index(np.where(mine, positions, 0)), axis=1)
+        result = part if result is None else tf.where(mine, part, result)
+    return result
 
 
 def _read_piece(piece: Piece, value: tf.Tensor) -> tf.Tensor:

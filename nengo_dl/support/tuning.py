@@ -25,6 +25,7 @@ __all__ = [
     "FEW_ELEMENTS",
     "FEW_SLICES",
     "FEW_TERMS",
+    "GATHERED_ELEMENTS",
     "GROUP_COMPILE_SECONDS",
     "LARGE_ITEM_BYTES",
     "LARGE_RESULT",
@@ -179,6 +180,10 @@ MOST_PIECES = 16
 #: 50,000 filtered values, of which 1,300 are needed: a step of 2.3 ms instead of 2.45.)
 #: ``run large_brain:n_ensembles=4000``
 LONG_SLICE, SPARSE_SLICE = 2**11, 4
+
+#: Elements. So many are gathered in the time that another kernel takes.
+#: ``run large_brain spa``
+GATHERED_ELEMENTS = 2**10
 
 #: Values of a block. In larger ones, several terms for an element are added by a
 #: segment sum, two to three times faster in a compiled loop than a table of sources.

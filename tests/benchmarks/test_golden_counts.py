@@ -93,7 +93,7 @@ GOLDEN = {
         operators=85, groups=10, carried=785, operations=359, numpy_calls=21
     ),
     "large_brain": Counts(
-        operators=1154, groups=8, carried=17980, operations=245, numpy_calls=18
+        operators=1154, groups=8, carried=17980, operations=213, numpy_calls=18
     ),
     "lmu": Counts(operators=22, groups=13, carried=11, operations=210, numpy_calls=21),
 }

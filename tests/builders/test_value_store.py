@@ -10,6 +10,7 @@ from nengo.builder.signal import Signal
 from nengo_dl.builders import BuildConfig
 from nengo_dl.builders.registry import find_builder
 from nengo_dl.builders.value_store import ValueStore, block_dtype
+from nengo_dl.compiler.blocks import Block, Piece, ReadPlan
 from nengo_dl.compiler.dependencies import dependencies
 from nengo_dl.compiler.layout import lay_out
 from nengo_dl.compiler.planners import plan
@@ -130,6 +131,44 @@ def test_increments_after_an_update_of_another_part_count():
     operators = [Delay(x, y[:2]), Callback(x, z), Copy(z, y[2:], inc=True)]
     _, layout = compile_operators(operators, [y])
     run_mirrored(layout)
+
+
+def alternating(in_order):
+    """Return blocks, their values, and a plan that reads them in turns."""
+    blocks = [Block(number, Role.STATE, "f", size=60) for number in range(2)]
+    index = np.array([7, 3, 21])
+    pieces = [
+        piece
+        for start in (0, 4, 9)
+        for piece in (Piece(0, start, 50, index=index), Piece(1, 40 - start, 2))
+    ]
+    if in_order:
+        pieces = [Piece(0, 5, 50), Piece(1, 2, 55)]
+        plan = ReadPlan(tuple(pieces), np.array([3, 104, 0, 50, 49]), (5,))
+    else:
+        plan = ReadPlan(tuple(pieces), None, (15,))
+    values = np.random.RandomState(0).normal(size=(2, 60))
+    values[:, 0] = np.nan  # where nothing is read
+    return blocks, values, plan
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+@pytest.mark.parametrize("n_items", [1, 3])
+def test_blocks_that_are_read_in_turns_are_not_concatenated(in_order, n_items):
+    blocks, values, plan = alternating(in_order)
+    start = {n: np.repeat(row[None], n_items, axis=0) for n, row in enumerate(values)}
+
+    @tf.function
+    def read():
+        tensors = {n: tf.constant(rows) for n, rows in start.items()}
+        return ValueStore(blocks, np.float64, n_items, tensors).read(plan)
+
+    parts = [values[piece.block][piece.positions] for piece in plan.pieces]
+    expected = np.concatenate(parts)
+    expected = expected if plan.order is None else expected[plan.order]
+    np.testing.assert_array_equal(read(), np.tile(expected, (n_items, 1)))
+    operations = {op.type for op in read.get_concrete_function().graph.get_operations()}
+    assert ("ConcatV2" in operations) == (n_items > 1)
 
 
 def run_step_program(operators, outputs, inputs, n_steps=3):
