@@ -295,19 +295,22 @@ class OpBuilder(abc.ABC):
             `BuildConfig.shared_parameters`, a variable of that shape, or of shape
             ``(1, 1)`` if all are equal, unless they are 0, 1 or infinite.
         """
-        parts = [
-            np.broadcast_to(np.asarray(value, dtype=self.config.dtype).ravel(), (size,))
-            for value, size in zip(values, sizes, strict=True)
-        ]
-        spread = np.concatenate(parts) if parts else np.zeros(0, self.config.dtype)
+        if any(map(np.ndim, values)):
+            parts = [
+                np.broadcast_to(np.ravel(value), (size,))
+                for value, size in zip(values, sizes, strict=True)
+            ]
+            exact = np.concatenate(parts, dtype=np.float64)
+        else:
+            exact = np.repeat(np.asarray(values, np.float64), sizes)
+        spread = exact.astype(self.config.dtype)
         is_uniform = bool(spread.size and (spread == spread[0]).all())
         is_special = is_uniform and spread[0] in (0, 1, np.inf, -np.inf)
         if self.config.shared_parameters and not is_special:
             return self.shared_variable(spread[None, : 1 if is_uniform else None])
         if is_uniform:
-            flat_values = {float(v) for value in values for v in np.ravel(value)}
             # the float64 original, so that a float64 product of constants is exact
-            return flat_values.pop() if len(flat_values) == 1 else float(spread[0])
+            return float(exact[0] if (exact == exact[0]).all() else spread[0])
         with tf.init_scope():
             return tf.constant(spread[None, :])
 

@@ -20,6 +20,7 @@ from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
 from nengo_dl.program.placement import Placement
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
+from nengo_dl.support.garbage import rare_collections
 from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["CompiledExecutor"]
@@ -203,18 +204,19 @@ class CompiledExecutor:
             self._compiling_since = time.perf_counter()
             callbacks = self.step.has_callbacks
             whole = self.placement.compiles(callbacks)
-            self._compiled = make_chunk_function(
-                self.step,
-                self.store.variables,
-                self.buffers.shape,
-                min(self.unroll, tuning.MOST_UNROLLED) if whole else self.unroll,
-                jit_compile=whole,
-                jit_pieces=self.placement.uses_xla and callbacks,
-                twins=self._twins,
-                hoisted=self.hoisted.groups,
-                device=self.placement.device,
-                own_labels=self._own_labels,
-            )
+            with rare_collections():
+                self._compiled = make_chunk_function(
+                    self.step,
+                    self.store.variables,
+                    self.buffers.shape,
+                    min(self.unroll, tuning.MOST_UNROLLED) if whole else self.unroll,
+                    jit_compile=whole,
+                    jit_pieces=self.placement.uses_xla and callbacks,
+                    twins=self._twins,
+                    hoisted=self.hoisted.groups,
+                    device=self.placement.device,
+                    own_labels=self._own_labels,
+                )
         return self._compiled
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from nengo.builder.signal import Signal
 
 from nengo_dl.compiler.blocks import Block
+from nengo_dl.compiler.parameters import Parameter
 from nengo_dl.compiler.plan import Plan
 from nengo_dl.compiler.trainability import variable_name
 from nengo_dl.program.step import StepProgram
@@ -41,14 +42,14 @@ class Variables:
 
     def __init__(self, plan: Plan, step: StepProgram, device: str | None):
         minibatch = step.config.minibatch_size
-        names = {p.signal: variable_name(p) for p in plan.trainable}
+        parameters = {p.signal: p for p in plan.trainable}
         with tf.device(device):
             # one after the other: two copies of one block, not of all
             self.constants = [
                 tf.Variable(
                     step.initial_values([block])[0],
                     trainable=block.trainable,
-                    name=_name(block, names),
+                    name=_name(block, parameters),
                 )
                 for block in step.constant_blocks
             ]
@@ -67,10 +68,11 @@ class Variables:
         return [variable.numpy() for variable in self.state]
 
 
-def _name(block: Block, names: Mapping[Signal, str]) -> str | None:
+def _name(block: Block, parameters: Mapping[Signal, Parameter]) -> str | None:
     """Return the names of the parameters in a trainable block."""
     if not block.trainable:
         return None
-    found = [names[signal] for signal in block.signals]
-    rest = len(found) - _MOST_NAMES
-    return "/".join(found[:_MOST_NAMES]) + (f"/and_{rest}_more" if rest > 0 else "")
+    first = block.signals[:_MOST_NAMES]
+    found = [variable_name(parameters[signal]) for signal in first]
+    rest = len(block.signals) - _MOST_NAMES
+    return "/".join(found) + (f"/and_{rest}_more" if rest > 0 else "")
