@@ -211,6 +211,17 @@ def network(neuron_type=None, solver=None, **kwargs):
     return net
 
 
+def shared_ensemble():
+    """An ensemble with many connections, of two solvers."""
+    with nengo.Network(seed=0) as net:
+        ens = nengo.Ensemble(20, 2)
+        for function in (None, np.sin, np.square):
+            nengo.Connection(ens, nengo.Node(size_in=2), function=function)
+        nengo.Connection(ens, nengo.Node(size_in=2), solver=LstsqL2(reg=0.5))
+        nengo.Probe(ens)
+    return net
+
+
 SOLVERS = [
     LstsqL2(),
     LstsqL2(reg=0.01, weights=False, solver=Cholesky(transpose=True)),
@@ -536,18 +547,13 @@ def test_a_cache_that_may_not_be_written_to_is_read(tmp_path):
 
 def test_what_connections_of_an_ensemble_share_is_hashed_once(tmp_path, monkeypatch):
     hashed = count(monkeypatch, decoder_cache, "Fingerprint")
-    with nengo.Network(seed=0) as net:
-        ens = nengo.Ensemble(20, 2)
-        for function in (None, np.sin, np.square):
-            nengo.Connection(ens, nengo.Node(size_in=2), function=function)
-        nengo.Connection(ens, nengo.Node(size_in=2), solver=LstsqL2(reg=0.5))
-        nengo.Probe(ens)
+    net = shared_ensemble()
     for _ in range(2):
         cache = decoder_cache.DecoderCache(cache_dir=tmp_path)
         built(net, FastBuilder(), decoder_cache=cache)
         assert [obj for (obj,) in hashed] == [
             nengo.Connection.solver.default,
-            ens.neuron_type,
+            nengo.LIF(),
             LstsqL2(reg=0.5),
         ]
         hashed.clear()
@@ -588,13 +594,7 @@ def count(monkeypatch, module, name):
 def test_rates_and_factors_are_computed_once_for_an_ensemble(monkeypatch):
     rates = count(monkeypatch, decoders, "neuron_rates")
     factors = count(monkeypatch, np.linalg, "cholesky")
-    with nengo.Network(seed=0) as net:
-        ens = nengo.Ensemble(20, 2)
-        for function in (None, np.sin, np.square):
-            nengo.Connection(ens, nengo.Node(size_in=2), function=function)
-        nengo.Connection(ens, nengo.Node(size_in=2), solver=LstsqL2(reg=0.5))
-        nengo.Probe(ens)
-    built(net, FastBuilder())
+    built(shared_ensemble(), FastBuilder())
     assert len(rates) == 1
     assert len(factors) == 2
 
