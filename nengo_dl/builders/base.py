@@ -295,7 +295,8 @@ class OpBuilder(abc.ABC):
             `BuildConfig.shared_parameters`, a variable of that shape, or of shape
             ``(1, 1)`` if all are equal, unless they are 0, 1 or infinite.
         """
-        if any(map(np.ndim, values)):
+        # `repeat` would spread values over a single size; `zip` says what is wrong
+        if any(map(np.ndim, values)) or len(values) != len(sizes):
             parts = [
                 np.broadcast_to(np.ravel(value), (size,))
                 for value, size in zip(values, sizes, strict=True)
