@@ -86,24 +86,11 @@ class Binder:
         pieces_list, offset = [], 0
         for number in numbers.tolist():
             mine = owners == number
-            piece, places = self._gathered(number, positions[mine])
-            pieces_list.append(piece)
-            order[mine] = places + offset
-            offset += len(piece.positions)
+            low, high = int(positions[mine].min()), int(positions[mine].max()) + 1
+            pieces_list.append(Piece(number, low, high - low))
+            order[mine] = positions[mine] - low + offset
+            offset += high - low
         return ReadPlan(tuple(pieces_list), order, operand.shape)
-
-    def _gathered(self, number: int, positions: np.ndarray) -> tuple[Piece, np.ndarray]:
-        """Return a piece that has some elements of a block, and where they are in it.
-
-        It is a slice, unless that would be long and few of its elements are needed.
-        """
-        low, high = int(positions.min()), int(positions.max()) + 1
-        if high - low <= tuning.LONG_SLICE:
-            return Piece(number, low, high - low), positions - low
-        used, places = np.unique(positions, return_inverse=True)
-        if high - low <= tuning.SPARSE_SLICE * len(used):
-            return Piece(number, low, high - low), positions - low
-        return Piece(number, 0, self.blocks[number].size, index=used), places
 
     def _piece(self, runs: Runs) -> Piece:
         number = int(runs.bases[0])

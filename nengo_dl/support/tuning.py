@@ -32,7 +32,6 @@ __all__ = [
     "LONGEST_FUSED_SUM",
     "LONGEST_LITERAL",
     "LONG_ROW",
-    "LONG_SLICE",
     "LONG_STEP_SECONDS",
     "MANY_NEURONS",
     "MOST_ALIKE",
@@ -59,7 +58,6 @@ __all__ = [
     "SMALL_OVERWRITTEN",
     "SMALL_STATE",
     "SMALL_SUMMED_BLOCK",
-    "SPARSE_SLICE",
     "TENSOR_NODE_SECONDS",
     "WEIGHT_SECONDS",
     "WORTH_A_CALL_SECONDS",
@@ -174,12 +172,6 @@ MOST_LARGE_APART = 16
 #: Switches between blocks. Beyond, one gather is cheaper than a concatenation. ``run
 #: separate spa``
 MOST_PIECES = 16
-
-#: Elements of a slice, and of a slice for each of them that is needed. Of longer slices
-#: with more, only those are read. (Inputs of 5,000 random ensembles are slices of
-#: 50,000 filtered values, of which 1,300 are needed: a step of 2.3 ms instead of 2.45.)
-#: ``run large_brain:n_ensembles=4000``
-LONG_SLICE, SPARSE_SLICE = 2**11, 4
 
 #: Elements. So many are gathered in the time that another kernel takes.
 #: ``run large_brain spa``

@@ -256,27 +256,6 @@ def test_many_switches_between_blocks_become_one_reordering(monkeypatch):
     assert plan.shape == (6,)
 
 
-def test_few_elements_of_long_slices_are_read_one_by_one(monkeypatch):
-    monkeypatch.setattr(tuning, "LONG_SLICE", 10)
-    monkeypatch.setattr(tuning, "SPARSE_SLICE", 4)
-    a, b, c = signal(40), signal(40), signal(10)
-    y = signal(9)
-    operators = [Callback(signal(x.size), x) for x in (a, b, c)]
-    # of a, few elements, one of them twice; of b, many between the first and the last
-    sources = [a[30:31], b[5:6], c[9:10], a[2:3], b[8:9], c[0:1], a[30:31], b[15:16]]
-    sources.append(b[9:10])
-    operators += [Copy(x, y[i : i + 1]) for i, x in enumerate(sources)]
-    layout, plan = read_of([y], operators, limit=3, monkeypatch=monkeypatch)
-    by_signal = {layout.blocks[p.block].signals[0]: p for p in plan.pieces}
-    np.testing.assert_array_equal(by_signal[a].index, [2, 30])
-    assert by_signal[b].index is by_signal[c].index is None
-    assert (by_signal[b].start, by_signal[b].length) == (5, 11)
-    assert by_signal[c].length == 10
-    read = [(p.block, i) for p in plan.pieces for i in p.positions.tolist()]
-    expected = [(by_signal[x.base].block, x.offset // x.itemsize) for x in sources]
-    assert [read[i] for i in plan.order] == expected
-
-
 def test_many_whole_blocks_are_read_one_after_the_other(monkeypatch):
     monkeypatch.setattr(tuning, "MOST_PIECES", 2)
     parts = [signal(n, name=f"part{n}") for n in (1, 2, 3)]
