@@ -294,6 +294,11 @@ class OpBuilder(abc.ABC):
             kernel), else a tensor of shape ``(1, n_elements)``. With
             `BuildConfig.shared_parameters`, a variable of that shape, or of shape
             ``(1, 1)`` if all are equal, unless they are 0, 1 or infinite.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many values as sizes.
         """
         # `repeat` would spread values over a single size; `zip` says what is wrong
         if any(map(np.ndim, values)) or len(values) != len(sizes):
