@@ -81,7 +81,8 @@ def test_processes_end_with_the_one_that_started_them():
     script = (
         "import nengo_dl; from tests.sweeps import factories\n"
         # one is busy when that happens, the other one waits for a call
-        "nengo_dl.sweep(factories.wait, {'number': [0, 1]}, n_workers=2)"
+        "nengo_dl.sweep("
+        "factories.wait, {'number': [0, 1]}, n_workers=2, progress_bar=False)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
