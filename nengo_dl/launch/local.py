@@ -19,6 +19,7 @@ from nengo.exceptions import ValidationError
 
 from nengo_dl.distribution.cluster import VARIABLE, Cluster, check_port
 from nengo_dl.launch.orphans import OrphanWatch
+from nengo_dl.support.processor import shares_of_cores
 
 __all__ = ["launch_local", "reserved_ports"]
 
@@ -77,7 +78,7 @@ def launch_local(
             attr="workers",
         )
     given = None if port is None else range(port, port + n_workers)
-    cores = _cores(n_workers) if shares_cores else []
+    cores = shares_of_cores(n_workers) if shares_cores else []
     with _ports(n_workers, given) as ports, OrphanWatch() as watch:
         crew = _Crew(sys.stdout if output is None else output, watch)
         addresses = [f"127.0.0.1:{number}" for number in ports]
@@ -293,14 +294,3 @@ def _gpus() -> list[str]:
         return [name for name in names if name not in ("", "-1")]
     found = (re.fullmatch(r"nvidia(\d+)", p.name) for p in Path("/dev").glob("nvidia*"))
     return sorted((match[1] for match in found if match), key=int)
-
-
-def _cores(n_workers: int) -> list[set[int]]:
-    """Return the cores for each process; nothing if there are too few to divide."""
-    if not hasattr(os, "sched_getaffinity"):  # not on all systems
-        return []
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < n_workers:
-        return []
-    size = len(cores) // n_workers
-    return [set(cores[rank * size :][:size]) for rank in range(n_workers)]

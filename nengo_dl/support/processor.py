@@ -6,7 +6,7 @@ import functools
 import os
 from pathlib import Path
 
-__all__ = ["multiplies_bfloat16", "n_cores"]
+__all__ = ["multiplies_bfloat16", "n_cores", "shares_of_cores"]
 
 #: Names, in Linux's list, of instructions that multiply bfloat16 numbers.
 _BFLOAT16 = {"amx_bf16", "avx512_bf16"}
@@ -35,3 +35,26 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on all systems
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def shares_of_cores(n_processes: int) -> list[set[int]]:
+    """Return the cores that each of several processes should run on.
+
+    Parameters
+    ----------
+    n_processes : int
+        How many share the cores that this process may use.
+
+    Returns
+    -------
+    list of set of int
+        Numbers of cores, as many for each process. Empty if there are fewer cores than
+        processes, or if a process cannot choose its cores on this system.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    size = len(cores) // n_processes
+    if not size:
+        return []
+    return [set(cores[number * size :][:size]) for number in range(n_processes)]

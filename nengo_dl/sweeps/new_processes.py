@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nengo_dl.program.compile_cache import CACHE_VARIABLE, programs_folder
-from nengo_dl.support.processor import n_cores
+from nengo_dl.support.processor import n_cores, shares_of_cores
 
 __all__ = ["begin", "shared_cores", "shared_programs"]
 
@@ -46,15 +46,12 @@ def begin(counter: Any, n_workers: int) -> None:
     atexit.register(gc.freeze)
     # of several processes, one keeps decoders that Nengo has solved for
     warnings.filterwarnings("ignore", message="Decoder cache could not acquire lock")
-    if not hasattr(os, "sched_setaffinity"):  # not on all systems
-        return
-    with counter.get_lock():
-        number = counter.value % n_workers
-        counter.value += 1
-    cores = sorted(os.sched_getaffinity(0))
-    size = len(cores) // n_workers
-    if size:
-        os.sched_setaffinity(0, cores[number * size :][:size])
+    shares = shares_of_cores(n_workers)
+    if shares:
+        with counter.get_lock():
+            number = counter.value % n_workers
+            counter.value += 1
+        os.sched_setaffinity(0, shares[number])
 
 
 def _end_with_parent() -> None:
