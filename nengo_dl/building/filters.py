@@ -9,7 +9,6 @@ import numpy as np
 from nengo.builder import Model
 from nengo.builder.processes import SimProcess, build_process
 from nengo.builder.signal import Signal
-from nengo.rc import rc
 from nengo.synapses import LinearFilter
 
 from nengo_dl.building.zeros import Zeros
@@ -37,21 +36,21 @@ class Filters:
     ----------
     model : nengo.builder.Model
         The model.
+    zeros : Zeros
+        With which outputs and states start.
+    dtype : numpy.dtype
+        Nengo's type of floating point numbers.
 
     Attributes
     ----------
-    dtype : numpy.dtype
-        Nengo's type of floating point numbers.
-    zeros : Zeros
-        With which outputs and states start.
     names : dict of {str: str}
         Names of outputs, so that equal ones are stored once.
     """
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, zeros: Zeros, dtype: np.dtype):
         self.model = model
-        self.dtype = np.dtype(rc.float_dtype)
-        self.zeros = Zeros()
+        self.zeros = zeros
+        self.dtype = dtype
         self.names: dict[str, str] = {}
         self._systems = FilterSystems(model.dt)
         self._kinds: dict[Hashable, _Kind] = {}

@@ -50,7 +50,7 @@ class Workshop:
     def filters(self, model: Model) -> Filters:
         """Return the filters that were built into a model."""
         if self._filters is None or self._filters.model is not model:
-            self._filters = Filters(model)
+            self._filters = Filters(model, self._zeros, self.dtype)
         return self._filters
 
     def zeros(self, size: int, name: str) -> Signal:
