@@ -17,6 +17,7 @@ import numpy as np
 from nengo.builder import Model
 from nengo.builder.signal import Signal
 from nengo.ensemble import Neurons
+from nengo.exceptions import SimulationError
 
 from nengo_dl.compiler.ir import n_values
 from nengo_dl.compiler.names import name_objects
@@ -77,6 +78,11 @@ class TrainedParameters:
         The same, not copied, with names that Keras accepts.
     pieces : list of Piece
         The parameters, in the order in which Nengo built them.
+
+    Raises
+    ------
+    SimulationError
+        If this version of Keras copies variables of TensorFlow (below 3.10).
     """
 
     def __init__(self, session: Session, model: Model):
@@ -88,6 +94,7 @@ class TrainedParameters:
             keras.Variable(block, dtype=block.dtype.name, name=f"block_{number}")
             for number, block in enumerate(self.blocks)
         ]
+        _check_copies(self.blocks, self.block_variables)
         self._variables: list[keras.Variable] | None = None
         # what the variables were last given to show
         self._shown: list[np.ndarray] = []
@@ -222,6 +229,18 @@ class TrainedParameters:
         for piece, is_wanted in zip(self.pieces, wanted, strict=True):
             masks[piece.block][0, piece.start : piece.end] = is_wanted
         return masks
+
+
+def _check_copies(
+    blocks: Sequence[tf.Variable], variables: Sequence[keras.Variable]
+) -> None:
+    """Raise an error if Keras's variables are not the blocks, but copies of them."""
+    if any(v.value is not b for b, v in zip(blocks, variables, strict=True)):
+        raise SimulationError(
+            f"Keras {keras.__version__} would train copies of the parameters, and the "
+            "parameters would stay as they are. Install Keras 3.10 or newer: pip "
+            'install --upgrade "keras>=3.10"'
+        )
 
 
 def _legal(name: str) -> str:

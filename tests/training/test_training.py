@@ -8,6 +8,7 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, SimulatorClosed, ValidationError
 
 import nengo_dl
+from nengo_dl.training import trained_parameters
 from nengo_dl.training.data import is_still
 from nengo_dl.training.data_forms import DataChecker
 
@@ -409,6 +410,25 @@ def test_state_data_and_random_streams_stay(n_steps):
             results.append((sim.data[net.probe], sim.data[net.spikes]))
     for a, b in zip(*results, strict=True):
         assert np.array_equal(a, b)
+
+
+def test_keras_that_would_train_copies_is_an_error(monkeypatch):
+    class CopiedVariable(keras.Variable):
+        """As in Keras before version 3.10."""
+
+        def __init__(self, initializer, **kwargs):
+            super().__init__(tf.convert_to_tensor(initializer), **kwargs)
+
+    monkeypatch.setattr(trained_parameters.keras, "Variable", CopiedVariable)
+    net = linear_network()
+    x, y = regression()
+    with simulator(net) as sim:
+        with pytest.raises(SimulationError, match="would train copies"):
+            sim.train(x, y, keras.optimizers.SGD(0.1), n_epochs=1)
+        assert np.all(weights(sim, net) == 1)
+        monkeypatch.undo()
+        sim.train(x, y, keras.optimizers.SGD(0.1), n_epochs=1)
+        assert np.all(weights(sim, net) != 1)
 
 
 @pytest.mark.parametrize("n_steps", [1, 50])
