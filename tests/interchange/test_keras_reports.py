@@ -23,6 +23,9 @@ def two_layers():
     )
 
 
+PADDED = L.Conv1DTranspose(2, 3, strides=2, output_padding=1, name="it")
+
+
 @pytest.mark.parametrize(
     "layer, reason",
     [
@@ -40,9 +43,13 @@ def two_layers():
         ),
         (L.SimpleRNN(2, name="it"), "temporal_model=True computes one time step"),
         (L.TimeDistributed(L.LayerNormalization(), name="it"), "no LayerNormalization"),
-        (
-            L.Conv1DTranspose(2, 3, strides=2, output_padding=1, name="it"),
+        pytest.param(
+            PADDED,
             r"output_padding=\(1,\) has no counterpart",
+            marks=pytest.mark.skipif(
+                "output_padding" not in PADDED.get_config(),
+                reason="Keras before 3.15 forgets output_padding",
+            ),
         ),
     ],
 )
@@ -53,6 +60,22 @@ def test_layers_without_nengo_objects_are_errors_without_fallback(layer, reason)
     converter = nengo_dl.Converter(model)
     assert any(isinstance(n, nengo_dl.TensorNode) for n in converter.net.nodes)
     assert converter.verify()
+
+
+def test_layer_whose_copy_differs_in_size_is_an_error():
+    class Repeat(L.Layer):
+        def __init__(self, n_times=2, **kwargs):
+            super().__init__(**kwargs)
+            self.n_times = n_times
+
+        def call(self, inputs):
+            return keras.ops.tile(inputs, (1, self.n_times))
+
+        def get_config(self):
+            return {"name": self.name}
+
+    with pytest.raises(ValidationError, match=r"'it', a Repeat, has 9 .* of it 6"):
+        nengo_dl.Converter(chain(Repeat(3, name="it"), shape=(3,)))
 
 
 def test_interpolation_is_left_to_keras():

@@ -305,6 +305,15 @@ class Conversion:
         node = TensorNode(
             code, shape_in=shape_in, pass_time=False, label=call.layer.name
         )
+        sizes = [int(np.prod(self.shape(tensor))) for tensor in call.outputs]
+        if node.size_out != sum(sizes):
+            raise ValidationError(
+                f"{call.layer.name!r}, a {type(call.layer).__name__}, has {sum(sizes)} "
+                f"outputs, and a copy of it {node.size_out}: its get_config leaves out "
+                "what that depends on. (For output_padding, Keras does so before "
+                'version 3.15: pip install --upgrade "keras>=3.15")',
+                attr="model",
+            )
         if not trains(call):
             self.maker.net.config[node].trainable = False
         self.maker.entries[call].fallback = reason
@@ -317,7 +326,6 @@ class Conversion:
             begin += size
         if len(call.outputs) == 1:
             return [node]
-        sizes = [int(np.prod(self.shape(tensor))) for tensor in call.outputs]
         ends = np.cumsum(sizes)
         return [node[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
