@@ -93,7 +93,8 @@ def train_on_batch(problem: Any) -> Side:
 
     def train(count: int) -> float:
         order = rng.permutation(count * problem.minibatch)
-        # of these, Keras returns the mean of all since the beginning
+        # some versions of Keras return the mean of all losses since then
+        model.reset_metrics()
         losses = [
             model.train_on_batch(inputs[rows], labels[rows])
             for rows in np.split(order, count)
