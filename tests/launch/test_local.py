@@ -143,7 +143,10 @@ def test_interrupt_reaches_all(tmp_path):
 @pytest.mark.parametrize("ignored", [False, True], ids=["terminal", "nohup"])
 def test_terminal_that_closes_ends_all_unless_that_is_ignored(ignored, tmp_path):
     script = tmp_path / "wait.py"
-    script.write_text("import time; print('ready'); time.sleep(0.4); print('done')\n")
+    seconds = 0.4 if ignored else 60
+    script.write_text(
+        f"import time; print('ready'); time.sleep({seconds}); print('done')\n"
+    )
     command = [*(sys.executable, "-m", "nengo_dl.launch", "-n", "2", "--local"), script]
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if ignored else None
     try:
