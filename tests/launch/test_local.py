@@ -148,14 +148,15 @@ def test_terminal_that_closes_ends_all_unless_that_is_ignored(ignored, tmp_path)
         f"import time; print('ready'); time.sleep({seconds}); print('done')\n"
     )
     command = [*(sys.executable, "-m", "nengo_dl.launch", "-n", "2", "--local"), script]
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if ignored else None
+    # tests may run under nohup themselves
+    action = signal.SIG_IGN if ignored else signal.SIG_DFL
+    before = signal.signal(signal.SIGHUP, action)
     try:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
     finally:
-        if ignored:
-            signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, before)
     for _ in range(2):
         assert "ready" in process.stdout.readline()
     process.send_signal(signal.SIGHUP)
