@@ -91,7 +91,12 @@ class TrainedParameters:
         self.blocks = self.store.trained_variables
         self.pieces = _find_pieces(session, model, self.blocks)
         self.block_variables = [
-            keras.Variable(block, dtype=block.dtype.name, name=f"block_{number}")
+            keras.Variable(
+                block,
+                dtype=block.dtype.name,
+                name=f"block_{number}",
+                autocast=False,
+            )
             for number, block in enumerate(self.blocks)
         ]
         _check_copies(self.blocks, self.block_variables)
