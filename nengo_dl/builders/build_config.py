@@ -91,6 +91,9 @@ class BuildConfig:
     portable : bool
         Whether the kernels are for other runtimes than TensorFlow with XLA: these have
         fast routines for what XLA is better given in pieces.
+    jit_compile : bool
+        Whether XLA compiles the kernels (of a step that calls Python: what lies between
+        these calls).
 
     Examples
     --------
@@ -109,3 +112,17 @@ class BuildConfig:
     processor: str = "CPU"
     product_dtype: str | None = None
     portable: bool = False
+    jit_compile: bool = True
+
+    @property
+    def simulates_by_xla_on_cpu(self) -> bool:
+        """Whether XLA compiles the kernels for a simulation on a CPU.
+
+        Only there do some ways of computing something pay.
+        """
+        return (
+            self.processor == "CPU"
+            and self.jit_compile
+            and not self.portable
+            and self.training is None
+        )

@@ -72,6 +72,7 @@ def open_session(
         processor=placement.processor,
         shared_parameters=plan.settings.shared_parameters,
         device=placement.device,
+        jit_compile=placement.uses_xla,
     )
     step = StepProgram(plan.layout, config, plan.labels)
     store = StateStore(plan, step, placement, fixed_inputs)

@@ -101,7 +101,7 @@ def find_overwritten(
         group computes.
     """
     found: dict[int, int] = {}
-    if config.processor != "CPU" or config.portable or config.training is not None:
+    if not config.simulates_by_xla_on_cpu:
         return found
     for position, (block, shape) in enumerate(zip(state_blocks, shapes, strict=True)):
         is_small = config.minibatch_size * block.size <= tuning.SMALL_OVERWRITTEN

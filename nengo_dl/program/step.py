@@ -152,6 +152,7 @@ class StepProgram:
             config.minibatch_size,
             config.processor,
             config.shared_parameters,
+            config.jit_compile,
             config.training is not None,
             config.product_dtype,
             tuning.in_use(),

@@ -8,6 +8,7 @@ from nengo.builder.signal import Signal
 
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import kept_apart, rows_apart
+from nengo_dl.builders.products.events import event_matvec
 from nengo_dl.builders.products.padded import PaddedDotIncBuilder
 from nengo_dl.builders.registry import find_builder
 from nengo_dl.support import tuning
@@ -111,21 +112,64 @@ def always_by_events(monkeypatch):
     """Multiply small matrices by columns, too."""
     for name in ("ROWS", "COLUMNS", "WEIGHTS"):
         monkeypatch.setattr(tuning, f"FEWEST_EVENT_{name}", 1)
+    monkeypatch.setattr(tuning, "WEIGHTS_PER_ITEM", 1)
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])
 @pytest.mark.parametrize("constant", [True, False])
-def test_products_with_spikes_equal_nengo(always_by_events, constant, jit_compile):
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_products_with_spikes_equal_nengo(
+    always_by_events, constant, batch, jit_compile
+):
     ops = products(1, 7, 80, constant)
     n_spikes = [0, 1, 10, 11, 80]  # up to an eighth are added one by one
 
     def spikes(signal, step, item):
-        rng = np.random.RandomState(step)
+        rng = np.random.RandomState([step, item])
         values = np.zeros(80)
-        values[rng.permutation(80)[: n_spikes[step]]] = rng.uniform(1, 2)
+        values[rng.permutation(80)[: n_spikes[step - item]]] = rng.uniform(1, 2)
         return values
 
-    check_parity(ops, spikes, n_steps=len(n_spikes), jit_compile=jit_compile)
+    check_parity(
+        ops, spikes, n_steps=len(n_spikes), batch=batch, jit_compile=jit_compile
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_spikes", "by_columns"),
+    [
+        ([16], True),
+        ([17], False),
+        ([0, 16, 5], True),
+        ([0, 17, 0], False),
+        ([16, 9, 0, 5], True),
+        ([16, 9, 0, 6], False),  # 1.9 * 16 are the most that four items may have
+        ([1] * 32, True),
+        ([1] * 33, False),
+    ],
+)
+def test_few_spikes_of_all_items_are_added_one_by_one(n_spikes, by_columns):
+    columns = np.random.RandomState(0).randn(128, 3)
+    x = np.zeros((len(n_spikes), 128))
+    for row, n in zip(x, n_spikes, strict=True):
+        row[-n:] = n > 0
+    y = event_matvec(
+        tf.constant(columns),
+        tf.constant(x),
+        lambda: tf.fill((len(x), 3), tf.constant(7, tf.float64)),
+    )
+    expected = x @ columns if by_columns else np.full((len(x), 3), 7)
+    np.testing.assert_allclose(y, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_items", [1, 3])
+def test_many_values_that_are_not_finite_are_too_many(n_items):
+    # each one counts as more than may differ, whose sum exceeds an int32
+    n = 2**18
+    y = event_matvec(
+        tf.zeros((n, 1)), tf.fill((n_items, n), np.nan), lambda: tf.ones((n_items, 1))
+    )
+    np.testing.assert_array_equal(y, 1)
 
 
 def test_spikes_are_only_counted_for_large_constant_matrices():
@@ -141,6 +185,10 @@ def test_spikes_are_only_counted_for_large_constant_matrices():
     assert not by_events(n_rows=10000, n=64)
     assert not by_events(n_ops=2)
     assert not by_events(constant_reads=())
-    assert not by_events(minibatch_size=2)
+    assert by_events(minibatch_size=4)
+    assert not by_events(minibatch_size=5)
+    assert by_events(n_rows=10000, n=1000, minibatch_size=32)
+    assert not by_events(n_rows=10000, n=1000, minibatch_size=33)
+    assert not by_events(jit_compile=False)
     assert not by_events(training=lambda op: None)
     assert not by_events(processor="GPU")

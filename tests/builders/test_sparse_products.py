@@ -9,6 +9,7 @@ from nengo.transforms import SparseMatrix
 
 from nengo_dl.builders import BuildConfig, find_builder
 from nengo_dl.builders.products.sparse import SparseDotIncBuilder
+from nengo_dl.support import tuning
 from tests.builders.harness import check_parity, random_inputs
 
 F64 = np.dtype(np.float64)
@@ -71,24 +72,29 @@ def always_by_events(monkeypatch):
     """Keep small matrices by columns, too."""
     for name in ("EVENT_SIZE", "EVENT_ENTRIES"):
         monkeypatch.setattr(SparseDotIncBuilder, name, 1)
+    monkeypatch.setattr(tuning, "WEIGHTS_PER_ITEM", 1)
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])
 @pytest.mark.parametrize("n_cols", [16, 80, 83])
+@pytest.mark.parametrize("batch", [1, 3])
 def test_sparse_products_with_spikes_match_nengo(
-    always_by_events, way, n_cols, jit_compile
+    always_by_events, way, n_cols, batch, jit_compile
 ):
     op = make_sparse(random_sparse((9, n_cols), 0.3, duplicates=3))
-    assert find_builder(op)([op], BuildConfig(0.001, F64)).by_events
+    config = BuildConfig(0.001, F64, minibatch_size=batch)
+    assert find_builder(op)([op], config).by_events
     n_spikes = [0, 1, 2, n_cols // 8, n_cols // 4, n_cols]
 
     def spikes(signal, step, item):
-        rng = np.random.RandomState([n_cols, step])
+        rng = np.random.RandomState([n_cols, step, item])
         values = np.zeros(n_cols)
-        values[rng.permutation(n_cols)[: n_spikes[step]]] = rng.uniform(1, 2)
+        values[rng.permutation(n_cols)[: n_spikes[step - item]]] = rng.uniform(1, 2)
         return values
 
-    check_parity([op], spikes, n_steps=len(n_spikes), jit_compile=jit_compile)
+    check_parity(
+        [op], spikes, n_steps=len(n_spikes), batch=batch, jit_compile=jit_compile
+    )
 
 
 def test_spikes_at_both_ends_are_found(always_by_events):
@@ -104,7 +110,9 @@ def test_spikes_are_only_counted_where_it_pays():
 
     large = random_sparse((900, 900), 0.1)
     assert by_events(large)
-    assert not by_events(large, minibatch_size=2)
+    assert by_events(large, minibatch_size=12)
+    assert not by_events(large, minibatch_size=13)
+    assert not by_events(large, jit_compile=False)
     assert not by_events(large, training=lambda op: None)
     assert not by_events(random_sparse((100, 9000), 0.1))
     assert not by_events(random_sparse((300, 300), 0.1))

@@ -17,6 +17,7 @@ def always_by_events(monkeypatch):
         monkeypatch.setattr(tuning, f"FEWEST_EVENT_{name}", 1)
     for name in ("EVENT_SIZE", "EVENT_ENTRIES"):
         monkeypatch.setattr(SparseDotIncBuilder, name, 1)
+    monkeypatch.setattr(tuning, "WEIGHTS_PER_ITEM", 1)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])

@@ -175,9 +175,7 @@ class LIFBuilder(NeuronBuilder):
     def _has_many_neurons(self) -> bool:
         config = self.config
         return (
-            config.processor == "CPU"
-            and not config.portable
-            and config.training is None
+            config.simulates_by_xla_on_cpu
             and config.minibatch_size * sum(self.sizes) >= tuning.MANY_NEURONS
         )
 

@@ -7,7 +7,7 @@ from nengo.builder.operator import Copy, DotInc, ElementwiseInc, Reset
 
 from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.build_config import BuildConfig
-from nengo_dl.builders.products.events import event_matvec
+from nengo_dl.builders.products.events import event_matvec, suits_events
 from nengo_dl.builders.products.matvec import (
     batched_matvec,
     columns_matvec,
@@ -229,10 +229,7 @@ class DotIncBuilder(OpBuilder):
             and ops[0].A.shape[0] >= tuning.FEWEST_EVENT_ROWS
             and ops[0].A.shape[1] >= tuning.FEWEST_EVENT_COLUMNS
             and ops[0].A.size >= tuning.FEWEST_EVENT_WEIGHTS
-            and config.minibatch_size == 1
-            and config.training is None
-            and config.processor == "CPU"
-            and not config.portable
+            and suits_events(config, ops[0].A.size)
         )
 
     @property

@@ -11,7 +11,7 @@ from nengo.builder.operator import BsrDotInc, SparseDotInc
 from nengo_dl.builders.base import OpBuilder, Writes
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.products.dense import batched_matvec
-from nengo_dl.builders.products.events import event_matvec
+from nengo_dl.builders.products.events import event_matvec, suits_events
 from nengo_dl.builders.registry import register
 from nengo_dl.builders.shapes import reshape, with_axis
 from nengo_dl.compiler.sparse import coo, row_slots
@@ -94,14 +94,10 @@ class SparseDotIncBuilder(OpBuilder):
     def _pays_by_events(self, config: BuildConfig) -> bool:
         size = prod(self.shape)
         return (
-            config.training is None  # a loop of unknown length is slow backwards
-            and config.minibatch_size == 1
+            suits_events(config, size)
             and min(self.shape[1:]) >= self.EVENT_SIZE
             and self.n_entries >= self.EVENT_ENTRIES
             and size <= self.EVENT_ELEMENTS * self.n_entries
-            # many small kernels one after the other do not suit GPUs
-            and config.processor == "CPU"
-            and not config.portable
         )
 
     @classmethod

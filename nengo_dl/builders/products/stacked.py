@@ -50,12 +50,7 @@ class StackedDotIncBuilder(OpBuilder):
             self.vector_of_tile = tf.constant(tiles.owners, tf.int32)
             self.rows_of_tiles = tf.constant(tiles.rows, tf.int32)
             self.places = tf.constant(tiles.places, tf.int32)
-        self.by_rows = (
-            config.minibatch_size == 1
-            and config.training is None
-            and config.processor == "CPU"
-            and not config.portable
-        )
+        self.by_rows = config.minibatch_size == 1 and config.simulates_by_xla_on_cpu
 
     @classmethod
     def merge_key(cls, op: DotInc) -> Hashable:
