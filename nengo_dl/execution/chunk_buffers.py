@@ -74,24 +74,29 @@ class ChunkBuffers:
             tuple(self.clocks.index(sampling) for sampling in self.sampling),
         )
 
-    def frames(self, values: Mapping[Signal, np.ndarray]) -> list[np.ndarray]:
+    def frames(
+        self, values: Mapping[Signal, np.ndarray], n_steps: int
+    ) -> list[np.ndarray]:
         """Return the inputs of a chunk.
 
         Parameters
         ----------
         values : mapping of {Signal: ndarray of shape (n_steps or 1, ...)}
             Values of input signals; a single row stands for all steps.
+        n_steps : int
+            How many steps.
 
         Returns
         -------
         list of ndarray, shapes (capacity, minibatch, size)
             One for each input block.
         """
-        return [self._frame(block, values) for block in self.step.input_blocks]
+        return [self._frame(block, values, n_steps) for block in self.step.input_blocks]
 
-    def _frame(self, block: Block, values: Mapping[Signal, np.ndarray]) -> np.ndarray:
-        capacity = self.shape.capacity
-        shape = (capacity, self.step.config.minibatch_size, block.size)
+    def _frame(
+        self, block: Block, values: Mapping[Signal, np.ndarray], n_steps: int
+    ) -> np.ndarray:
+        shape = (self.shape.capacity, self.step.config.minibatch_size, block.size)
         frame = np.zeros(shape, dtype=self.step.dtype_of(block))
         for signal in block.signals:
             rows = values[signal]
@@ -99,7 +104,7 @@ class ChunkBuffers:
                 continue
             rows = rows.reshape(len(rows), -1, max(signal.size, 1))
             start = block.starts[signal]
-            n = len(rows) if len(rows) > 1 else capacity
+            n = len(rows) if len(rows) > 1 else n_steps
             frame[:n, :, start : start + signal.size] = rows
         return frame
 

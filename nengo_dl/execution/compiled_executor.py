@@ -12,6 +12,7 @@ from nengo.exceptions import SimulationError
 
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
+from nengo_dl.execution.numpy_executor import estimate_seconds
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import StateStore
 from nengo_dl.program.chunk_loop import ChunkFunction, make_chunk_function
@@ -52,8 +53,6 @@ class CompiledExecutor:
 
     Attributes
     ----------
-    buffers : ChunkBuffers
-        Arrays of inputs and outputs.
     compile_seconds : float or None
         How long tracing and compiling took, when it is done.
     """
@@ -76,7 +75,9 @@ class CompiledExecutor:
         self.store = store
         self.placement = placement
         self.unroll = unroll
-        self.buffers = ChunkBuffers(step, sampling, most_steps, step_seconds)
+        self._sampling = sampling
+        self._most_steps = most_steps
+        self._step_seconds = step_seconds
         self.compile_seconds: float | None = None
         self._compiled: ChunkFunction | None = None
         self._compiling_since = 0.0
@@ -101,6 +102,16 @@ class CompiledExecutor:
     def hoisted(self) -> Hoisted:
         """What is computed once for as long as inputs stay the same."""
         return find_hoisted(self.step, self.restless)
+
+    @functools.cached_property
+    def buffers(self) -> ChunkBuffers:
+        """Arrays of inputs and outputs."""
+        seconds = self._step_seconds
+        # what each call computes once makes longer calls worth it, not shorter ones
+        for number in self.hoisted.groups:
+            ops = self.step.layout.groups[number].group.ops
+            seconds -= estimate_seconds(ops) * self.step.config.minibatch_size
+        return ChunkBuffers(self.step, self._sampling, self._most_steps, seconds)
 
     def prepare(self) -> None:
         """Put the state where the loop expects it."""
@@ -156,7 +167,7 @@ class CompiledExecutor:
         ndarray of int32, shape (n_rows, capacity)
             Where the outputs of each step go; see `make_chunk_function`.
         """
-        frames = self.buffers.frames(values)
+        frames = self.buffers.frames(values, n_steps)
         slots = self.buffers.slots(first, n_steps)
         if self.hoisted.groups:
             ends = segment_ends(self.hoisted, frames, n_steps)

@@ -31,7 +31,33 @@ from nengo_dl.execution.user_code import failed
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
 
-__all__ = ["Item", "NumpyExecutor"]
+__all__ = ["Item", "NumpyExecutor", "estimate_seconds"]
+
+
+def estimate_seconds(ops: Sequence[Operator]) -> float:
+    """Return the estimated time of operators that are one group.
+
+    Parameters
+    ----------
+    ops : sequence of Operator
+        Operators that NumPy computes together.
+
+    Returns
+    -------
+    float
+        Seconds of a step of one item.
+    """
+    seconds = tuning.OPERATOR_SECONDS
+    if isinstance(ops[0], SimNeurons):
+        seconds += tuning.NEURONS_SECONDS
+        seconds += tuning.NEURON_SECONDS * sum(op.J.size for op in ops)
+    elif isinstance(ops[0], SimTensorNode):
+        seconds += tuning.TENSOR_NODE_SECONDS
+    elif isinstance(ops[0], DotInc):
+        seconds += tuning.WEIGHT_SECONDS * sum(op.A.size for op in ops)
+    else:
+        seconds += 1e-9 * sum(s.size for op in ops for s in op.all_signals)
+    return seconds
 
 
 class NumpyExecutor:
@@ -94,20 +120,12 @@ class NumpyExecutor:
     @functools.cached_property
     def estimated_seconds(self) -> float:
         """Estimated time of one step, in seconds."""
-        total = 0.0
-        for part in itertools.chain(*self.host.program.parts):
-            total += tuning.OPERATOR_SECONDS
-            ops = part.ops if isinstance(part, Group) else (part,)
-            if isinstance(ops[0], SimNeurons):
-                total += tuning.NEURONS_SECONDS
-                total += tuning.NEURON_SECONDS * sum(op.J.size for op in ops)
-            elif isinstance(ops[0], SimTensorNode):
-                total += tuning.TENSOR_NODE_SECONDS
-            elif isinstance(ops[0], DotInc):
-                total += tuning.WEIGHT_SECONDS * sum(op.A.size for op in ops)
-            else:
-                total += 1e-9 * sum(s.size for op in ops for s in op.all_signals)
-        return total * self.step.config.minibatch_size
+        parts = itertools.chain(*self.host.program.parts)
+        seconds = sum(
+            estimate_seconds(part.ops if isinstance(part, Group) else (part,))
+            for part in parts
+        )
+        return seconds * self.step.config.minibatch_size
 
     def prepare(self) -> None:
         """Take over the state, unless it is here already."""

@@ -10,7 +10,7 @@ from nengo.exceptions import SimulationError
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
 from nengo_dl.program.chunk_loop import LoopShape
-from nengo_dl.support.tuning import MOST_STEPS
+from nengo_dl.support import tuning
 from tests.execution.sessions import (
     core_data,
     counting_network,
@@ -86,13 +86,31 @@ def test_little_room_makes_short_chunks(monkeypatch, reference):
 
 
 def test_buffers_are_small_where_single_steps_are_worth_a_call(monkeypatch, reference):
-    assert make_session(mixed_network()).compiled.most_steps == MOST_STEPS
+    assert make_session(mixed_network()).compiled.most_steps == tuning.MOST_STEPS
     monkeypatch.setattr("nengo_dl.support.tuning.SMALL_CHUNK_BYTES", 100)
     monkeypatch.setattr("nengo_dl.support.tuning.WORTH_A_CALL_SECONDS", 1e-3)
     session = make_session(mixed_network(), executor="compiled")
     most = session.compiled.most_steps
     assert most == int(1e-3 / session.numpy.estimated_seconds) < N_STEPS
     assert_equal_data(run(session, N_STEPS), reference)
+
+
+def test_room_is_for_steps_without_what_a_call_computes_once(monkeypatch):
+    monkeypatch.setattr(tuning, "SMALL_CHUNK_BYTES", 100)
+    monkeypatch.setattr(tuning, "WORTH_A_CALL_SECONDS", 5e-3)
+    with nengo.Network(seed=0) as net:
+        shown = nengo.processes.PresentInput(np.eye(400)[:3], 0.1)
+        image = nengo.Node(shown)
+        ens = nengo.Ensemble(400, 1)
+        nengo.Connection(
+            image, ens.neurons, synapse=None, transform=np.ones((400, 400))
+        )
+    session = make_session(net)
+    step_seconds = session.numpy.estimated_seconds
+    product_seconds = 400 * 400 * tuning.WEIGHT_SECONDS + tuning.OPERATOR_SECONDS
+    assert session.compiled.most_steps == int(5e-3 / (step_seconds - product_seconds))
+    monkeypatch.setattr(tuning, "WORTH_HOISTING", 10**9)
+    assert make_session(net).compiled.most_steps == int(5e-3 / step_seconds)
 
 
 def test_slow_steps_make_short_chunks():
