@@ -121,7 +121,8 @@ def _run(number: int) -> None:
 
 def _train(sim: nengo_dl.Simulator, net: nengo.Network) -> None:
     x = np.linspace(-1, 1, 4 * 5 * 2).reshape(4, 5, 2)
-    sim.train({net.node: x}, {net.probe: x}, keras.optimizers.Adam(1e-3))
+    optimizer = keras.optimizers.Adam(1e-3, name="adam")  # see the user guide
+    sim.train({net.node: x}, {net.probe: x}, optimizer)
 
 
 def _make_and_train(number: int) -> None:
