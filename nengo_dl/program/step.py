@@ -93,10 +93,10 @@ class StepProgram:
         return kernels
 
     @functools.cached_property
-    def _arrangements(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
-        """Say how each operand of `fixed_plans` is arranged."""
+    def fixed_operands(self) -> list[tuple[OpBuilder, int]]:
+        """For each of `fixed_plans`, its kernel, and which of its operands it is."""
         return [
-            functools.partial(kernel.arrange, index)
+            (kernel, index)
             for kernel, found in zip(self.kernels, self._constant_reads, strict=True)
             for index in found
         ]
@@ -176,15 +176,31 @@ class StepProgram:
             result.append(values)
         return result
 
-    def read_fixed(self, constants: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Read and arrange the constant operands; to be done once, before the loop."""
+    def read_fixed(
+        self,
+        constants: Sequence[tf.Tensor],
+        arranged: Mapping[int, tf.Tensor] = MappingProxyType({}),
+    ) -> list[tf.Tensor]:
+        """Read and arrange the constant operands; to be done once, before the loop.
+
+        Parameters
+        ----------
+        constants : sequence of tf.Tensor
+            As for `step`.
+        arranged : mapping of {int: tf.Tensor}
+            Those that are arranged already, by position in `fixed_plans`.
+        """
         values = {
             block.number: value
             for block, value in zip(self.constant_blocks, constants, strict=True)
         }
         return [
-            arrange(read_constant(plan, values))
-            for plan, arrange in zip(self.fixed_plans, self._arrangements, strict=True)
+            arranged[number]
+            if number in arranged
+            else kernel.arrange(index, read_constant(plan, values))
+            for number, (plan, (kernel, index)) in enumerate(
+                zip(self.fixed_plans, self.fixed_operands, strict=True)
+            )
         ]
 
     def prepare(
