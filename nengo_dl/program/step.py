@@ -93,10 +93,10 @@ class StepProgram:
         return kernels
 
     @functools.cached_property
-    def fixed_operands(self) -> list[tuple[OpBuilder, int]]:
-        """For each of `fixed_plans`, its kernel, and which of its operands it is."""
+    def _arrangements(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        """Say how each operand of `fixed_plans` is arranged."""
         return [
-            (kernel, index)
+            functools.partial(kernel.arrange, index)
             for kernel, found in zip(self.kernels, self._constant_reads, strict=True)
             for index in found
         ]
@@ -176,31 +176,15 @@ class StepProgram:
             result.append(values)
         return result
 
-    def read_fixed(
-        self,
-        constants: Sequence[tf.Tensor],
-        arranged: Mapping[int, tf.Tensor] = MappingProxyType({}),
-    ) -> list[tf.Tensor]:
-        """Read and arrange the constant operands; to be done once, before the loop.
-
-        Parameters
-        ----------
-        constants : sequence of tf.Tensor
-            As for `step`.
-        arranged : mapping of {int: tf.Tensor}
-            Those that are arranged already, by position in `fixed_plans`.
-        """
+    def read_fixed(self, constants: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Read and arrange the constant operands; to be done once, before the loop."""
         values = {
             block.number: value
             for block, value in zip(self.constant_blocks, constants, strict=True)
         }
         return [
-            arranged[number]
-            if number in arranged
-            else kernel.arrange(index, read_constant(plan, values))
-            for number, (plan, (kernel, index)) in enumerate(
-                zip(self.fixed_plans, self.fixed_operands, strict=True)
-            )
+            arrange(read_constant(plan, values))
+            for plan, arrange in zip(self.fixed_plans, self._arrangements, strict=True)
         ]
 
     def prepare(
