@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -12,10 +12,10 @@ import numpy as np
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.program.carry import Carried
 from nengo_dl.program.lease import Lease
+from nengo_dl.program.output_stores import OutputStore, find_stores
 from nengo_dl.program.pool import programs
 from nengo_dl.program.step import StepProgram
 from nengo_dl.program.variables import Variables
-from nengo_dl.support import tuning
 from nengo_dl.support.lazy_imports import tf
 
 __all__ = ["ChunkFunction", "LoopShape", "make_chunk_function"]
@@ -40,45 +40,6 @@ class LoopShape:
     clocks: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Store:
-    """Outputs whose values are kept in one array, side by side.
-
-    Attributes
-    ----------
-    outputs : tuple of int
-        Numbers of the outputs.
-    sizes : tuple of int
-        How many values each has in a step.
-    """
-
-    outputs: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-    def join(self, values: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Return the values of a step, shape ``(minibatch, n_values)``."""
-        flat = [
-            reshape(values[number], (-1, size))
-            for number, size in zip(self.outputs, self.sizes, strict=True)
-        ]
-        return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
-
-
-def _find_stores(
-    kinds: Sequence[Hashable], shapes: Sequence[tuple[int, ...]]
-) -> list[_Store]:
-    """Divide outputs among arrays: small ones of equal kind share one."""
-    members: dict[Hashable, list[int]] = {}
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    for number, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
-        key = kind if size <= tuning.SMALL_OUTPUT else ("large", number)
-        members.setdefault(key, []).append(number)
-    return [
-        _Store(tuple(found), tuple(sizes[number] for number in found))
-        for found in members.values()
-    ]
-
-
 class ChunkFunction:
     """Simulates chunks of steps, with the variables of one simulator.
 
@@ -86,7 +47,7 @@ class ChunkFunction:
     ----------
     lease : Lease
         The compiled loop.
-    stores : sequence of _Store
+    stores : sequence of OutputStore
         What it returns.
     shapes : sequence of tuple of int
         Shapes of the outputs in a step, without the batch axis.
@@ -95,7 +56,7 @@ class ChunkFunction:
     def __init__(
         self,
         lease: Lease,
-        stores: Sequence[_Store],
+        stores: Sequence[OutputStore],
         shapes: Sequence[tuple[int, ...]],
     ):
         self.lease = lease
@@ -142,7 +103,7 @@ class _Steps:
 
     program: StepProgram
     shape: LoopShape
-    stores: Sequence[_Store]
+    stores: Sequence[OutputStore]
     dtypes: Sequence[np.dtype]
     unroll: int
     jit_compile: bool
@@ -346,7 +307,7 @@ def make_chunk_function(
         for plan in outputs
     ]
 
-    stores = _find_stores(
+    stores = find_stores(
         list(zip(dtypes, shape.clocks, strict=True)),
         [plan.shape for plan in outputs],
     )
