@@ -108,7 +108,7 @@ class OpBuilder(abc.ABC):
     equal_updates: Sequence[int] = ()
 
     #: Indices of the operands of `step` that are constant; set for each program.
-    constant_reads: Collection[int] = frozenset()
+    constant_reads: frozenset[int] = frozenset()
 
     #: Indices of the operands that hold each signal once, in the order in which they
     #: come first, although several operators of the group read it.

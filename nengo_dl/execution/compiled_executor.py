@@ -15,6 +15,7 @@ from nengo_dl.execution.chunk_buffers import ChunkBuffers
 from nengo_dl.execution.numpy_executor import estimate_seconds
 from nengo_dl.execution.numpy_steps import HostOperators
 from nengo_dl.execution.state import StateStore
+from nengo_dl.program.arranged import ArrangedOperands
 from nengo_dl.program.chunk_loop import ChunkFunction, make_chunk_function
 from nengo_dl.program.failures import describe_failure
 from nengo_dl.program.hoisting import Hoisted, find_hoisted, segment_ends
@@ -113,6 +114,14 @@ class CompiledExecutor:
             seconds -= estimate_seconds(ops) * self.step.config.minibatch_size
         return ChunkBuffers(self.step, self._sampling, self._most_steps, seconds)
 
+    @functools.cached_property
+    def _operands(self) -> ArrangedOperands:
+        return ArrangedOperands(self.step, self.store.variables.constants)
+
+    def _arranged(self) -> Mapping[int, tf.Tensor]:
+        """Return the parameters that calls need not arrange; on GPUs, they do."""
+        return self._operands.tensors() if self.placement.on_cpu else {}
+
     def prepare(self) -> None:
         """Put the state where the loop expects it."""
         moved = self.store.move_state_to(self.store.variables)
@@ -198,12 +207,13 @@ class CompiledExecutor:
         try:
             with tf.device(self.placement.device):
                 function = self._function()
+                arranged = list(self._arranged().values())
                 if self.compile_seconds is None:
                     # XLA compiles in the first call; one without steps measures it
                     if not function.lease.is_compiled:
-                        function(0, frames, slots)
+                        function(0, frames, slots, arranged)
                     self.compile_seconds = time.perf_counter() - self._compiling_since
-                return function(n_steps, frames, slots)
+                return function(n_steps, frames, slots, arranged)
         except tf.errors.OpError as error:
             original, self.host.error = self.host.error, None
             if original is not None:
@@ -227,6 +237,7 @@ class CompiledExecutor:
                     hoisted=self.hoisted.groups,
                     device=self.placement.device,
                     own_labels=self._own_labels,
+                    arranged=self._arranged(),
                 )
         return self._compiled
 

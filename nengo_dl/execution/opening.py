@@ -19,6 +19,7 @@ from nengo_dl.execution.session import Session
 from nengo_dl.execution.sources import Sources
 from nengo_dl.execution.state import StateStore
 from nengo_dl.program.placement import Placement
+from nengo_dl.program.segments import count_callbacks
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
 
@@ -96,7 +97,7 @@ def open_session(
         numpy,
         placement.chooses,
         _compile_seconds(plan) if minibatch == 1 else 0.0,
-        step.count_callbacks() if step.has_callbacks else (),
+        count_callbacks(step.layout.groups) if step.has_callbacks else (),
         executors[executor],
     )
     return Session(plan, placement, step, host, sources, store, choice, shows_state)

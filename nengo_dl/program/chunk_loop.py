@@ -64,7 +64,11 @@ class ChunkFunction:
         self._shapes = shapes
 
     def __call__(
-        self, n_steps: int, frames: Sequence[np.ndarray], slots: np.ndarray
+        self,
+        n_steps: int,
+        frames: Sequence[np.ndarray],
+        slots: np.ndarray,
+        arranged: Sequence[tf.Tensor] = (),
     ) -> list[np.ndarray]:
         """Advance the state variables, if all steps go well.
 
@@ -78,6 +82,8 @@ class ChunkFunction:
             The position at which the outputs of each step are stored (a later step
             overwrites an earlier one at the same position). If groups are hoisted, a
             last row has the end of each step's segment.
+        arranged : sequence of tf.Tensor
+            See `make_chunk_function`.
 
         Returns
         -------
@@ -88,6 +94,7 @@ class ChunkFunction:
             tf.constant(n_steps, tf.int32),
             *(tf.convert_to_tensor(frame) for frame in frames),
             tf.convert_to_tensor(slots),
+            *arranged,
         )
         results: dict[int, np.ndarray] = {}
         for store, values in zip(self._stores, stored, strict=True):
@@ -125,6 +132,7 @@ class _Loop:
         variables: Variables,
         frames: Sequence[tf.Tensor],
         slots: tf.Tensor,
+        arranged: Mapping[int, tf.Tensor],
     ):
         self.steps = steps
         self.program = steps.program
@@ -140,7 +148,7 @@ class _Loop:
             self.shape.capacity,
             steps.jit_compile,
         )
-        self.fixed = self.program.read_fixed(self.constants)
+        self.fixed = self.program.read_fixed(self.constants, arranged)
         self.positions = reshape(slots, (-1,))
 
     def run(self, n_steps: tf.Tensor, variables: Variables) -> list[tf.Tensor]:
@@ -249,6 +257,28 @@ class _Loop:
         return self._simulate(end, carry, arrays, prepared)
 
 
+def _argument_specs(
+    program: StepProgram,
+    shape: LoopShape,
+    hoisted: Sequence[int],
+    arranged: Mapping[int, tf.Tensor],
+) -> list[tf.TensorSpec]:
+    """Return the types of a compiled loop's arguments; see `ChunkFunction`."""
+    minibatch = program.config.minibatch_size
+    n_rows = max(shape.clocks, default=0) + 1 + bool(hoisted)
+    return [
+        tf.TensorSpec((), tf.int32),
+        *(
+            tf.TensorSpec(
+                (shape.capacity, minibatch, block.size), program.dtype_of(block)
+            )
+            for block in program.input_blocks
+        ),
+        tf.TensorSpec((n_rows, shape.capacity), tf.int32),
+        *(tf.TensorSpec(value.shape, value.dtype) for value in arranged.values()),
+    ]
+
+
 def make_chunk_function(
     program: StepProgram,
     variables: Variables,
@@ -260,6 +290,7 @@ def make_chunk_function(
     hoisted: Sequence[int] = (),
     device: str | None = None,
     own_labels: bool = False,
+    arranged: Mapping[int, tf.Tensor] = MappingProxyType({}),
 ) -> ChunkFunction:
     """Compile a loop over the steps of a program, or take one that was compiled.
 
@@ -292,6 +323,9 @@ def make_chunk_function(
     own_labels : bool
         Whether operations must have the program's own labels, not those of another one
         that is equal otherwise.
+    arranged : mapping of {int: tf.Tensor}
+        Constant operands that each call is given as they are used, such as these, by
+        position in ``program.fixed_operands``.
 
     Returns
     -------
@@ -299,7 +333,6 @@ def make_chunk_function(
         To be called for each chunk.
     """
     outputs = program.layout.outputs
-    minibatch = program.config.minibatch_size
     dtypes = [
         np.result_type(
             *(program.dtype_of(program.layout.blocks[p.block]) for p in plan.pieces)
@@ -317,20 +350,14 @@ def make_chunk_function(
     )
 
     @tf.function(jit_compile=jit_compile, autograph=False)
-    def run(n_steps: Any, *inputs_and_slots: Any) -> Any:
-        *frames, slots = inputs_and_slots
-        return _Loop(steps, variables, frames, slots).run(n_steps, variables)
+    def run(n_steps: Any, *tensors: Any) -> Any:
+        n_frames = len(program.input_blocks)
+        frames, slots = tensors[:n_frames], tensors[n_frames]
+        operands = dict(zip(arranged, tensors[n_frames + 1 :], strict=True))
+        loop = _Loop(steps, variables, frames, slots, operands)
+        return loop.run(n_steps, variables)
 
-    def frame_spec(block: Any) -> Any:
-        dims = (shape.capacity, minibatch, block.size)
-        return tf.TensorSpec(dims, program.dtype_of(block))
-
-    n_rows = max(shape.clocks, default=0) + 1 + bool(hoisted)
-    specs = (
-        tf.TensorSpec((), tf.int32),
-        *(frame_spec(block) for block in program.input_blocks),
-        tf.TensorSpec((n_rows, shape.capacity), tf.int32),
-    )
+    specs = _argument_specs(program, shape, hoisted, arranged)
     lease = programs.lease(
         lambda: run.get_concrete_function(*specs),
         (
@@ -340,6 +367,7 @@ def make_chunk_function(
             shape,
             tuple(twins.items()),
             tuple(hoisted),
+            tuple(arranged),
         ),
         program.labels,
         own_labels,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nengo_dl.compiler.layout import BoundGroup
 
-__all__ = ["split_at_callbacks"]
+__all__ = ["count_callbacks", "split_at_callbacks"]
 
 
 def split_at_callbacks(
@@ -31,3 +31,22 @@ def split_at_callbacks(
         else:
             segments.append(([number], bound.group.is_callback))
     return segments
+
+
+def count_callbacks(groups: Sequence[BoundGroup]) -> list[int]:
+    """Return how many operators run in Python in each segment.
+
+    Parameters
+    ----------
+    groups : sequence of BoundGroup
+        Groups, in their order.
+
+    Returns
+    -------
+    list of int
+        For each run of `split_at_callbacks`; 0 for those that do not call Python.
+    """
+    return [
+        sum(len(groups[number].group.ops) for number in segment) if calls else 0
+        for segment, calls in split_at_callbacks(groups)
+    ]

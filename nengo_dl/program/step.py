@@ -14,11 +14,11 @@ from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import computed_after
 from nengo_dl.builders.shapes import broadcast
 from nengo_dl.builders.value_store import ValueStore, block_dtype, read_constant
-from nengo_dl.compiler.blocks import ReadPlan
 from nengo_dl.compiler.layout import Layout
 from nengo_dl.compiler.signature import Signature, sign_plan
 from nengo_dl.compiler.sparse import coo
 from nengo_dl.compiler.traits import Role
+from nengo_dl.program.fixed_operands import find_fixed_operands
 from nengo_dl.program.graph_key import encode_tensor
 from nengo_dl.program.segments import split_at_callbacks
 from nengo_dl.program.state_forms import find_overwritten, find_state_shapes, find_twins
@@ -44,8 +44,10 @@ class StepProgram:
     ----------
     constant_blocks, state_blocks, input_blocks : list of Block
         The storage that the arguments of `step` stand for, in their order.
-    fixed_plans : list of ReadPlan
+    fixed_operands : list of FixedOperand
         Operands that are constant; `read_fixed` reads them in this order.
+    fixed_plans : list of ReadPlan
+        Their plans.
     """
 
     def __init__(
@@ -67,47 +69,17 @@ class StepProgram:
         )
         self.segments = split_at_callbacks(layout.groups)
         constant = {block.number for block in self.constant_blocks}
-        #: for each group, the numbers of its operands that are constant
-        self._constant_reads = [
-            [
-                index
-                for index, plan in enumerate(bound.reads)
-                if plan.pieces and all(piece.block in constant for piece in plan.pieces)
-            ]
-            for bound in layout.groups
-        ]
-        self.fixed_plans: list[ReadPlan] = [
-            bound.reads[index]
-            for bound, found in zip(layout.groups, self._constant_reads, strict=True)
-            for index in found
-        ]
+        self.fixed_operands = find_fixed_operands(layout, constant)
+        self.fixed_plans = [operand.plan for operand in self.fixed_operands]
 
     @functools.cached_property
     def kernels(self) -> list[OpBuilder]:
         """The builders of the layout's groups; made when something is compiled."""
-        kernels = []
-        for bound, found in zip(self.layout.groups, self._constant_reads, strict=True):
-            kernel = bound.group.builder.build(bound.group.ops, self.config)
-            kernel.constant_reads = set(found)
-            kernels.append(kernel)
-        return kernels
-
-    @functools.cached_property
-    def _arrangements(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
-        """Say how each operand of `fixed_plans` is arranged."""
-        return [
-            functools.partial(kernel.arrange, index)
-            for kernel, found in zip(self.kernels, self._constant_reads, strict=True)
-            for index in found
-        ]
-
-    def count_callbacks(self) -> list[int]:
-        """Return how many operators run in Python in each segment."""
         groups = [bound.group for bound in self.layout.groups]
-        return [
-            sum(len(groups[number].ops) for number in segment) if calls else 0
-            for segment, calls in self.segments
-        ]
+        kernels = [group.builder.build(group.ops, self.config) for group in groups]
+        for operand in self.fixed_operands:
+            kernels[operand.group].constant_reads |= {operand.index}
+        return kernels
 
     @functools.cached_property
     def has_callbacks(self) -> bool:
@@ -176,15 +148,31 @@ class StepProgram:
             result.append(values)
         return result
 
-    def read_fixed(self, constants: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Read and arrange the constant operands; to be done once, before the loop."""
+    def read_fixed(
+        self,
+        constants: Sequence[tf.Tensor],
+        arranged: Mapping[int, tf.Tensor] = MappingProxyType({}),
+    ) -> list[tf.Tensor]:
+        """Read and arrange the constant operands; to be done once, before the loop.
+
+        Parameters
+        ----------
+        constants : sequence of tf.Tensor
+            As for `step`.
+        arranged : mapping of {int: tf.Tensor}
+            Those that are arranged already, by position in `fixed_operands`.
+        """
         values = {
             block.number: value
             for block, value in zip(self.constant_blocks, constants, strict=True)
         }
         return [
-            arrange(read_constant(plan, values))
-            for plan, arrange in zip(self.fixed_plans, self._arrangements, strict=True)
+            arranged[number]
+            if number in arranged
+            else self.kernels[operand.group].arrange(
+                operand.index, read_constant(operand.plan, values)
+            )
+            for number, operand in enumerate(self.fixed_operands)
         ]
 
     def prepare(

@@ -27,6 +27,7 @@ __all__ = [
     "FEW_TERMS",
     "GATHERED_ELEMENTS",
     "GROUP_COMPILE_SECONDS",
+    "KEPT_ELEMENTS",
     "LARGE_ITEM_BYTES",
     "LARGE_RESULT",
     "LONGEST_FUSED_SUM",
@@ -228,6 +229,10 @@ CHUNK_BYTES = 2**25
 #: room for 340 steps, 8 with room for 20.) ``run array``
 SMALL_CHUNK_BYTES = 2**21
 WORTH_A_CALL_SECONDS = 0.3
+
+#: Elements of a parameter. To arrange so many takes longer than to find out whether the
+#: parameter has changed since the last call (20 µs). ``run large_brain``
+KEPT_ELEMENTS = 2**14
 
 #: Seconds that a call may take, so that a run can be watched and interrupted.
 CHUNK_SECONDS = 0.5

@@ -62,7 +62,7 @@ GOLDEN = {
         operators=104, groups=14, carried=3630, operations=353, numpy_calls=32
     ),
     "spa": Counts(
-        operators=153, groups=22, carried=9890, operations=539, numpy_calls=53
+        operators=153, groups=22, carried=9890, operations=535, numpy_calls=53
     ),
     "recurrent": Counts(
         operators=7, groups=6, carried=190, operations=159, numpy_calls=10
@@ -93,7 +93,7 @@ GOLDEN = {
         operators=85, groups=10, carried=785, operations=359, numpy_calls=21
     ),
     "large_brain": Counts(
-        operators=1154, groups=8, carried=17980, operations=213, numpy_calls=18
+        operators=1154, groups=8, carried=17980, operations=209, numpy_calls=18
     ),
     "lmu": Counts(operators=22, groups=13, carried=11, operations=210, numpy_calls=21),
 }
