@@ -12,6 +12,10 @@ from nengo.utils.least_squares_solvers import Cholesky, rmses
 
 __all__ = ["Factors", "solve", "solves"]
 
+# In more than one thread, OpenBLAS crashes when it multiplies matrices with themselves
+# (``syrk``), or factorizes matrices, of 16,000 rows.
+MOST_ROWS = 12_000
+
 # Up to this number of right sides, solving for each alone rounds as for all at once.
 MAX_ALONE = 32
 
@@ -91,12 +95,13 @@ def solve(
     key = (bool(fat), sigma.tobytes())
     factor = factors.get(key)
     if factor is None:
-        gram = np.dot(activities, activities.T) if fat else activities.T @ activities
+        gram = _gram(activities.T if fat else activities)
         np.fill_diagonal(gram, gram.diagonal() + n_points * sigma**2)
         try:
-            factor = np.linalg.cholesky(gram, upper=True)
+            factor = _factorize(gram)
         except np.linalg.LinAlgError:
             factor = None
+        del gram
         if factor is None or not np.all(np.isfinite(factor.diagonal())):
             return solver(activities, targets)  # which says what is wrong
         factors[key] = factor = np.asfortranarray(factor)
@@ -116,6 +121,38 @@ def solve(
     info = {"rmses": rmses(activities, decoders, targets)}
     info["time"] = time.time() - start
     return decoders, info
+
+
+def _gram(columns: np.ndarray) -> np.ndarray:
+    """Return the products of all pairs of columns, the upper triangle of large ones."""
+    n = columns.shape[1]
+    if n <= MOST_ROWS:
+        return columns.T @ columns
+    first, second = columns[:, : n // 2], columns[:, n // 2 :]
+    gram = np.zeros((n, n), dtype=columns.dtype)
+    gram[: n // 2, : n // 2] = _gram(first)
+    gram[: n // 2, n // 2 :] = first.T @ second
+    gram[n // 2 :, n // 2 :] = _gram(second)
+    return gram
+
+
+def _factorize(gram: np.ndarray) -> np.ndarray:
+    """Return the upper triangular factor of a matrix, of large ones by their quarters.
+
+    Large matrices are overwritten, to save memory, and keep what is below the diagonal.
+    Nengo itself crashes with such ensembles, unless it is kept to one thread.
+    """
+    if len(gram) <= MOST_ROWS:
+        return np.linalg.cholesky(gram, upper=True)
+    from scipy.linalg import solve_triangular
+
+    half = len(gram) // 2
+    first, right, last = gram[:half, :half], gram[:half, half:], gram[half:, half:]
+    first[...] = _factorize(first)
+    right[...] = solve_triangular(first, right, trans="T", check_finite=False)
+    last -= right.T @ right
+    last[...] = _factorize(last)
+    return gram
 
 
 def _l2_noise(solver: LstsqL2, activities: np.ndarray) -> np.ndarray:

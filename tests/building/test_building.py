@@ -284,6 +284,23 @@ def test_model_is_nengos_with_fewer_points_than_neurons():
     assert_same_model(built(net, FastBuilder()), built(net))
 
 
+@pytest.mark.parametrize("solver", [LstsqL2(), LstsqL2nz()], ids=repr)
+@pytest.mark.parametrize("n_points", [30, 300])
+def test_many_neurons_are_solved_for_by_quarters(solver, n_points, monkeypatch):
+    activities = np.random.RandomState(0).uniform(0, 200, size=(n_points, 101))
+    targets = np.random.RandomState(1).uniform(-1, 1, size=(n_points, 2))
+    whole, _ = solver(activities, targets)
+    monkeypatch.setattr(least_squares, "MOST_ROWS", 13)
+    factors = {}
+    quarters, info = least_squares.solve(solver, activities, targets, factors)
+    np.testing.assert_allclose(quarters, whole, rtol=1e-9, atol=1e-9 * whole.max())
+    np.testing.assert_allclose(info["rmses"], solver(activities, targets)[1]["rmses"])
+    (factor,) = factors.values()
+    again, _ = least_squares.solve(solver, activities, targets, {**factors})
+    assert len(factor) > 13
+    np.testing.assert_array_equal(again, quarters)
+
+
 @pytest.mark.usefixtures("single_precision")
 def test_model_is_nengos_in_single_precision():
     net = network()
