@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from nengo.builder.operator import Operator
@@ -18,7 +18,10 @@ from nengo.builder.operator import Operator
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.support.lazy_imports import tf
 
-__all__ = ["OpBuilder", "Writes"]
+__all__ = ["Arranged", "OpBuilder", "Writes"]
+
+#: A constant operand in the form in which a kernel takes it, see `OpBuilder.arrange`.
+Arranged: TypeAlias = "tf.Tensor | tuple[tf.Tensor, ...]"
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ class OpBuilder(abc.ABC):
         """
         return ()
 
-    def arrange(self, index: int, value: tf.Tensor) -> tf.Tensor:
+    def arrange(self, index: int, value: tf.Tensor) -> Arranged:
         """Return a constant operand in the form in which `step` takes it.
 
         Called before the loop over steps, for the operands in `constant_reads`.
@@ -216,7 +219,7 @@ class OpBuilder(abc.ABC):
 
         Returns
         -------
-        tf.Tensor
+        tf.Tensor or tuple of tf.Tensor
             By default, the operand as it is.
         """
         return value

@@ -10,6 +10,7 @@ import numpy as np
 from nengo.builder.signal import Signal
 from nengo.exceptions import SimulationError
 
+from nengo_dl.builders.base import Arranged
 from nengo_dl.compiler.sampling import Sampling
 from nengo_dl.execution.chunk_buffers import ChunkBuffers
 from nengo_dl.execution.numpy_executor import estimate_seconds
@@ -118,7 +119,7 @@ class CompiledExecutor:
     def _operands(self) -> ArrangedOperands:
         return ArrangedOperands(self.step, self.store.variables.constants)
 
-    def _arranged(self) -> Mapping[int, tf.Tensor]:
+    def _arranged(self) -> Mapping[int, Arranged]:
         """Return the parameters that calls need not arrange; on GPUs, they do."""
         return self._operands.tensors() if self.placement.on_cpu else {}
 

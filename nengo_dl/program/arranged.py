@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nengo_dl.builders.base import OpBuilder
+from nengo_dl.builders.base import Arranged, OpBuilder
 from nengo_dl.builders.value_store import read_constant
 from nengo_dl.program.step import StepProgram
 from nengo_dl.support import tuning
@@ -47,7 +47,7 @@ class ArrangedOperands:
         self._values = self._read()
         self._tensors = self._arrange(candidates)
 
-    def tensors(self) -> Mapping[int, tf.Tensor]:
+    def tensors(self) -> Mapping[int, Arranged]:
         """Return the operands by position in ``step.fixed_operands``.
 
         They are arranged again if a parameter was assigned since the last call.
@@ -68,7 +68,7 @@ class ArrangedOperands:
         """
         return {n: variable.read_value() for n, variable in self._variables.items()}
 
-    def _arrange(self, numbers: Iterable[int]) -> dict[int, tf.Tensor]:
+    def _arrange(self, numbers: Iterable[int]) -> dict[int, Arranged]:
         """Return those of some operands that their kernels take in another form."""
         found = {}
         for number in numbers:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from nengo_dl.builders.base import Arranged
 from nengo_dl.builders.shapes import reshape
 from nengo_dl.program.carry import Carried
 from nengo_dl.program.lease import Lease
@@ -68,7 +69,7 @@ class ChunkFunction:
         n_steps: int,
         frames: Sequence[np.ndarray],
         slots: np.ndarray,
-        arranged: Sequence[tf.Tensor] = (),
+        arranged: Sequence[Arranged] = (),
     ) -> list[np.ndarray]:
         """Advance the state variables, if all steps go well.
 
@@ -82,7 +83,7 @@ class ChunkFunction:
             The position at which the outputs of each step are stored (a later step
             overwrites an earlier one at the same position). If groups are hoisted, a
             last row has the end of each step's segment.
-        arranged : sequence of tf.Tensor
+        arranged : sequence of tf.Tensor or tuple of tf.Tensor
             See `make_chunk_function`.
 
         Returns
@@ -94,7 +95,7 @@ class ChunkFunction:
             tf.constant(n_steps, tf.int32),
             *(tf.convert_to_tensor(frame) for frame in frames),
             tf.convert_to_tensor(slots),
-            *arranged,
+            *tf.nest.flatten(arranged),
         )
         results: dict[int, np.ndarray] = {}
         for store, values in zip(self._stores, stored, strict=True):
@@ -132,7 +133,7 @@ class _Loop:
         variables: Variables,
         frames: Sequence[tf.Tensor],
         slots: tf.Tensor,
-        arranged: Mapping[int, tf.Tensor],
+        arranged: Mapping[int, Arranged],
     ):
         self.steps = steps
         self.program = steps.program
@@ -261,7 +262,7 @@ def _argument_specs(
     program: StepProgram,
     shape: LoopShape,
     hoisted: Sequence[int],
-    arranged: Mapping[int, tf.Tensor],
+    arranged: Mapping[int, Arranged],
 ) -> list[tf.TensorSpec]:
     """Return the types of a compiled loop's arguments; see `ChunkFunction`."""
     minibatch = program.config.minibatch_size
@@ -275,7 +276,10 @@ def _argument_specs(
             for block in program.input_blocks
         ),
         tf.TensorSpec((n_rows, shape.capacity), tf.int32),
-        *(tf.TensorSpec(value.shape, value.dtype) for value in arranged.values()),
+        *(
+            tf.TensorSpec(tensor.shape, tensor.dtype)
+            for tensor in tf.nest.flatten(list(arranged.values()))
+        ),
     ]
 
 
@@ -290,7 +294,7 @@ def make_chunk_function(
     hoisted: Sequence[int] = (),
     device: str | None = None,
     own_labels: bool = False,
-    arranged: Mapping[int, tf.Tensor] = MappingProxyType({}),
+    arranged: Mapping[int, Arranged] = MappingProxyType({}),
 ) -> ChunkFunction:
     """Compile a loop over the steps of a program, or take one that was compiled.
 
@@ -323,7 +327,7 @@ def make_chunk_function(
     own_labels : bool
         Whether operations must have the program's own labels, not those of another one
         that is equal otherwise.
-    arranged : mapping of {int: tf.Tensor}
+    arranged : mapping of {int: tf.Tensor or tuple of tf.Tensor}
         Constant operands that each call is given as they are used, such as these, by
         position in ``program.fixed_operands``.
 
@@ -353,8 +357,11 @@ def make_chunk_function(
     def run(n_steps: Any, *tensors: Any) -> Any:
         n_frames = len(program.input_blocks)
         frames, slots = tensors[:n_frames], tensors[n_frames]
-        operands = dict(zip(arranged, tensors[n_frames + 1 :], strict=True))
-        loop = _Loop(steps, variables, frames, slots, operands)
+        operands = tf.nest.pack_sequence_as(
+            list(arranged.values()), tensors[n_frames + 1 :]
+        )
+        by_number = dict(zip(arranged, operands, strict=True))
+        loop = _Loop(steps, variables, frames, slots, by_number)
         return loop.run(n_steps, variables)
 
     specs = _argument_specs(program, shape, hoisted, arranged)

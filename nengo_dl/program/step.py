@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nengo_dl.builders.base import OpBuilder
+from nengo_dl.builders.base import Arranged, OpBuilder
 from nengo_dl.builders.build_config import BuildConfig
 from nengo_dl.builders.kernels import computed_after
 from nengo_dl.builders.shapes import broadcast
@@ -151,15 +151,15 @@ class StepProgram:
     def read_fixed(
         self,
         constants: Sequence[tf.Tensor],
-        arranged: Mapping[int, tf.Tensor] = MappingProxyType({}),
-    ) -> list[tf.Tensor]:
+        arranged: Mapping[int, Arranged] = MappingProxyType({}),
+    ) -> list[Arranged]:
         """Read and arrange the constant operands; to be done once, before the loop.
 
         Parameters
         ----------
         constants : sequence of tf.Tensor
             As for `step`.
-        arranged : mapping of {int: tf.Tensor}
+        arranged : mapping of {int: tf.Tensor or tuple of tf.Tensor}
             Those that are arranged already, by position in `fixed_operands`.
         """
         values = {
@@ -178,7 +178,7 @@ class StepProgram:
     def prepare(
         self,
         constants: Sequence[tf.Tensor],
-        fixed: Sequence[tf.Tensor],
+        fixed: Sequence[Arranged],
         state: Sequence[tf.Tensor],
         frame: Sequence[tf.Tensor],
         groups: Sequence[int],
@@ -204,7 +204,7 @@ class StepProgram:
         self,
         groups: Sequence[int],
         start: Mapping[int, tf.Tensor],
-        fixed: Mapping[int, tf.Tensor],
+        fixed: Mapping[int, Arranged],
     ) -> dict[int, tf.Tensor]:
         """Compute groups, given the values of all blocks that they need.
 
@@ -244,7 +244,7 @@ class StepProgram:
             for block, value in zip(blocks, values, strict=True)
         }
 
-    def _by_plan(self, fixed: Sequence[tf.Tensor]) -> dict[int, tf.Tensor]:
+    def _by_plan(self, fixed: Sequence[Arranged]) -> dict[int, Arranged]:
         return {
             id(plan): value for plan, value in zip(self.fixed_plans, fixed, strict=True)
         }
@@ -252,7 +252,7 @@ class StepProgram:
     def step(
         self,
         constants: Sequence[tf.Tensor],
-        fixed: Sequence[tf.Tensor],
+        fixed: Sequence[Arranged],
         state: Sequence[tf.Tensor],
         frame: Sequence[tf.Tensor],
         jit_pieces: bool = False,
@@ -265,7 +265,7 @@ class StepProgram:
         ----------
         constants : sequence of tf.Tensor, shapes (1, size)
             Values of `constant_blocks`.
-        fixed : sequence of tf.Tensor
+        fixed : sequence of tf.Tensor or tuple of tf.Tensor
             Result of `read_fixed`.
         state : sequence of tf.Tensor, shapes (minibatch, size)
             Values of `state_blocks`.
@@ -325,7 +325,7 @@ class StepProgram:
         return finish(store)
 
     def run_group(
-        self, index: int, store: ValueStore, fixed: Mapping[int, tf.Tensor]
+        self, index: int, store: ValueStore, fixed: Mapping[int, Arranged]
     ) -> None:
         """Compute one group: read its operands from a store, and write its results.
 
@@ -366,7 +366,7 @@ class StepProgram:
         self,
         segment: Sequence[int],
         store: ValueStore,
-        fixed: Mapping[int, tf.Tensor],
+        fixed: Mapping[int, Arranged],
         finish: Callable | None,
     ) -> Any:
         """Run groups inside a function of its own that XLA compiles."""

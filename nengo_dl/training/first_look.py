@@ -87,7 +87,7 @@ def currents(
             if number in numbers:
                 plan = bound.reads[0]
                 value = fixed[id(plan)] if id(plan) in fixed else store.read(plan)
-                _divide(value.numpy(), bound.group.ops, found)
+                _divide(np.asarray(value), bound.group.ops, found)
         state = store.next_state(state_numbers)
     return {op: np.concatenate(parts) for op, parts in found.items()}
 

@@ -182,6 +182,24 @@ def test_cheapest_way_is_chosen(matrix, batch, expected):
     assert builder.way == expected
 
 
+@pytest.mark.parametrize(
+    "matrix, batch, expected",
+    [
+        (random_sparse((300, 300), 0.1), 1, "dense"),
+        (random_sparse((300, 300), 0.1), 8, "dense"),
+        (random_sparse((300, 300), 0.01), 1, "segments"),
+        (random_sparse((300, 300), 0.02), 64, "dense"),
+        (SparseMatrix([[i, i] for i in range(99)], np.ones(99), (99, 99)), 1, "slots"),
+    ],
+)
+def test_cheapest_way_to_train_is_chosen(matrix, batch, expected):
+    op = make_sparse(matrix)
+    config = BuildConfig(0.001, F64, minibatch_size=batch, training=lambda op: None)
+    builder = find_builder(op)([op], config)
+    assert builder.way == expected
+    assert builder.is_product == (expected == "dense")  # differentiated after the loop
+
+
 def test_sparse_gradients_match_finite_differences(way):
     op = make_sparse(random_sparse((4, 5), 0.4, duplicates=2))
     builder = find_builder(op)([op], BuildConfig(0.001, F64))

@@ -3,13 +3,16 @@
 import nengo
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 import nengo_dl
+from nengo_dl.builders.products.sparse import SparseDotIncBuilder
 from nengo_dl.program.arranged import ArrangedOperands
 from nengo_dl.support import tuning
 
 N = 40
+TWOS = np.full((N, N), 2.0)
 
 
 @pytest.fixture(autouse=True)
@@ -18,16 +21,16 @@ def small_matrices_are_large(monkeypatch):
         monkeypatch.setattr(tuning, f"FEWEST_EVENT_{name}", 1)
     monkeypatch.setattr(tuning, "WEIGHTS_PER_ITEM", 1)
     monkeypatch.setattr(tuning, "KEPT_ELEMENTS", N * N)
+    monkeypatch.setattr(SparseDotIncBuilder, "EVENT_SIZE", 1)
+    monkeypatch.setattr(SparseDotIncBuilder, "EVENT_ENTRIES", 1)
 
 
-def product_network():
-    """Return a network that multiplies its input with a matrix of twos."""
+def product_network(transform=TWOS):
+    """Return a network that multiplies its input with a matrix, of twos by default."""
     with nengo.Network(seed=0) as net:
         net.a = nengo.Node(np.ones(N))
         net.b = nengo.Node(size_in=N)
-        net.conn = nengo.Connection(
-            net.a, net.b, synapse=None, transform=np.full((N, N), 2.0)
-        )
+        net.conn = nengo.Connection(net.a, net.b, synapse=None, transform=transform)
         net.probe = nengo.Probe(net.b)
     return net
 
@@ -63,6 +66,24 @@ def test_products_that_take_the_matrix_as_it_is_keep_nothing(monkeypatch):
         assert not _operands(sim).tensors()
 
 
+def test_sparse_weights_are_kept_in_the_forms_of_both_ways(monkeypatch):
+    transform = nengo.Sparse((N, N), init=scipy.sparse.csr_matrix(TWOS))
+    net = product_network(transform)
+    with nengo_dl.Simulator(net, jit_compile=True, progress_bar=False) as sim:
+        ((whole, columns),) = _operands(sim).tensors().values()
+        assert columns.shape == (N, N) and whole.shape[-2:] == (N, N)
+        assert _run_steps(sim) == 2 * N
+        _weights(sim).assign(tf.range(float(N * N))[None])
+        rows = np.arange(float(N * N)).reshape(N, N).sum(axis=1)
+        sim.run_steps(3)
+        np.testing.assert_array_equal(sim.data[net.probe][-1], rows)
+    monkeypatch.setattr(SparseDotIncBuilder, "EVENT_SIZE", N + 1)
+    with nengo_dl.Simulator(net, jit_compile=True, progress_bar=False) as sim:
+        (whole,) = _operands(sim).tensors().values()
+        assert whole.shape[-2:] == (N, N)
+        assert _run_steps(sim) == 2 * N
+
+
 @tf.function(jit_compile=True)
 def _halve(variable):
     variable.assign(variable * 0.5)
@@ -93,7 +114,7 @@ def test_operands_follow_their_variable(sim, change):
 
 def _run_steps(sim, n_steps=3):
     sim.run_steps(n_steps)
-    return sim.data[sim.model.toplevel.probe][0, -1, 0]
+    return sim.data[sim.model.toplevel.probe][..., -1, 0].ravel()[0]
 
 
 def test_runs_use_parameters_that_were_changed_in_any_way(sim, tmp_path):
