@@ -28,7 +28,7 @@ class ChunkBuffers:
     most_steps : int
         Most steps of one call.
     step_seconds : float
-        Estimated time of a step, in seconds; 0 if it is not known.
+        Estimated time of a step, in seconds; 0 or less if it is not known.
 
     Attributes
     ----------

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from nengo.exceptions import SimulationError
 
 from nengo_dl.support.lazy_imports import keras, tf
 from nengo_dl.training.optimizer_kinds import optimizer_key
@@ -279,7 +280,15 @@ def _step(optimizer: Any, gradients: Sequence[tf.Tensor], variables: Sequence) -
 
 
 def _plain(variable: Any) -> tf.Variable:
-    return variable.value if isinstance(variable, keras.Variable) else variable
+    if not isinstance(variable, keras.Variable):
+        return variable
+    value = variable.value
+    if not isinstance(value, tf.Variable):
+        raise SimulationError(
+            "Cannot train in the call of a Keras layer of mixed precision: Keras casts "
+            "the optimizer's variables there. Train before the layer is called"
+        )
+    return value
 
 
 def _undo(ok: tf.Tensor, variables: Sequence, old: Sequence[tf.Tensor]) -> None:

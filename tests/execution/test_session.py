@@ -113,6 +113,18 @@ def test_room_is_for_steps_without_what_a_call_computes_once(monkeypatch):
     assert make_session(net).compiled.most_steps == int(5e-3 / step_seconds)
 
 
+def test_room_is_that_of_memory_where_the_time_of_a_step_is_not_known(monkeypatch):
+    monkeypatch.setattr(tuning, "SMALL_CHUNK_BYTES", 100)
+    session = make_session(mixed_network())
+    sampling = session.plan.sampling
+    shapes = [
+        # a little less than nothing is what is left of a step that is hoisted
+        ChunkBuffers(session.step, sampling, step_seconds=seconds).shape
+        for seconds in (0.0, -1e-12, 1.0)
+    ]
+    assert shapes[0] == shapes[1] and shapes[0].capacity > shapes[2].capacity
+
+
 def test_slow_steps_make_short_chunks():
     session = make_session(mixed_network())
     session._seconds_per_step = 0.1

@@ -170,3 +170,26 @@ def test_functions_of_surrogates_get_the_distance_itself():
     assert np.allclose(derivative(surrogate, x), [-1.5, 0.75])
     with pytest.raises(ValidationError, match="the distance from the threshold itself"):
         nengo_dl.Surrogate(tf.identity, slope=2)
+
+
+def test_layers_of_mixed_precision_are_said_to_be_in_the_way():
+    net = network()
+    with simulator(net) as sim:
+
+        class Trains(keras.layers.Layer):
+            def call(self, x):
+                sim.run_steps(2)
+                sim.train(X, X, keras.optimizers.SGD(0.1))
+                return x
+
+        before = sim.get_nengo_params(net.all_connections)
+        with pytest.raises(
+            Exception, match="Cannot train in the call of a Keras layer"
+        ):
+            Trains(dtype="mixed_bfloat16")(np.ones((1, 1), np.float32))
+        for old, new in zip(
+            before, sim.get_nengo_params(net.all_connections), strict=True
+        ):
+            np.testing.assert_equal(new, old)
+        Trains(dtype="float32")(np.ones((1, 1), np.float32))
+        assert sim.n_steps == 4
