@@ -67,7 +67,8 @@ class Sampling:
 
     def n_kept(self, first: int, n_steps: int) -> int:
         """Return how many values of some steps are kept (see `mask`)."""
-        count = int(self.mask(first, n_steps).sum())
+        all_kept = self.period <= 1
+        count = n_steps if all_kept else int(self.mask(first, n_steps).sum())
         return min(count, 1) if self.only_last else count
 
     def room(self, n_steps: int) -> int:

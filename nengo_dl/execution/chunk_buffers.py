@@ -38,6 +38,8 @@ class ChunkBuffers:
         The different rules; outputs that share one share their slots.
     """
 
+    _last_slots = 0, np.zeros((0, 0), dtype=np.int32)
+
     def __init__(
         self,
         step: StepProgram,
@@ -121,11 +123,22 @@ class ChunkBuffers:
         Returns
         -------
         (n_clocks, capacity) ndarray of int32
-            Positions; a later step replaces an earlier one that is not to be kept.
+            Positions; a later step replaces an earlier one that is not to be kept. The
+            same array, which is read-only, if the positions are those of the last call.
         """
+        if any(clock.period > 1 for clock in self.clocks):
+            return self._slots(now, n_steps)  # depend on the time
+        last, slots = self._last_slots
+        if n_steps != last:
+            slots = self._slots(now, n_steps)
+            self._last_slots = n_steps, slots
+        return slots
+
+    def _slots(self, now: int, n_steps: int) -> np.ndarray:
         slots = np.zeros((len(self.clocks), self.shape.capacity), dtype=np.int32)
         for row, clock in zip(slots, self.clocks, strict=True):
             row[:n_steps] = clock.slots(now, n_steps)
+        slots.flags.writeable = False
         return slots
 
     def kept(

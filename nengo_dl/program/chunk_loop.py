@@ -63,6 +63,7 @@ class ChunkFunction:
         self.lease = lease
         self._stores = stores
         self._shapes = shapes
+        self._last_slots: tuple[np.ndarray, tf.Tensor] | None = None
 
     def __call__(
         self,
@@ -94,15 +95,22 @@ class ChunkFunction:
         stored = self.lease(
             tf.constant(n_steps, tf.int32),
             *(tf.convert_to_tensor(frame) for frame in frames),
-            tf.convert_to_tensor(slots),
+            self._slots_tensor(slots),
             *tf.nest.flatten(arranged),
         )
         results: dict[int, np.ndarray] = {}
         for store, values in zip(self._stores, stored, strict=True):
-            parts = np.split(values.numpy(), np.cumsum(store.sizes)[:-1], axis=2)
-            for number, part in zip(store.outputs, parts, strict=True):
+            for number, part in store.split(values.numpy()):
                 results[number] = part.reshape((*part.shape[:2], *self._shapes[number]))
         return [results[number] for number in range(len(self._shapes))]
+
+    def _slots_tensor(self, slots: np.ndarray) -> tf.Tensor:
+        """Return a tensor, which is kept in case that the next call is the same."""
+        if self._last_slots is not None and self._last_slots[0] is slots:
+            return self._last_slots[1]
+        tensor = tf.convert_to_tensor(slots)
+        self._last_slots = None if slots.flags.writeable else (slots, tensor)
+        return tensor
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,13 @@ class OutputStore:
         ]
         return flat[0] if len(flat) == 1 else tf.concat(flat, axis=1)
 
+    def split(self, values: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Return each output and its part of an array, whose last axis is divided."""
+        if len(self.outputs) == 1:
+            return [(self.outputs[0], values)]
+        parts = np.split(values, np.cumsum(self.sizes)[:-1], axis=2)
+        return list(zip(self.outputs, parts, strict=True))
+
 
 def find_stores(
     kinds: Sequence[Hashable], shapes: Sequence[tuple[int, ...]]
