@@ -151,6 +151,7 @@ class CompiledExecutor:
 
     def close(self) -> None:
         """Give the compiled program back; the next run takes it again."""
+        self.__dict__.pop("_operands", None)  # memory
         if self._compiled is not None:
             self._compiled.lease.close()
             self._compiled = None

@@ -37,16 +37,16 @@ class ArrangedOperands:
             if type(step.kernels[operand.group]).arrange is not OpBuilder.arrange
             and np.prod(operand.plan.shape) >= tuning.KEPT_ELEMENTS
         ]
-        pieces = [p for n in candidates for p in step.fixed_operands[n].plan.pieces]
-        needed = {piece.block for piece in pieces}
         self._variables = {
             block.number: variable
             for block, variable in zip(step.constant_blocks, constants, strict=True)
-            if block.number in needed
         }
-        self._values = self._read()
-        self._places = self._find_places(self._values)
+        self._values = self._read(self._blocks(candidates))
         self._tensors = self._arrange(candidates)
+        # what is held for nothing would be copied when somebody assigns it
+        needed = self._blocks(self._tensors)
+        self._values = {n: self._values[n] for n in needed}
+        self._places = self._find_places(self._values)
 
     def tensors(self) -> Mapping[int, Arranged]:
         """Return the operands by position in ``step.fixed_operands``.
@@ -54,22 +54,28 @@ class ArrangedOperands:
         They are arranged again if a parameter was assigned since the last call.
         """
         if self._tensors:
-            values = self._read()
+            values = self._read(self._values)
             places = self._find_places(values)
             if places != self._places:
                 self._values, self._places = values, places
                 self._tensors = self._arrange(self._tensors)
         return self._tensors
 
-    def _read(self) -> dict[int, tf.Tensor]:
-        """Return the values of the variables, which share their memory.
+    def _blocks(self, numbers: Iterable[int]) -> list[int]:
+        """Return the numbers of the blocks that some operands consist of."""
+        operands = [self._step.fixed_operands[number] for number in numbers]
+        return sorted({p.block for operand in operands for p in operand.plan.pieces})
+
+    def _read(self, blocks: Iterable[int]) -> dict[int, tf.Tensor]:
+        """Return the values of variables, which share their memory.
 
         As long as these tensors exist, whatever assigns a variable gives it other
         memory instead of writing into this.
         """
+        found = {number: self._variables[number] for number in blocks}
         return {  # `read_value` takes three times as long
             number: tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype)
-            for number, v in self._variables.items()
+            for number, v in found.items()
         }
 
     @staticmethod

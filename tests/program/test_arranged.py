@@ -1,5 +1,7 @@
 """Parameters that are arranged once, not in each call, until they change."""
 
+import weakref
+
 import nengo
 import numpy as np
 import pytest
@@ -63,7 +65,8 @@ def test_only_large_operands_of_another_form_are_kept(sim, monkeypatch):
 def test_products_that_take_the_matrix_as_it_is_keep_nothing(monkeypatch):
     monkeypatch.setattr(tuning, "FEWEST_EVENT_WEIGHTS", N * N + 1)
     with nengo_dl.Simulator(product_network(), progress_bar=False) as sim:
-        assert not _operands(sim).tensors()
+        operands = _operands(sim)
+        assert not operands.tensors() and not operands._values
 
 
 def test_sparse_weights_are_kept_in_the_forms_of_both_ways(monkeypatch):
@@ -82,6 +85,16 @@ def test_sparse_weights_are_kept_in_the_forms_of_both_ways(monkeypatch):
         (whole,) = _operands(sim).tensors().values()
         assert whole.shape[-2:] == (N, N)
         assert _run_steps(sim) == 2 * N
+
+
+def test_closed_simulators_hold_no_second_copy_of_their_parameters(sim):
+    assert _run_steps(sim) == 2 * N
+    (tensor,) = sim._session.compiled._arranged().values()
+    kept = weakref.ref(tensor)
+    del tensor
+    assert kept() is not None
+    sim.close()
+    assert kept() is None
 
 
 @tf.function(jit_compile=True)

@@ -42,8 +42,8 @@ class SparseDotIncBuilder(OpBuilder):
     - *segments*: `tf.math.unsorted_segment_sum`, for matrices with a few very long
       rows. About 4 ns per entry.
 
-    Steps of training, with their derivatives, take 0.6 ns per element in the dense way,
-    and about as long per entry in the two others (8 items: 3 ns for each item).
+    A step of training, with its derivative, takes 0.6 ns per element in the dense way,
+    in the two others 7 ns per entry (3 for each of 8 items).
 
     A single large matrix is also kept by columns, in steps in which few elements of the
     vector differ from zero: the vector usually holds spikes. See `event_matvec`.
