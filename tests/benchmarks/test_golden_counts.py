@@ -65,7 +65,7 @@ GOLDEN = {
         operators=153, groups=22, carried=9890, operations=535, numpy_calls=53
     ),
     "recurrent": Counts(
-        operators=7, groups=6, carried=190, operations=159, numpy_calls=10
+        operators=7, groups=6, carried=190, operations=157, numpy_calls=10
     ),
     "separate": Counts(
         operators=35, groups=6, carried=128, operations=186, numpy_calls=15

@@ -7,6 +7,7 @@ import tensorflow as tf
 from nengo.exceptions import SimulationError, SimulatorClosed, ValidationError
 
 import nengo_dl
+from nengo_dl.builders.products.sparse import SparseDotIncBuilder
 
 # nengo's, for the currents that tests of thresholds need
 pytestmark = [
@@ -108,6 +109,31 @@ def test_convolutions_and_sparse_transforms():
         out = nengo.Node(size_in=4)
         nengo.Connection(second.neurons, out, transform=sparse, synapse=0.01)
         nengo.Probe(out)
+    check(net, inputs=2)
+
+
+@pytest.mark.parametrize("way", ["dense", "slots", "segments"])
+def test_sparse_weights_in_a_loop_that_run_as_one_product(way, monkeypatch):
+    monkeypatch.setattr(
+        SparseDotIncBuilder,
+        "_costs",
+        classmethod(lambda cls, *args: {"slots": 1, "segments": 1} | {way: 0}),
+    )
+    rng = np.random.RandomState(0)
+    with nengo.Network(seed=0) as net:
+        node = nengo.Node(np.zeros(5))
+        first, second = (
+            nengo.Ensemble(
+                5, 1, neuron_type=nengo.Tanh(1), gain=np.ones(5), bias=np.zeros(5)
+            )
+            for _ in range(2)
+        )
+        nengo.Connection(node, first.neurons, synapse=None)
+        for pre, post in ((first, second), (second, first)):
+            indices = np.argwhere(rng.rand(5, 5) < 0.5)
+            weights = nengo.Sparse((5, 5), indices, rng.uniform(-1, 1, len(indices)))
+            nengo.Connection(pre.neurons, post.neurons, transform=weights, synapse=0.01)
+        nengo.Probe(second.neurons)
     check(net, inputs=2)
 
 

@@ -183,9 +183,8 @@ def test_layers_of_mixed_precision_are_said_to_be_in_the_way():
                 return x
 
         before = sim.get_nengo_params(net.all_connections)
-        with pytest.raises(
-            Exception, match="Cannot train in the call of a Keras layer"
-        ):
+        match = "Cannot train in the call of a Keras layer"
+        with pytest.raises(SimulationError, match=match):
             Trains(dtype="mixed_bfloat16")(np.ones((1, 1), np.float32))
         for old, new in zip(
             before, sim.get_nengo_params(net.all_connections), strict=True

@@ -141,21 +141,14 @@ class SparseDotIncBuilder(OpBuilder):
     ) -> dict[str, float]:
         """Return the measured costs of all ways, in ns per step."""
         if training:
-            costs = {
-                "slots": (3 + 2.5 * batch) * n_slots,
-                "segments": (5 + 2.6 * batch) * n_entries,
-            }
-            if n_elements <= cls.MAX_DENSE_ELEMENTS:
-                costs["dense"] = (0.6 + 0.02 * batch) * n_elements
-            return costs
-        costs = {
-            "slots": 0.7 * batch * n_slots,
-            "segments": (2.8 + 1.2 * batch) * n_entries,
-        }
-        if n_elements <= cls.MAX_DENSE_ELEMENTS:
+            slot, entry, element = 3 + 2.5 * batch, 5 + 2.6 * batch, 0.6 + 0.02 * batch
+        else:
             # stacks of matrices take a slower path than single ones
             load = 0.06 if n_ops == 1 else 0.2
-            costs["dense"] = (load + 0.035 * batch) * n_elements
+            slot, entry, element = 0.7 * batch, 2.8 + 1.2 * batch, load + 0.035 * batch
+        costs = {"slots": slot * n_slots, "segments": entry * n_entries}
+        if n_elements <= cls.MAX_DENSE_ELEMENTS:
+            costs["dense"] = element * n_elements
         return costs
 
     def _fill_slots(self, rows: np.ndarray, cols: np.ndarray) -> None:
@@ -227,11 +220,11 @@ class SparseDotIncBuilder(OpBuilder):
         return Writes(incs=(y,))
 
     def _arrange_dense(self, data: tf.Tensor) -> tf.Tensor:
-        return tf.scatter_nd(self.coordinates, data[0], self.shape)
+        return with_axis(tf.scatter_nd(self.coordinates, data[0], self.shape), 0)
 
     def _multiply_dense(self, A: tf.Tensor, X: tf.Tensor) -> tf.Tensor:
         n_ops, _, n_cols = self.shape
-        Y = batched_matvec(A[None], reshape(X, (X.shape[0], n_ops, n_cols)))
+        Y = batched_matvec(A, reshape(X, (X.shape[0], n_ops, n_cols)))
         return reshape(Y, (-1, self.n_rows))
 
     def _arrange_slots(self, data: tf.Tensor) -> tf.Tensor:
